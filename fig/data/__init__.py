@@ -1,0 +1,1 @@
+"""From publishers' files to arrays to batches."""

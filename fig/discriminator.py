@@ -1,0 +1,99 @@
+"""The discriminator: a network together with the scaling of its input images, saved so that it can be rebuilt."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fig.files import replacing
+from fig.networks import build
+from fig.settings import settings_of
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is needed to build a discriminator, weights aside."""
+
+    network: str
+    classes: int
+    size: int  # pixels a side
+    width: float = 1.0
+    mean: Channels = (0.5, 0.5, 0.5)  # pixels in [0, 1] enter the network as (pixel - mean) / std:
+    std: Channels = (0.5, 0.5, 0.5)  # these take them to [-1, 1], the range in which chains move
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `discriminator.json` says: the architecture, and how the weights came to be."""
+
+    architecture: Architecture
+    id_dataset: str
+    variant: str
+    seed: int
+    key: str  # provenance key
+    provenance: dict[str, Any] = field(default_factory=dict)  # what the key was made of, command and versions
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Discriminator(nn.Module):
+    """A classifier of uint8 images: (B, 3, size, size) -> logits (B, classes).
+
+    The scaling is part of it, so nobody can feed it wrongly scaled images; `network` alone takes scaled ones, and
+    is what the sampler follows.
+    """
+
+    def __init__(self, architecture: Architecture, seed: int = 0) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.network = build(
+            architecture.network, architecture.classes, architecture.size, architecture.width, seed
+        ).to(memory_format=torch.channels_last)
+
+    def scaled(self, images: Tensor) -> Tensor:
+        """Images as `network` takes them: uint8 (B, 3, size, size) -> float of the same shape."""
+        size = self.architecture.size
+        if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
+            raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, not uint8 (batch, 3, {size}, {size})")
+        mean, std = (
+            images.new_tensor(values, dtype=torch.float32).view(1, 3, 1, 1) * 255
+            for values in (self.architecture.mean, self.architecture.std)
+        )
+        return (images.float() - mean) / std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of uint8 images (B, 3, size, size)."""
+        return self.network(self.scaled(images))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image."""
+        return (3, self.architecture.size, self.architecture.size)
+
+
+def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
+    """Write `model.safetensors` and `discriminator.json` into `folder`, each whole or not at all."""
+    with replacing(folder / "model.safetensors") as partial:
+        save_file({name: value.contiguous() for name, value in discriminator.network.state_dict().items()}, partial)
+    with replacing(folder / "discriminator.json") as partial:
+        partial.write_text(json.dumps(asdict(card), indent=2) + "\n")
+
+
+def load_card(folder: Path) -> Card:
+    """What `discriminator.json` in `folder` says."""
+    path = folder / "discriminator.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no discriminator.json: it is not a discriminator's folder")
+    return settings_of(Card, json.loads(path.read_text()), str(path))
+
+
+def load(folder: Path) -> Discriminator:
+    """Rebuild the discriminator that was saved into `folder`."""
+    discriminator = Discriminator(load_card(folder).architecture)
+    discriminator.network.load_state_dict(load_file(folder / "model.safetensors"))
+    return discriminator

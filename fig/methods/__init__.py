@@ -1,0 +1,1 @@
+"""Methods: each turns a batch of ID images into a loss."""

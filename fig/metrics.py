@@ -1,0 +1,66 @@
+"""How well scores separate in-distribution (ID) from out-of-distribution (OOD) images; higher score = more ID.
+
+Areas come from scikit-learn's exact rank statistics, in which a tie counts one half. A binary AUROC that maps
+unbounded scores through a sigmoid first (torchmetrics' does) turns large scores into ties, and is not used.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Scores = NDArray[np.floating]
+
+
+def checked(id_scores: Scores, ood_scores: Scores) -> None:
+    """Raise ValueError where a set of scores is empty or has a value that is not finite."""
+    for name, scores in (("ID", id_scores), ("OOD", ood_scores)):
+        if not len(scores):
+            raise ValueError(f"the {name} scores are empty: nothing can be compared")
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} {name} scores are not finite")
+
+
+def joined(id_scores: Scores, ood_scores: Scores) -> tuple[NDArray[np.int64], Scores]:
+    """Is-ID labels and scores of both sets after one another: (N,), (M,) -> (N + M,), (N + M,)."""
+    checked(id_scores, ood_scores)
+    return np.repeat([1, 0], [len(id_scores), len(ood_scores)]), np.concatenate([id_scores, ood_scores])
+
+
+def auroc(id_scores: Scores, ood_scores: Scores) -> float:
+    """Probability that an ID image scores above an OOD image, a tie counting one half; in [0, 1]."""
+    return float(roc_auc_score(*joined(id_scores, ood_scores)))
+
+
+def aupr_in(id_scores: Scores, ood_scores: Scores) -> float:
+    """Average precision with ID as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
+    return float(average_precision_score(*joined(id_scores, ood_scores)))
+
+
+def aupr_out(id_scores: Scores, ood_scores: Scores) -> float:
+    """Average precision with OOD as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
+    is_id, scores = joined(id_scores, ood_scores)
+    return float(average_precision_score(1 - is_id, -scores))
+
+
+def fpr95_id_positive(id_scores: Scores, ood_scores: Scores) -> float:
+    """Share of OOD images accepted at the largest threshold that accepts 95 % of the ID images; in [0, 1].
+
+    This is the convention of the baseline, ODIN and FIG papers. The other one, with OOD as the positive class,
+    asks what share of ID images is rejected when 95 % of the OOD images are; the two are not equal.
+    """
+    checked(id_scores, ood_scores)
+    threshold = np.sort(id_scores)[::-1][int(np.ceil(0.95 * len(id_scores))) - 1]
+    return float(np.mean(ood_scores >= threshold))
+
+
+def harmonic_mean(a: float, b: float) -> float:
+    """2ab / (a + b); 0 where both are 0."""
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+OOD_METRICS = {
+    "auroc": auroc,
+    "fpr95_id_positive": fpr95_id_positive,
+    "aupr_in": aupr_in,
+    "aupr_out": aupr_out,
+}

@@ -1,0 +1,27 @@
+"""What fine-tuning minimises: cross-entropy on ID images, negative entropy on OOD ones (Eqs. 19 and 20)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fig.energy import entropy
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, total: int | None = None) -> Tensor:
+    """Mean cross-entropy in nats: (B, C) logits, (B,) labels in [0, C) -> scalar.
+
+    `total` is the number of images to average over where these are one worker's part of a larger batch.
+    """
+    return F.cross_entropy(logits, labels, reduction="sum") / (total or len(logits))
+
+
+def negative_entropy(logits: Tensor, total: int | None = None) -> Tensor:
+    """Mean of the sum over classes of q log q, in [-log C, 0]: (B, C) logits of OOD images -> scalar."""
+    return -entropy(logits).sum() / (total or len(logits))
+
+
+def fig_objective(
+    logits: Tensor, labels: Tensor, ood_logits: Tensor, total: int | None = None, ood_total: int | None = None
+) -> Tensor:
+    """The negative of Eq. 20, to be minimised: both terms have weight 1; without OOD images the second is absent."""
+    loss = cross_entropy(logits, labels, total)
+    return loss + negative_entropy(ood_logits, ood_total) if len(ood_logits) else loss

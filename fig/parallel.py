@@ -1,0 +1,45 @@
+"""This process among the workers that share a job: one process is rank 0 of 1."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def workers() -> int:
+    """How many processes share the job."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def sum_over_workers(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its sum over the workers, in one exchange."""
+    tensors = list(tensors)
+    if workers() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.detach().copy_(part.view_as(tensor))
+
+
+def gathered(part: Tensor, total: int) -> Tensor:
+    """Rows that the workers hold in turn (0, 1, ..., 0, 1, ...) in their order again: -> (total, ...)."""
+    if workers() == 1:
+        return part
+    parts: list[Tensor | None] = [None] * workers()
+    dist.all_gather_object(parts, part.cpu())
+    whole = torch.empty((total, *part.shape[1:]), dtype=part.dtype)
+    for index, rows in enumerate(parts):
+        whole[index :: workers()] = rows
+    return whole
+
+
+def device() -> torch.device:
+    """Where this process computes: its own GPU where there is one."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

@@ -1,0 +1,116 @@
+"""The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this interpreter, not one that `uv run` would make
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the default of 2 s is how late the end of a job is noticed
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray warns it will change to
+    "RAY_enable_worker_prestart": "0",  # spare workers would each import Ray for nothing
+    "RAY_prestart_worker_first_driver": "0",
+}
+
+RESTARTS = 2  # of the workers, when one of them dies
+OBJECT_STORE = 100 * 2**20  # bytes; data and weights go through files, not through Ray
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Workers of a job and what each of them gets; 0 workers means in this very process."""
+
+    workers: int = 1
+    gpus_per_worker: float = 0
+    cpus_per_worker: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 0 or self.gpus_per_worker < 0 or self.cpus_per_worker < 1:
+            raise ValueError(f"{self} cannot be had: workers and GPUs are at least 0, CPUs of a worker at least 1")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a function on its workers."""
+
+    value: Any  # of the worker of rank 0
+    error: Exception | None  # an error that trying again would only repeat
+    seconds: float  # that the function itself took
+
+
+FINAL = (ArithmeticError, ValueError, OSError)
+
+
+def outcome_of(call: dict[str, Any]) -> Outcome:
+    """Run the call's function on a worker. Only a worker's death shall be retried: errors come back as values."""
+    began = time.monotonic()
+    try:
+        return Outcome(call["function"](call["settings"]), None, time.monotonic() - began)
+    except FINAL as error:
+        return Outcome(None, error, time.monotonic() - began)
+
+
+def connect(resources: Resources) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one in this process, just large enough."""
+    import ray
+
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+        return
+    ray.init(
+        num_cpus=resources.workers * resources.cpus_per_worker,
+        object_store_memory=OBJECT_STORE,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+
+
+def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Resources) -> tuple[Any, float]:
+    """Call `function(settings)` on every worker of a Ray `TorchTrainer`; the value of rank 0 and its seconds.
+
+    Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
+    and the function called again, so it must go on from what it saved. Raises the function's own error, or Ray's
+    where workers were lost more than RESTARTS times.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+    import torch
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    if resources.workers:
+        connect(resources)
+    else:
+        torch.set_num_threads(resources.cpus_per_worker)
+    per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    with tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
+        trainer = TorchTrainer(
+            outcome_of,
+            train_loop_config={"function": function, "settings": settings},
+            scaling_config=ScalingConfig(
+                num_workers=resources.workers,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker={name: amount for name, amount in per_worker.items() if amount},
+            ),
+            run_config=RunConfig(
+                storage_path=storage,
+                name="job",
+                failure_config=FailureConfig(max_failures=RESTARTS),
+                logging_config=LoggingConfig(log_level="ERROR"),
+            ),
+        )
+        try:
+            outcome = trainer.fit().return_value
+        finally:
+            ray.shutdown()
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value, outcome.seconds

@@ -1,0 +1,104 @@
+"""What a result was made of: fingerprints of code, hashes of files, and the key that names a job.
+
+Only the standard library is imported here, since the Snakefile's parse imports this module.
+"""
+
+import ast
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CARRIERS = "fig.runtime"  # carries results without making them, so it is part of no fingerprint
+
+
+def module_path(module: str) -> Path | None:
+    """The file of a module of this project, or None where `module` is an attribute or not a module of ours."""
+    base = ROOT.joinpath(*module.split("."))
+    return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.exists()), None)
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name that a syntax tree imports, at the top or inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def without_docstrings(tree: ast.AST) -> ast.AST:
+    """The tree with the docstring of every module, class and function taken out."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = body[1:]
+    return tree
+
+
+@cache
+def digest_and_imports(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Hash of a file's syntax tree, comments and docstrings aside, and the names it imports."""
+    tree = ast.parse(path.read_text())
+    names = tuple(imported_names(tree))
+    return hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest(), names
+
+
+def modules_behind(module: str) -> dict[str, Path]:
+    """A module and everything of this project that it imports, directly or not, with the packages around each."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = module_path(name)
+        if path is None or name in found or f"{name}.".startswith(f"{CARRIERS}."):
+            continue
+        found[name] = path
+        waiting.extend(digest_and_imports(path)[1])
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])
+    return found
+
+
+def fingerprint(module: str) -> str:
+    """Hash over the code of `module` and of all it imports of this project: 16 hexadecimal digits.
+
+    Comments, docstrings and layout do not enter it. Raises ModuleNotFoundError where there is no such module.
+    """
+    if module_path(module) is None:
+        raise ModuleNotFoundError(f"{module} is not a module of this project")
+    parts = sorted((name, digest_and_imports(path)[0]) for name, path in modules_behind(module).items())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance_key(parts: Mapping[str, Any]) -> str:
+    """Name of a job by what determines its result (code, settings, inputs): 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def command_line() -> str:
+    """The command of this process, to be run again by hand."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
+    quoted = (
+        argument if argument.replace("-", "").replace("/", "").isalnum() else f"'{argument}'"
+        for argument in sys.argv[1:]
+    )
+    return " ".join([program, *quoted])

@@ -1,0 +1,177 @@
+"""The only door to MLflow: mirror a discriminator's folder as one run, found again by its provenance key.
+
+Local files are the truth. Mirroring twice changes nothing, so a run that a server missed is caught up later.
+"""
+
+import csv
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY = "fig.key"
+PICTURES_AND_TABLES = ("discriminator.json", "history.csv", "metrics.csv", "samples.png")
+BATCH = 1000  # metrics in one request, MLflow's limit
+PATIENCE = {  # a server that is down shall cost a job seconds: MLflow's defaults would wait minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+log = logging.getLogger("fig")
+
+
+class TrackingError(Exception):
+    """The tracking server or file could not be used."""
+
+
+def default_uri(results: Path) -> str:
+    """The SQLite file of a results folder, which is used where MLFLOW_TRACKING_URI names nothing else."""
+    return f"sqlite:///{(results / 'mlflow.db').resolve()}"
+
+
+@contextmanager
+def one_at_a_time(results: Path) -> Iterator[None]:
+    """Hold the results folder's tracking lock: two syncers of a run would create it twice."""
+    results.mkdir(parents=True, exist_ok=True)
+    with FileLock(results / "mlflow.lock"):
+        yield
+
+
+def client_for(results: Path) -> "MlflowClient":
+    """A client of the server or file in use."""
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step of creating a SQLite file
+    from mlflow import MlflowClient
+
+    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results))
+
+
+def mirror(folder: Path) -> str:
+    """Bring MLflow up to date with the discriminator in `results/<run>/discriminators/...`: the MLflow run's id.
+
+    Raises TrackingError where the server does not answer.
+    """
+    run_folder = folder.parents[4]
+    results = run_folder.parent
+    with one_at_a_time(results):
+        client = client_for(results)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return mirrored(client, folder, experiment_id(client, run_folder))
+        except MlflowException as error:
+            raise TrackingError(str(error).splitlines()[0][:300]) from error
+
+
+def try_to_mirror(folder: Path) -> float:
+    """Mirror, or warn in one line where that cannot be done now; the seconds it took."""
+    began = time.monotonic()
+    try:
+        mirror(folder)
+    except TrackingError as error:
+        log.warning("MLflow was not updated (%s); `fig sync` will catch it up", error)
+    return time.monotonic() - began
+
+
+def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
+    """The MLflow experiment named like the folder `results/<run>`, created where there is none."""
+    experiment = client.get_experiment_by_name(run_folder.name)
+    if experiment is not None:
+        return experiment.experiment_id
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    artifacts = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve().as_uri() if local else None
+    return client.create_experiment(run_folder.name, artifact_location=artifacts)
+
+
+def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
+    """Write the folder's parameters, history, metrics and artifacts into its MLflow run: the run's id."""
+    card = json.loads((folder / "discriminator.json").read_text())
+    found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
+    run_id = found[0].info.run_id if found else created(client, card, experiment)
+    metrics = [*history_metrics(folder), *final_metrics(folder, card["key"])]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    for name in PICTURES_AND_TABLES:
+        if (folder / name).exists():
+            client.log_artifact(run_id, str(folder / name))
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def created(client: "MlflowClient", card: dict[str, Any], experiment: str) -> str:
+    """A new run with a discriminator's name, tags and parameters: its id."""
+    from mlflow.entities import Param
+
+    architecture = card["architecture"]
+    name = f"{card['id_dataset']}/{architecture['network']}/{card['variant']}/{card['seed']}"
+    names = {"id_dataset": card["id_dataset"], "network": architecture["network"], "variant": card["variant"]}
+    tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{k}": v for k, v in names.items()}
+    run = client.create_run(experiment, tags=tags)
+    parameters = names | {"seed": card["seed"]} | dict(flattened(card["settings"])) | dict(flattened(architecture))
+    client.log_batch(run.info.run_id, params=[Param(k, str(v)) for k, v in parameters.items()])
+    return run.info.run_id
+
+
+def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as MLflow parameters: {"fig": {"K": 0.1}} -> ("fig.K", 0.1)."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def history_metrics(folder: Path) -> Iterator[Any]:
+    """The history as MLflow metrics, with the file's own time, so that writing them again changes nothing."""
+    from mlflow.entities import Metric
+
+    path = folder / "history.csv"
+    for row in rows_of(path):
+        stamp = int(float(row["time"]) * 1000)
+        values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
+        yield from (Metric(name, float(value), stamp, int(row["iteration"])) for name, value in values.items())
+
+
+def final_metrics(folder: Path, key: str) -> Iterator[Any]:
+    """The evaluation of the weights with this key as MLflow metrics named final.<metric>.<detector>.<OOD set>."""
+    from mlflow.entities import Metric
+
+    path = folder / "metrics.csv"
+    for row in rows_of(path):
+        if row["key"] != key:
+            continue
+        name = ".".join(part for part in (row["metric"], row["detector"], row["ood_dataset"]) if part)
+        yield Metric(f"final.{name}", float(row["value"]), int(path.stat().st_mtime * 1000), 0)
+
+
+def sync(results: Path) -> tuple[int, int]:
+    """Mirror every discriminator below `results`: how many there are, and how many could not be mirrored."""
+    from tqdm import tqdm
+
+    folders = sorted(path.parent for path in results.glob("*/discriminators/*/*/*/*/discriminator.json"))
+    missed = 0
+    for folder in tqdm(folders, desc="MLflow", unit="run", disable=not folders):
+        try:
+            mirror(folder)
+        except TrackingError as error:
+            log.warning("%s was not mirrored: %s", folder, error)
+            missed += 1
+    return len(folders), missed

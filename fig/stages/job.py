@@ -1,0 +1,149 @@
+"""What pretraining, fine-tuning and transfer share: one discriminator is trained, from checkpoint to folder."""
+
+import csv
+import logging
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fig import parallel
+from fig.checkpoint import load_checkpoint, save_checkpoint
+from fig.data.arrays import open_split
+from fig.data.catalogue import ID_DATASETS
+from fig.discriminator import Architecture, Card, Discriminator, load, save
+from fig.files import replacing
+from fig.methods.protocol import Method
+from fig.runtime import timing
+from fig.runtime.cluster import Resources, run_on_workers
+from fig.runtime.progress import followed
+from fig.runtime.provenance import file_hash, fingerprint, provenance_key
+from fig.runtime.tracking import try_to_mirror
+from fig.training import Augmentation, DivergedError, Row, TrainingSettings, optimizer_of, train
+
+SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
+SECONDS_BETWEEN = 1.0  # checkpoints, at least
+
+log = logging.getLogger("fig")
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that decides a training's result, and where it goes; paths are absolute."""
+
+    stage: str
+    train: Path  # prepared training split
+    output: Path  # the discriminator's folder
+    checkpoints: Path  # a folder for those of all jobs
+    variant: str
+    seed: int
+    method: Method
+    training: TrainingSettings
+    architecture: Architecture  # of a new network, and of `standard`
+    standard: Path | None = None  # folder of the discriminator to start from; None: a new network
+    teacher: Path | None = None  # folder of the discriminator that the sampler follows; None: the one in training
+
+    def provenance(self) -> dict[str, Any]:
+        """What the provenance key is made of: code, settings and inputs."""
+        parents = {"standard": self.standard, "teacher": self.teacher}
+        return {
+            "code": fingerprint(f"fig.stages.{self.stage}"),
+            "settings": {"training": asdict(self.training), "method": asdict(self.method)},
+            "architecture": asdict(self.architecture),
+            "seed": self.seed,
+            "train": open_split(self.train).description.sha256,
+            **{name: file_hash(folder / "model.safetensors") for name, folder in parents.items() if folder},
+        }
+
+
+def architecture_of(train: Path, network: str, width: float, scaling: str) -> Architecture:
+    """The architecture for a prepared training split; `scaling` is symmetric (to [-1, 1]) or standardised."""
+    description = open_split(train).description
+    known = ID_DATASETS[description.dataset]
+    scaled = {"mean": known.mean, "std": known.std} if scaling == "standardised" else {}
+    return Architecture(network, len(description.classes), description.shape[0], width, **scaled)
+
+
+def write_history(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV, whole or not at all; a column that a row lacks stays empty."""
+    rows = list(rows)
+    with replacing(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def averaged(done: int, rows: list[Row]) -> Row:
+    """One row of the history from those of the iterations up to `done`."""
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    return {"iteration": done, "time": round(time.time(), 3)} | means
+
+
+def work(call: tuple[TrainingJob, Path, str]) -> None:
+    """Train on this worker, from the last checkpoint in `folder` on; rank 0 saves checkpoints, history and weights."""
+    job, folder, key = call
+    discriminator = load(job.standard) if job.standard else Discriminator(job.architecture, job.seed)
+    discriminator.to(parallel.device())
+    method = job.method
+    if job.teacher:
+        method = replace(method, teacher=load(job.teacher).network.to(parallel.device()))
+    optimizer = optimizer_of(discriminator, job.training)
+    start, rows = load_checkpoint(folder, key, discriminator, optimizer)
+    data = open_split(job.train)
+    known = ID_DATASETS[data.description.dataset]
+    augmentation = Augmentation(known.padding, known.flip)
+    first = parallel.rank() == 0
+    since: list[Row] = []
+    saved, cost = time.monotonic(), 0.0
+    for done, row in train(discriminator, optimizer, data, method, job.training, augmentation, job.seed, start):
+        since.append(row)
+        if done % job.training.log_every == 0 or done == job.training.length(len(data.images)):
+            rows.append(averaged(done, since))
+            since = []
+            if first:
+                write_history(folder / "history.csv", rows)
+        if first and not since and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
+            began = time.monotonic()
+            save_checkpoint(folder, key, discriminator, optimizer, done, rows)
+            saved, cost = time.monotonic(), time.monotonic() - began
+    if first:
+        write_history(job.output / "history.csv", rows)
+        save(job.output, discriminator, card_of(job, key))
+
+
+def card_of(job: TrainingJob, key: str) -> Card:
+    """The card of the trained discriminator."""
+    about = {
+        "made_of": job.provenance(),
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
+    }
+    settings = {"training": asdict(job.training), "method": asdict(job.method)}
+    dataset = open_split(job.train).description.dataset
+    return Card(job.architecture, dataset, job.variant, job.seed, key, about, settings)
+
+
+def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
+    """Train a discriminator into its folder, and mirror it.
+
+    Its checkpoints are kept under the job's provenance key until it is done: a killed job goes on from them, a
+    changed one cannot pick them up. Raises DivergedError, naming the job, where the loss is not finite.
+    """
+    key = provenance_key(job.provenance())
+    folder = job.checkpoints / key
+    folder.mkdir(parents=True, exist_ok=True)
+    job.output.mkdir(parents=True, exist_ok=True)
+    length = job.training.length(len(open_split(job.train).images))
+    name = "/".join(job.output.parts[-4:])
+    began = time.monotonic()
+    try:
+        with followed(folder / "history.csv", length, f"{job.stage} {name}"):
+            _, seconds = run_on_workers(work, (job, folder, key), resources)
+    except (DivergedError, FloatingPointError) as error:
+        raise DivergedError(f"{job.stage} of {name} diverged: {error}; its history is in {folder}") from error
+    shutil.rmtree(folder)
+    clock = replace(clock, ray=time.monotonic() - began - seconds, work=seconds)
+    clock = replace(clock, tracking=try_to_mirror(job.output))
+    timing.write(clock, job.output / "timing.training.json")

@@ -1,0 +1,31 @@
+"""The options that stages share, as they stand on their command lines."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Train = Annotated[Path, typer.Option(exists=True, resolve_path=True, help="Prepared training split (.npy).")]
+Output = Annotated[Path, typer.Option(resolve_path=True, help="The discriminator's folder, to be written.")]
+Checkpoints = Annotated[Path, typer.Option(resolve_path=True, help="Folder for the checkpoints of unfinished jobs.")]
+Folder = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, resolve_path=True, help="A discriminator's folder.")
+]
+Test = Annotated[Path, typer.Option(exists=True, resolve_path=True, help="Prepared test split of the ID data set.")]
+OodSets = Annotated[list[Path], typer.Option(exists=True, resolve_path=True, help="A prepared OOD set; repeatable.")]
+Detectors = Annotated[list[str], typer.Option(help="A detector's name; repeatable.")]
+Variant = Annotated[str, typer.Option(help="Name of the variant, for the record.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, batches, crops and chains.")]
+Json = Annotated[str, typer.Option(help="A JSON object; see the keys of the same name in config/README.md.")]
+
+
+def parsed(text: str, option: str) -> dict[str, Any]:
+    """The JSON object in an option's text; raises ValueError naming the option where it is none."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{option} must be a JSON object, not {text}")
+    return value
