@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
-from fig.networks import build
 from fig.settings import settings_of
 
 Channels = tuple[float, float, float]
@@ -49,6 +48,8 @@ class Discriminator(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, seed: int = 0) -> None:
+        from fig.networks import build  # torchvision takes seconds to import: only where a network is built
+
         super().__init__()
         self.architecture = architecture
         self.network = build(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.utils import save_image
+from PIL import Image
 
 from fig import parallel
 from fig.data.arrays import open_split
@@ -87,7 +87,15 @@ def write_samples(folder: Path, samples: Samples) -> None:
     arrays = {name: getattr(samples, name).cpu().numpy() for name in ("confidence", "energy", "predicted", "steps")}
     write_arrays(folder / "samples.npz", images=pixels.permute(0, 2, 3, 1).numpy(), **arrays)
     with replacing(folder / "samples.png") as partial:
-        save_image(pixels.float() / 255, partial, nrow=16, format="png")
+        Image.fromarray(grid(pixels.permute(0, 2, 3, 1).numpy())).save(partial, format="png")
+
+
+def grid(images: np.ndarray, columns: int = 16, border: int = 2) -> np.ndarray:
+    """Images (N, height, width, 3), N a multiple of `columns`, as one picture with black borders."""
+    framed = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)))
+    _, height, width, channels = framed.shape
+    rows = framed.reshape(-1, columns, height, width, channels).swapaxes(1, 2)  # (rows, height, columns, width, 3)
+    return rows.reshape(-1, columns * width, channels)
 
 
 def write_metrics(folder: Path, rows: list[MetricRow]) -> None:
