@@ -93,7 +93,7 @@ def initial(
 ) -> ChainState:
     """Chains at x0 ~ U(-1, 1), drawn for all `count` of them and then indexed by `chains` (n,)."""
     uniform = noise_of(torch.rand, torch.Size(shape), count, generator)
-    images = (2 * uniform - 1).to(chains.device)[chains]
+    images = (2 * uniform - 1).to(chains.device)[chains].contiguous(memory_format=torch.channels_last)
     recent = images.new_full((len(chains), 2 * settings.window), torch.nan)
     return ChainState(images, chains, recent, count, step=0)
 

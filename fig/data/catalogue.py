@@ -34,8 +34,8 @@ class OodSource:
 ID_DATASETS = {
     "digits": IdDataset(
         title="Digits",
-        about="1,797 real handwritten digits of 8 x 8 pixels (E. Alpaydin, C. Kaynak, UCI 1998), upscaled to 32 x 32; "
-        "shipped with scikit-learn; CC BY 4.0",
+        about="1,797 real handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak, 1998), upscaled to 32 x 32; shipped "
+        "with scikit-learn; CC BY 4.0",
         classes=10,
         size=32,
         padding=2,
@@ -43,13 +43,47 @@ ID_DATASETS = {
         mean=(0.305, 0.305, 0.305),
         std=(0.323, 0.323, 0.323),
     ),
+    "svhn": IdDataset(
+        title="SVHN",
+        about="house numbers in street views, cropped digits (Netzer et al., 2011); for non-commercial use",
+        classes=10,
+        size=32,
+        padding=4,
+        flip=True,  # as in the paper, though a mirrored digit is none
+        mean=(0.438, 0.444, 0.473),
+        std=(0.198, 0.201, 0.197),
+    ),
+    "cifar10": IdDataset(
+        title="CIFAR10",
+        about="60,000 photographs of ten kinds of animals and vehicles (Krizhevsky, 2009)",
+        classes=10,
+        size=32,
+        padding=4,
+        flip=True,
+        mean=(0.491, 0.482, 0.447),
+        std=(0.247, 0.243, 0.262),
+    ),
+    "cifar100": IdDataset(
+        title="CIFAR100",
+        about="60,000 photographs of a hundred kinds of things (Krizhevsky, 2009)",
+        classes=100,
+        size=32,
+        padding=4,
+        flip=True,
+        mean=(0.507, 0.487, 0.441),
+        std=(0.267, 0.256, 0.276),
+    ),
 }
 
 OOD_SOURCES = {
     "photos": OodSource(
         title="Photos",
-        about="windows of 18 real photographs shipped with scikit-learn and scikit-image (public domain, CC0 or CC BY)",
+        about="windows of real photographs shipped with scikit-learn and scikit-image (public domain, CC0 or CC BY)",
     ),
+    "lsun": OodSource("LSUN", "10,000 test images of scenes (Yu et al., 2015)"),
+    "tinyimagenet": OodSource("TinyImageNet", "10,000 test images of 200 ImageNet classes, 64 x 64 pixels"),
+    "caltech256": OodSource("Caltech256", "30,607 photographs of objects (Griffin et al., 2007)"),
+    "coco": OodSource("COCO", "5,000 photographs of everyday scenes, val2017 (Lin et al., 2014)"),
 }
 
 

@@ -1,7 +1,8 @@
 """Real images that ship inside Python packages this project depends on: nothing is downloaded."""
 
-from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,11 @@ def digits(split: str, seed: int) -> tuple[NDArray[np.uint8], list[int]]:
     return np.repeat(images[..., None], 3, axis=-1), labels.tolist()
 
 
-def photographs() -> Iterator[tuple[str, Image.Image]]:
-    """Name and image of each photograph, in RGB."""
-    for package, names in PHOTOGRAPHS.items():
-        for name in names:
-            with files(package).joinpath(name).open("rb") as file:
-                yield name, Image.open(file).convert("RGB")
+@cache
+def photographs() -> tuple[NDArray[np.uint8], ...]:
+    """Every photograph in RGB: (height, width, 3) each."""
+    return tuple(
+        np.asarray(Image.open(BytesIO(files(package).joinpath(name).read_bytes())).convert("RGB"))
+        for package, names in PHOTOGRAPHS.items()
+        for name in names
+    )

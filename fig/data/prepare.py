@@ -1,19 +1,24 @@
 """Make a prepared split: ID images at their size, or an OOD set resized (r) or randomly cropped (c)."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
 from fig.data.catalogue import ID_DATASETS, ood_parts
+from fig.data.folders import class_files, image_files, pixels
 from fig.data.packaged import digits, photographs
 
+Picture = NDArray[np.uint8]  # (height, width, 3)
+
 WINDOWS_PER_PHOTOGRAPH = 64
+SMALLEST_WINDOW = 64  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -26,43 +31,63 @@ class Prepared:
     made: dict  # how: source, resampler, seed
 
 
-def prepared(dataset: str, split: str, size: int, seed: int) -> Prepared:
-    """The split `train` or `test` of an ID data set, or an OOD set's `test`, at `size` pixels a side."""
-    return prepared_digits(split, size, seed) if dataset in ID_DATASETS else prepared_photos(dataset, size, seed)
+def prepared(dataset: str, split: str, size: int, seed: int, raw: Path) -> Prepared:
+    """The split `train` or `test` of an ID data set, or an OOD set's `test`, at `size` pixels a side.
 
-
-def prepared_digits(split: str, size: int, seed: int) -> Prepared:
-    """Digits of 8 x 8 pixels, upscaled bilinearly."""
-    images, labels = digits(split, seed)
-    made = {"source": "scikit-learn digits", "resampler": "antialias", "seed": seed}
-    return Prepared(resized(images, size, "antialias"), labels, [str(digit) for digit in range(10)], made)
-
-
-def prepared_photos(dataset: str, size: int, seed: int) -> Prepared:
-    """Windows of photographs: of varying size and resized, or of the wanted size as they are."""
-    _, way = ood_parts(dataset)
+    `raw` is the folder with the images of the sources that no Python package ships: `<raw>/<dataset>/<split>/<class>/`
+    for an ID data set, any tree of images in `<raw>/<source>/` for an OOD set.
+    """
+    if dataset in ID_DATASETS:
+        return prepared_id(dataset, split, size, seed, raw)
+    source, way = ood_parts(dataset)
     generator = np.random.default_rng(seed)
-    images = []
-    for _, photograph in tqdm(list(photographs()), desc=dataset, unit="photograph"):
+    pictures = windows(generator) if source == "photos" else map(pixels, image_files(raw / source))
+    total = WINDOWS_PER_PHOTOGRAPH * len(photographs()) if source == "photos" else len(image_files(raw / source))
+    made = {"source": source, "resampler": way, "seed": seed}
+    return Prepared(fitted(tqdm(pictures, dataset, total, unit="image"), size, way, generator), [], [], made)
+
+
+def prepared_id(dataset: str, split: str, size: int, seed: int, raw: Path) -> Prepared:
+    """A labelled split, resized to its size where the images are of another."""
+    made = {"source": dataset, "resampler": "antialias", "seed": seed}
+    if dataset == "digits":
+        images, labels = digits(split, seed)
+        return Prepared(resized(images, size, "antialias"), labels, [str(digit) for digit in range(10)], made)
+    files, labels, classes = class_files(raw / dataset / split)
+    pictures = tqdm(map(pixels, files), f"{dataset} {split}", len(files), unit="image")
+    return Prepared(fitted(pictures, size, "antialias", np.random.default_rng(seed)), labels, classes, made)
+
+
+def fitted(pictures: Iterable[Picture], size: int, way: str, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Pictures of any size as (N, size, size, 3): wholly resized by the resampler `way`, or a random `crop` of each."""
+    return np.stack([crop(p, size, generator) if way == "crop" else resized(p[None], size, way)[0] for p in pictures])
+
+
+def crop(picture: Picture, size: int, generator: np.random.Generator) -> Picture:
+    """A random crop of `size` pixels a side; a smaller picture is first resized so that its short side fits."""
+    height, width, _ = picture.shape
+    if min(height, width) < size:
+        scale = size / min(height, width)
+        picture = resampled(picture[None], (round(height * scale), round(width * scale)), "antialias")[0]
+    top, left = (int(generator.integers(length - size + 1)) for length in picture.shape[:2])
+    return picture[top : top + size, left : left + size]
+
+
+def windows(generator: np.random.Generator) -> Iterator[Picture]:
+    """Square windows of the photographs, at random places and of random sides from SMALLEST_WINDOW up."""
+    for photograph in photographs():
         for _ in range(WINDOWS_PER_PHOTOGRAPH):
-            window = random_window(photograph, size if way == "crop" else None, generator)
-            images.append(window if way == "crop" else resized(window[None], size, way)[0])
-    made = {"source": "scikit-learn and scikit-image photographs", "resampler": way, "seed": seed}
-    return Prepared(np.stack(images), [], [], made)
-
-
-def random_window(photograph: Image.Image, size: int | None, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A square window (side, side, 3) at a random place, of side `size` or of a random one from 64 pixels up."""
-    shortest = min(photograph.size)
-    side = size or int(generator.integers(min(64, shortest), shortest + 1))
-    left, top = (int(generator.integers(length - side + 1)) for length in photograph.size)
-    return np.asarray(photograph.crop((left, top, left + side, top + side)))
+            side = int(generator.integers(SMALLEST_WINDOW, min(photograph.shape[:2]) + 1))
+            yield crop(photograph, side, generator)
 
 
 def resized(images: NDArray[np.uint8], size: int, resampler: str) -> NDArray[np.uint8]:
-    """Whole images (N, height, width, 3) as (N, size, size, 3) by a named resampler: antialias, bilinear or nearest."""
+    """Whole images (N, height, width, 3) as (N, size, size, 3) by a resampler: antialias, bilinear or nearest."""
+    return resampled(images, (size, size), resampler)
+
+
+def resampled(images: NDArray[np.uint8], shape: tuple[int, int], resampler: str) -> NDArray[np.uint8]:
+    """Images (N, height, width, 3) at another height and width."""
     mode = InterpolationMode.NEAREST if resampler == "nearest" else InterpolationMode.BILINEAR
     batch = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-    return (
-        resize(batch, [size, size], mode, antialias=resampler == "antialias").permute(0, 2, 3, 1).contiguous().numpy()
-    )
+    return resize(batch, list(shape), mode, antialias=resampler == "antialias").permute(0, 2, 3, 1).contiguous().numpy()

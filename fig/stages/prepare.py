@@ -13,13 +13,14 @@ from fig.runtime.command import command_line
 def prepare(
     output: Annotated[Path, typer.Option(help="Where the array goes: .../<size>/<dataset>/<split>.npy.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of splits and crops.")] = 0,
+    raw: Annotated[Path, typer.Option(help="Folder with the images that no Python package ships.")] = Path("data/raw"),
 ) -> None:
     """Prepare one split of a data set.
 
     Example: python -m fig.stages.prepare --output data/32/digits/train.npy
     """
     size = int(output.parent.parent.name)
-    split = prepared(output.parent.name, output.stem, size, seed)
+    split = prepared(output.parent.name, output.stem, size, seed, raw)
     write_split(output, split.images, split.labels, split.classes, split.made)
 
 

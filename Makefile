@@ -1,0 +1,40 @@
+# `make demo` runs the whole study in minutes on two cores, `make test` checks everything. Both make .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make install   make .venv with the locked dependencies"
+	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
+	@echo "make test      lint and all tests"
+	@echo "make clean     remove what runs leave behind: data, results, logs"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "uv>=0.9"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: install
+	snakemake --profile local
+	@echo
+	@echo "The report:    $(CURDIR)/results/demo/report.html"
+	@echo "The MLflow UI: $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db, then http://localhost:5000"
+
+lint: install
+	ruff check
+	ruff format --check
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo.yaml
+
+test: lint
+	pytest
+
+clean:
+	rm -rf data/32 results logs .snakemake

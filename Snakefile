@@ -1,0 +1,23 @@
+# The FIG study: data -> pretraining -> fine-tuning and transfer -> evaluation -> tables, figures, report.
+# `snakemake --profile local` runs config/demo.yaml, `snakemake --profile slurm` runs config/paper.yaml.
+
+from snakemake.utils import min_version
+
+min_version("9.9")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"results/{STUDY['run']}/report.html",

@@ -1,0 +1,35 @@
+# One job scores a discriminator with all detectors on all its OOD sets: a job is worth starting.
+
+
+rule evaluate:
+    input:
+        model=f"{FOLDER}/model.safetensors",
+        test=test_split,
+        ood=ood_splits,
+    output:
+        metrics=f"{FOLDER}/metrics.csv",
+        scores=expand(
+            f"{FOLDER}/scores/{{detector}}.npz",
+            detector=STUDY["detectors"],
+            allow_missing=True,
+        ),
+        samples=f"{FOLDER}/samples.npz",
+        picture=f"{FOLDER}/samples.png",
+        timing=f"{FOLDER}/timing.evaluation.json",
+    log:
+        "logs/{run}/evaluate/{id_dataset}/{network}/{variant}/{seed}.log",
+    conda:
+        "../../envs/fig.yaml"
+    threads: cpus_of("evaluation")
+    resources:
+        gpu=gpus_of("evaluation"),
+        workers=resources_of("evaluation"),
+    params:
+        code=fingerprint("fig.stages.evaluate"),
+        sampler=as_json(STUDY["fig"]["sampler"]),
+        folder=subpath(input.model, parent=True),
+        detectors=" ".join(f"--detector {name}" for name in STUDY["detectors"]),
+        ood=lambda wildcards, input: " ".join(f"--ood {path}" for path in input.ood),
+    shell:
+        "python -m fig.stages.evaluate --discriminator {params.folder} --test {input.test} {params.ood}"
+        " {params.detectors} --sampler {params.sampler:q} --resources {resources.workers:q} 2> {log}"

@@ -1,0 +1,60 @@
+# From metrics to pages: functions of the files that the other rules made.
+
+
+rule tables:
+    input:
+        of_all("metrics.csv"),
+    output:
+        metrics="results/{run}/metrics.csv",
+        csv="results/{run}/tables/comparison.csv",
+        markdown="results/{run}/tables/comparison.md",
+        html="results/{run}/tables/comparison.html",
+    log:
+        "logs/{run}/tables.log",
+    conda:
+        "../../envs/fig.yaml"
+    params:
+        code=fingerprint("fig.stages.tables"),
+        discriminators=folder_options,
+    shell:
+        "python -m fig.stages.tables {params.discriminators} --output results/{wildcards.run} 2> {log}"
+
+
+rule figures:
+    input:
+        of_all("history.csv"),
+        of_all("samples.npz"),
+        [of_all(f"scores/{name}.npz") for name in STUDY["detectors"]],
+    output:
+        finetuning="results/{run}/figures/finetuning.png",
+        scores="results/{run}/figures/scores.png",
+        samples="results/{run}/figures/samples.png",
+    log:
+        "logs/{run}/figures.log",
+    conda:
+        "../../envs/fig.yaml"
+    params:
+        code=fingerprint("fig.stages.figures"),
+        discriminators=folder_options,
+    shell:
+        "python -m fig.stages.figures {params.discriminators} --output results/{wildcards.run}/figures 2> {log}"
+
+
+rule report:
+    input:
+        of_all("discriminator.json"),
+        of_all("timing.training.json"),
+        of_all("timing.evaluation.json"),
+        metrics=rules.tables.output.metrics,
+        figures=rules.figures.output,
+    output:
+        "results/{run}/report.html",
+    log:
+        "logs/{run}/report.log",
+    conda:
+        "../../envs/fig.yaml"
+    params:
+        code=fingerprint("fig.stages.report"),
+        discriminators=folder_options,
+    shell:
+        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} 2> {log}"
