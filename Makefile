@@ -37,4 +37,4 @@ test: lint
 	pytest
 
 clean:
-	rm -rf data/32 results logs .snakemake
+	rm -rf data/[0-9]* results logs .snakemake

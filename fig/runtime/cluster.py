@@ -1,5 +1,6 @@
 """The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
 
+import logging
 import os
 import tempfile
 import time
@@ -89,6 +90,7 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
     if resources.workers:
         connect(resources)
     else:
+        logging.getLogger("ray.train").setLevel(logging.ERROR)  # it announces that there are no workers, as asked
         torch.set_num_threads(resources.cpus_per_worker)
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     with tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:

@@ -1,0 +1,135 @@
+"""Faults in a running pipeline, done for real: kills, divergence, several workers."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+from workspace import Workspace, copy_of_project
+
+from fig.runtime.cluster import Resources, run_on_workers
+
+pytestmark = pytest.mark.pipeline
+
+STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
+
+
+def with_ray(workspace: Workspace) -> Workspace:
+    workspace.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 1}")
+    return workspace
+
+
+def waited_for(condition, seconds: float, what: str):
+    for _ in range(int(seconds * 10)):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {what} within {seconds} s")
+
+
+def hashed(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ray_processes() -> set[int]:
+    names = ("raylet", "gcs_server")
+    return {p.pid for p in psutil.process_iter(["name"]) if p.info["name"] in names}
+
+
+@pytest.mark.parametrize("victim", ["driver", "worker"])
+def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
+    finished: Workspace, tmp_path: Path, victim: str
+):
+    workspace = with_ray(copy_of_project(tmp_path))
+    (tmp_path / "data").symlink_to(finished.folder / "data")
+    before = ray_processes()
+    command = ["snakemake", "--cores", "2", "--configfile", "tests/tiny.yaml", f"{STANDARD}/model.safetensors"]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=workspace.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    waited_for(lambda: list(tmp_path.glob("results/tiny/checkpoints/*/state.safetensors")), 120, "checkpoint")
+    family = psutil.Process(running.pid).children(recursive=True)
+    wanted = "fig.stages.pretrain" if victim == "driver" else "RayTrainWorker"
+    (killed,) = [p for p in family if wanted in " ".join(p.cmdline()) and "python" in p.name() + " ".join(p.cmdline())][
+        -1:
+    ]
+    killed.send_signal(signal.SIGKILL)
+    at = time.time()
+    code = running.wait(timeout=240)
+    if victim == "driver":
+        assert code != 0
+        workspace.run(*command)
+    assert hashed(tmp_path / STANDARD / "model.safetensors") == hashed(
+        finished.folder / STANDARD / "model.safetensors"
+    )
+    first = (tmp_path / STANDARD / "history.csv").read_text().splitlines()[1]
+    assert float(first.split(",")[1]) < at, "the first iterations were done again: it did not go on from a checkpoint"
+    waited_for(lambda: not ray_processes() - before, 30, "end of Ray")
+
+
+def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finished: Workspace, tmp_path: Path):
+    settings = {"method": "fig", "settings": {}, "training": {"iterations": 20, "learning_rate": 1e6, "log_every": 1}}
+    done = finished.run(
+        *("python", "-m", "fig.stages.finetune", "--train", "data/32/digits/train.npy", "--standard", STANDARD),
+        *("--output", tmp_path / "fig" / "0", "--checkpoints", tmp_path / "checkpoints", "--variant", "fig"),
+        *("--settings", json.dumps(settings), "--resources", '{"workers": 0}'),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: finetune of" in done.stderr and "diverged" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("**/model.safetensors"))
+    assert list(tmp_path.glob("checkpoints/*/history.csv"))
+
+
+def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, tmp_path: Path):
+    before = ray_processes()
+    common = ("--train", "data/32/digits/train.npy", "--network", "resnet18", "--width", "0.0625")
+    training = ("--training", '{"epochs": 1, "learning_rate": 0.1}', "--checkpoints", str(tmp_path / "checkpoints"))
+    jobs = [
+        subprocess.Popen(
+            ["python", "-m", "fig.stages.pretrain", *common, *training, "--seed", seed, "--output", tmp_path / seed],
+            cwd=finished.folder,
+            env=finished.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    errors = [job.communicate(timeout=300)[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], errors
+    weights = [load_file(tmp_path / seed / "model.safetensors")["fc.weight"] for seed in ("1", "2")]
+    assert not weights[0].equal(weights[1])
+    waited_for(lambda: not ray_processes() - before, 30, "end of Ray")
+
+
+def rank_sums(values: list[float]) -> list[float]:
+    import torch
+
+    from fig import parallel
+
+    tensor = torch.tensor(values) * (parallel.rank() + 1)
+    parallel.sum_over_workers([tensor])
+    rows = parallel.gathered(torch.arange(parallel.rank(), 5, parallel.workers()), 5)
+    return [*tensor.tolist(), *rows.tolist()]
+
+
+def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(monkeypatch: pytest.MonkeyPatch):
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", here)
+    value, _ = run_on_workers(rank_sums, [1.0, 10.0], Resources(workers=2))
+    assert value == [3.0, 30.0, 0, 1, 2, 3, 4]
+
+
+def broken(settings: None) -> None:
+    raise ValueError("the reason")
+
+
+def test_the_functions_own_error_comes_back_at_once():
+    with pytest.raises(ValueError, match="the reason"):
+        run_on_workers(broken, None, Resources(workers=0))

@@ -1,0 +1,88 @@
+"""What the workflow reruns, refuses and plans, by the real Snakefile."""
+
+from pathlib import Path
+
+import pytest
+from workspace import Workspace, copy_of_results
+
+pytestmark = pytest.mark.pipeline
+
+REPORTING = {"tables", "figures", "report"}
+AFTER_PRETRAINING = {"finetune", "transfer", "evaluate"} | REPORTING
+
+
+@pytest.fixture
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    return copy_of_results(finished, tmp_path)
+
+
+def test_the_study_runs_from_images_to_report(finished: Workspace):
+    page = (finished.folder / "results/tiny/report.html").read_text()
+    assert "fig-teacher-vgg19" in page and "AUROC" in page
+
+
+def test_nothing_reruns_when_nothing_changed(finished: Workspace):
+    assert finished.planned() == set()
+
+
+def test_nothing_reruns_after_touching_code_and_data(workspace: Workspace):
+    for path in (*workspace.folder.glob("fig/**/*.py"), *workspace.folder.glob("data/**/*.npy")):
+        path.touch()
+    assert workspace.planned() == set()
+
+
+def test_nothing_reruns_after_a_comment(workspace: Workspace):
+    workspace.edit("fig/energy.py", "import torch\n", "# a comment\nimport torch\n")
+    assert workspace.planned() == set()
+
+
+def test_editing_the_report_reruns_the_report_alone(workspace: Workspace):
+    with (workspace.folder / "fig/report/page.py").open("a") as file:
+        file.write("\n\nEDITED = True\n")
+    assert workspace.planned() == {"report"}
+
+
+def test_editing_the_sampler_reruns_fine_tuning_and_later_but_no_pretraining(workspace: Workspace):
+    workspace.edit("fig/sampler.py", "step_size / 2 * gradient.sign()", "step_size / 3 * gradient.sign()")
+    assert workspace.planned() == AFTER_PRETRAINING
+
+
+def test_changing_K_reruns_fine_tuning_and_later_but_no_pretraining(workspace: Workspace):
+    workspace.edit("tests/tiny.yaml", "detectors:", "fig: {K: 0.2}\n\ndetectors:")
+    assert workspace.planned() == AFTER_PRETRAINING
+
+
+def test_the_number_of_workers_reruns_nothing(workspace: Workspace):
+    workspace.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 1}")
+    assert workspace.planned() == set()
+
+
+@pytest.mark.parametrize(
+    ("profile", "run"), [("local", "results/demo/report.html"), ("slurm", "results/paper/report.html")]
+)
+def test_each_profile_brings_its_configuration_and_plans_the_study(finished: Workspace, profile: str, run: str):
+    planned = finished.run("snakemake", "--profile", profile, "--dry-run", "--forceall").stdout
+    assert run in planned
+
+
+def test_a_configfile_overrides_the_profiles(finished: Workspace):
+    done = finished.run("snakemake", "--profile", "local", "--configfile", "tests/tiny.yaml", "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_wrong_key_is_refused_in_one_sentence_before_any_job(workspace: Workspace):
+    workspace.edit("tests/tiny.yaml", "finetuning: {", "finetuning: {lerning_rate: 0.1, ")
+    done = workspace.snakemake(check=False)
+    assert done.returncode and "finetuning.lerning_rate is not a key" in done.stderr + done.stdout
+
+
+def test_a_configuration_is_asked_for_where_there_is_none(workspace: Workspace):
+    done = workspace.run("snakemake", "--cores", "1", check=False)
+    assert "--profile local" in done.stderr + done.stdout
+
+
+def test_the_parse_of_the_snakefile_imports_no_torch(finished: Workspace):
+    code = "import sys, fig.configuration, fig.runtime.provenance; sys.exit('torch' in sys.modules)"
+    finished.run("python", "-c", code)
+
+

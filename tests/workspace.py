@@ -1,0 +1,75 @@
+"""A copy of the project to run the real Snakefile in, edit and kill."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of the copy, and commands run there by this interpreter."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This environment with the copy's code first, and no tracking server or cluster of ours."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ours = {"PATH": path, "PYTHONPATH": str(self.folder)}
+        return {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")} | ours
+
+    def run(self, *command: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy, its output captured; an unexpected failure shows it."""
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=self.folder,
+            env=self.environment | environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def snakemake(self, *options: str, configfile: str = "tests/tiny.yaml", check: bool = True):
+        """Run the workflow on two cores."""
+        return self.run("snakemake", "--cores", "2", "--configfile", configfile, *options, check=check)
+
+    def planned(self, *options: str, configfile: str = "tests/tiny.yaml") -> set[str]:
+        """Names of the rules that a dry run would run."""
+        output = self.snakemake("--dry-run", "--quiet", "rules", *options, configfile=configfile).stdout
+        rules = [p.stem for p in (self.folder / "fig" / "stages").glob("*.py")]
+        counted = {line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()}
+        return counted & set(rules)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands in a file of the copy."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} has no {old!r}"
+        file.write_text(text.replace(old, new))
+
+
+def copy_of_project(folder: Path) -> Workspace:
+    """A workspace with the project's code in `folder`, and nothing of its data or results."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_symlink():
+            (folder / part).symlink_to(source.readlink())
+        elif source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+        else:
+            shutil.copy(source, folder / part)
+    return Workspace(folder)
+
+
+def copy_of_results(done: Workspace, folder: Path) -> Workspace:
+    """A second workspace with everything of a first, metadata of Snakemake included, as `cp -rp` makes it."""
+    shutil.copytree(done.folder, folder, symlinks=True, dirs_exist_ok=True)
+    return Workspace(folder)
