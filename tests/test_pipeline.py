@@ -65,9 +65,7 @@ def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
     if victim == "driver":
         assert code != 0
         workspace.run(*command)
-    assert hashed(tmp_path / STANDARD / "model.safetensors") == hashed(
-        finished.folder / STANDARD / "model.safetensors"
-    )
+    assert hashed(tmp_path / STANDARD / "model.safetensors") == hashed(finished.folder / STANDARD / "model.safetensors")
     first = (tmp_path / STANDARD / "history.csv").read_text().splitlines()[1]
     assert float(first.split(",")[1]) < at, "the first iterations were done again: it did not go on from a checkpoint"
     waited_for(lambda: not ray_processes() - before, 30, "end of Ray")

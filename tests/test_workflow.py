@@ -84,5 +84,3 @@ def test_a_configuration_is_asked_for_where_there_is_none(workspace: Workspace):
 def test_the_parse_of_the_snakefile_imports_no_torch(finished: Workspace):
     code = "import sys, fig.configuration, fig.runtime.provenance; sys.exit('torch' in sys.modules)"
     finished.run("python", "-c", code)
-
-

@@ -45,7 +45,9 @@ class Workspace:
         """Names of the rules that a dry run would run."""
         output = self.snakemake("--dry-run", "--quiet", "rules", *options, configfile=configfile).stdout
         rules = [p.stem for p in (self.folder / "fig" / "stages").glob("*.py")]
-        counted = {line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()}
+        counted = {
+            line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()
+        }
         return counted & set(rules)
 
     def edit(self, path: str, old: str, new: str) -> None:

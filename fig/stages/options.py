@@ -12,6 +12,10 @@ Checkpoints = Annotated[Path, typer.Option(resolve_path=True, help="Folder for t
 Folder = Annotated[
     Path, typer.Option(exists=True, file_okay=False, resolve_path=True, help="A discriminator's folder.")
 ]
+Folders = Annotated[
+    list[Path],
+    typer.Option("--discriminator", exists=True, file_okay=False, help="A discriminator's folder; repeatable."),
+]
 Test = Annotated[Path, typer.Option(exists=True, resolve_path=True, help="Prepared test split of the ID data set.")]
 OodSets = Annotated[list[Path], typer.Option(exists=True, resolve_path=True, help="A prepared OOD set; repeatable.")]
 Detectors = Annotated[list[str], typer.Option(help="A detector's name; repeatable.")]

@@ -7,6 +7,7 @@ import typer
 
 from fig.data.arrays import write_split
 from fig.data.prepare import prepared
+from fig.runtime import timing
 from fig.runtime.command import command_line
 
 
@@ -19,9 +20,11 @@ def prepare(
 
     Example: python -m fig.stages.prepare --output data/32/digits/train.npy
     """
+    clock = timing.begin("prepare")
     size = int(output.parent.parent.name)
     split = prepared(output.parent.name, output.stem, size, seed, raw)
     write_split(output, split.images, split.labels, split.classes, split.made)
+    timing.write(clock, output.with_suffix(".timing.json"))
 
 
 if __name__ == "__main__":

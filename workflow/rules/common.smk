@@ -1,6 +1,7 @@
 """The Python of the workflow: the configuration resolved, and small named functions that the rules refer to."""
 
 import json
+from pathlib import Path
 
 from fig.configuration import (
     ConfigurationError,
@@ -10,7 +11,7 @@ from fig.configuration import (
     settings_of_variant,
 )
 from fig.data.catalogue import ID_DATASETS
-from fig.runtime.provenance import fingerprint
+from fig.runtime.provenance import file_hash, fingerprint
 
 if not config:
     raise WorkflowError(
@@ -108,3 +109,15 @@ def folder_options(wildcards):
 def of_all(name):
     """This file of every discriminator of the run."""
     return [f"results/{{run}}/discriminators/{path}/{name}" for path in DISCRIMINATORS]
+
+
+def all_prepared(suffix):
+    """This file of every prepared split of the run."""
+    splits = {}
+    for found in DISCRIMINATORS.values():
+        size = ID_DATASETS[found.id_dataset].size
+        splits |= {
+            f"data/{size}/{found.id_dataset}/{s}": None for s in ("train", "test")
+        }
+        splits |= {f"data/{size}/{name}/test": None for name in found.ood_datasets}
+    return [f"{split}.{suffix}" for split in splits]

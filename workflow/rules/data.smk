@@ -5,6 +5,7 @@ rule prepare:
     output:
         images="data/{size}/{dataset}/{split}.npy",
         description="data/{size}/{dataset}/{split}.json",
+        timing="data/{size}/{dataset}/{split}.timing.json",
     log:
         "logs/prepare/{size}/{dataset}/{split}.log",
     conda:

@@ -9,6 +9,7 @@ rule tables:
         csv="results/{run}/tables/comparison.csv",
         markdown="results/{run}/tables/comparison.md",
         html="results/{run}/tables/comparison.html",
+        timing="results/{run}/tables/timing.json",
     log:
         "logs/{run}/tables.log",
     conda:
@@ -29,6 +30,7 @@ rule figures:
         finetuning="results/{run}/figures/finetuning.png",
         scores="results/{run}/figures/scores.png",
         samples="results/{run}/figures/samples.png",
+        timing="results/{run}/figures/timing.json",
     log:
         "logs/{run}/figures.log",
     conda:
@@ -45,8 +47,13 @@ rule report:
         of_all("discriminator.json"),
         of_all("timing.training.json"),
         of_all("timing.evaluation.json"),
-        metrics=rules.tables.output.metrics,
         figures=rules.figures.output,
+        metrics=rules.tables.output.metrics,
+        timings=[
+            *all_prepared("timing.json"),
+            rules.tables.output.timing,
+            rules.figures.output.timing,
+        ],
     output:
         "results/{run}/report.html",
     log:
@@ -55,6 +62,11 @@ rule report:
         "../../envs/fig.yaml"
     params:
         code=fingerprint("fig.stages.report"),
+        template=file_hash(Path(workflow.basedir) / "fig/report/page.html.j2"),
         discriminators=folder_options,
+        timings=lambda wildcards, input: " ".join(
+            f"--timing {path}" for path in input.timings
+        ),
     shell:
-        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} 2> {log}"
+        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} {params.timings}"
+        " 2> {log}"

@@ -1,0 +1,1 @@
+"""From tidy tables to tables, figures and the page that people read."""

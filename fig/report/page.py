@@ -1,0 +1,118 @@
+"""The page: one self-contained HTML file that says what was run, what came out and how long it took."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from fig.data.catalogue import ID_DATASETS, OOD_SOURCES, ood_parts
+from fig.report.records import Key
+from fig.report.tables import comparison, durations, html, percent, values_by_seed
+
+PICTURES = {
+    "finetuning": (
+        "Fine-tuning from the inside",
+        "Confidence and energy of the ID images of each batch, and of the generated images before the batch's update. "
+        "FIG works where the confidence of generated images falls and that of ID images stays. Thin lines are seeds.",
+    ),
+    "scores": (
+        "Scores before and after",
+        "How often each score occurs among ID and OOD test images, all seeds together. The less the filled ID "
+        "histogram and the OOD outlines overlap, the better the discriminator tells them apart.",
+    ),
+    "samples": (
+        "What a discriminator is sure about",
+        "Samples of each discriminator's own implicit generator, with the class and the confidence it gives them. "
+        "They begin as noise and follow the discriminator's energy; none of them is a digit or a photograph, so "
+        "confidence here is misplaced.",
+    ),
+}
+
+
+def about_id(name: str) -> str:
+    """One line about an ID data set."""
+    return ID_DATASETS[name].about
+
+
+def about_ood(name: str) -> str:
+    """One line about an OOD set: its source and how its images were made."""
+    source, way = ood_parts(name)
+    made = "random crops of the ID images' size" if way == "crop" else f"whole images resized ({way})"
+    return f"{OOD_SOURCES[source].about}; {made}"
+
+
+def findings(metrics: pd.DataFrame) -> Iterator[str]:
+    """What came out, a sentence for each network, ID data set and detector: standard's AUROC and who changes it."""
+    values = values_by_seed(metrics)
+    for (id_dataset, network, detector), rows in values.groupby(["id_dataset", "network", "detector"], sort=False):
+        aurocs = rows[(rows["measure"] == "auroc") & (rows["variant"] == "standard")]["value"]
+        gains = rows[rows["measure"] == "gain"]
+        if aurocs.empty or gains.empty:
+            continue
+        changes = (
+            f"{variant} {percent(own.mean(), own.std(), signed=True)} (up for {(own > 0).sum()} of {len(own)} seeds)"
+            for variant, own in gains.groupby("variant", sort=False)["value"]
+        )
+        yield (
+            f"On {id_dataset} with {network}, the {detector} detector's AUROC over the OOD sets is "
+            f"{percent(aurocs.mean(), aurocs.std())} % for standard; relative to it, in points: {', '.join(changes)}."
+        )
+
+
+def told(settings: Mapping[str, Any]) -> str:
+    """The settings of a method in a few words."""
+    return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
+
+
+def variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    """What each variant of each network is, once for all seeds."""
+    seen: dict[Key, list[int]] = {}
+    for *names, seed in cards:
+        seen.setdefault((*names, 0), []).append(seed)
+    for (id_dataset, network, variant, _), seeds in seen.items():
+        card = cards[id_dataset, network, variant, seeds[0]]
+        training = card["settings"]["training"]
+        length = f"{training['epochs']} epochs" if training["epochs"] else f"{training['iterations']} iterations"
+        origin = "standard, fine-tuned" if "standard" in card["provenance"]["made_of"] else "random weights, trained"
+        yield {
+            "id_dataset": id_dataset,
+            "network": f"{network}, width {card['architecture']['width']:g}",
+            "variant": variant,
+            "trained": f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}",
+            "method": told(card["settings"]["method"])
+            + (", sampler follows a fixed teacher" if "teacher" in card["provenance"]["made_of"] else ""),
+            "seeds": ", ".join(map(str, seeds)),
+        }
+
+
+def page(
+    run: str,
+    cards: Mapping[Key, Mapping[str, Any]],
+    metrics: pd.DataFrame,
+    timings: pd.DataFrame,
+    pictures: Mapping[str, bytes],
+) -> str:
+    """The page of a run as HTML; `pictures` are the PNG files of the figures by name (see PICTURES)."""
+    template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    ood = [name for name in metrics["ood_dataset"].unique() if name]
+    span = timings["ended"].max() - timings["started"].min()
+    return (
+        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        .from_string(template)
+        .render(
+            run=run,
+            findings=list(findings(metrics)),
+            id_datasets={name: about_id(name) for name in metrics["id_dataset"].unique()},
+            ood_datasets={name: about_ood(name) for name in ood},
+            variants=list(variants(cards)),
+            comparison=html(comparison(metrics)),
+            pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],
+            durations=durations(timings).to_html(index=False, border=0),
+            minutes=f"{span // 60:.0f} min {span % 60:.0f} s",
+            cards=cards,
+            versions=next(iter(cards.values()))["provenance"]["versions"],
+        )
+    )

@@ -1,0 +1,114 @@
+"""Tables: discriminators compared, mean and standard deviation over seeds, from the tidy metrics of a run."""
+
+import pandas as pd
+
+NAMES = ["id_dataset", "network", "variant"]
+SETTING = [*NAMES, "detector"]  # what is compared; seeds are averaged over
+
+# Measures, as shares of one, and their headings; the arrow says which way is better.
+HEADINGS = {
+    "auroc": "AUROC ↑",
+    "gain": "AUROC gain over standard ↑",
+    "fpr95_id_positive": "FPR at 95 % TPR ↓",
+    "aupr_in": "AUPR in ↑",
+    "aupr_out": "AUPR out ↑",
+    "accuracy": "accuracy ↑",
+    "harmonic_mean": "harmonic mean ↑",
+    "sample_confidence": "confidence on own samples ↓",
+}
+
+
+def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Each seed's measures: columns id_dataset, network, variant, detector, seed, measure, value.
+
+    `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over OOD sets, and `auroc.<OOD set>`
+    is each set's own; `gain` is the averaged AUROC less that of the standard discriminator of the same seed.
+    """
+    keys = [*SETTING, "seed"]
+    scored = metrics[metrics["detector"] != ""]
+    averaged = scored.groupby([*keys, "metric"], sort=False, as_index=False)["value"].mean()
+    aurocs = scored[scored["metric"] == "auroc"].assign(metric=lambda rows: "auroc." + rows["ood_dataset"])
+    own = metrics[metrics["detector"] == ""].drop(columns="detector")
+    own = own.merge(averaged[keys].drop_duplicates(), on=[*NAMES, "seed"])
+    values = pd.concat([averaged, aurocs, own])[[*keys, "metric", "value"]].rename(columns={"metric": "measure"})
+    return pd.concat([values, gains(values)], ignore_index=True)
+
+
+def gains(values: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the measure `gain`: AUROC less standard's of the same ID data set, network, seed and detector."""
+    aurocs = values[values["measure"] == "auroc"]
+    pair = ["id_dataset", "network", "detector", "seed"]
+    standard = aurocs[aurocs["variant"] == "standard"][[*pair, "value"]]
+    both = aurocs.merge(standard, on=pair, suffixes=("", "_standard"))
+    both = both[both["variant"] != "standard"]
+    return both.assign(value=both["value"] - both["value_standard"], measure="gain").drop(columns="value_standard")
+
+
+def comparison(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The comparison in tidy form: id_dataset, network, variant, detector, measure, mean, sd, seeds.
+
+    `sd` is the sample standard deviation over seeds, missing where there is one seed. Rows keep the metrics' order.
+    """
+    grouped = values_by_seed(metrics).groupby([*SETTING, "measure"], sort=False)["value"]
+    return grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
+
+
+def percent(mean: float, sd: float, signed: bool = False) -> str:
+    """A share and its standard deviation in per cent, as `86.9 ± 2.3`; nothing where there is no mean."""
+    if pd.isna(mean):
+        return ""
+    text = f"{100 * mean:+.1f}" if signed else f"{100 * mean:.1f}"
+    return text if pd.isna(sd) else f"{text} ± {100 * sd:.1f}"
+
+
+def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
+    """The comparison on one ID data set for people: a row for each discriminator and detector, cells as text."""
+    rows = compared[compared["id_dataset"] == id_dataset]
+    sets = [measure for measure in rows["measure"].unique() if measure.startswith("auroc.")]
+    headings = {"auroc": HEADINGS["auroc"], **{name: f"AUROC {name.removeprefix('auroc.')} ↑" for name in sets}}
+    headings |= HEADINGS
+    cells = rows.assign(
+        cell=[percent(r.mean, r.sd, r.measure == "gain") for r in rows.itertuples()],
+        measure=rows["measure"].map(headings),
+    )
+    order = list(dict.fromkeys(map(tuple, rows[SETTING].to_numpy())))
+    wide = cells.pivot(index=SETTING, columns="measure", values="cell").reindex(order)
+    wide = wide[[heading for heading in headings.values() if heading in wide]].fillna("")
+    seeds = rows[rows["measure"] == "auroc"].set_index(SETTING)["seeds"]
+    return wide.assign(seeds=seeds).reset_index().drop(columns="id_dataset")
+
+
+def caption(id_dataset: str) -> str:
+    """What stands above a comparison."""
+    return f"{id_dataset}: per cent, mean ± standard deviation over seeds; averages are over OOD sets"
+
+
+def markdown(compared: pd.DataFrame) -> str:
+    """The comparisons on all ID data sets as Markdown."""
+    parts = (
+        f"{caption(name)}\n\n{readable(compared, name).to_markdown(index=False, disable_numparse=True)}\n"
+        for name in compared["id_dataset"].unique()
+    )
+    return "\n".join(parts)
+
+
+def html(compared: pd.DataFrame) -> str:
+    """The comparisons on all ID data sets as HTML tables."""
+    parts = (
+        f'<div class="wide"><p>{caption(name)}</p>\n{readable(compared, name).to_html(index=False, border=0)}</div>'
+        for name in compared["id_dataset"].unique()
+    )
+    return "\n".join(parts)
+
+
+def durations(timings: pd.DataFrame) -> pd.DataFrame:
+    """Seconds by stage, for people: jobs, and means over jobs of all and of each part, as text.
+
+    `timings` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, work, tracking.
+    """
+    times = timings.assign(seconds=timings["ended"] - timings["started"])
+    grouped = times.groupby("stage", sort=False)
+    shown = grouped[["seconds", "work", "ray", "startup", "tracking"]].mean().map("{:.1f}".format)
+    shown.insert(0, "jobs", grouped.size())
+    headings = {"seconds": "seconds a job", "startup": "starting Python", "ray": "Ray", "tracking": "MLflow"}
+    return shown.reset_index().rename(columns=headings)

@@ -1,0 +1,37 @@
+"""Rule report: the page of a run, one HTML file with everything in it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fig.files import replacing
+from fig.report import records
+from fig.report.page import PICTURES, page
+from fig.runtime.command import command_line
+from fig.stages.options import Folders
+
+
+def report(
+    discriminator: Folders,
+    run: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The run's folder, results/<run>.")],
+    timing: Annotated[list[Path], typer.Option(exists=True, help="A timing file of any stage; repeatable.")],
+) -> None:
+    """Write the page of a run, <run>/report.html.
+
+    Example: python -m fig.stages.report --discriminator results/demo/discriminators/digits/resnet18/fig/0
+    --run results/demo --timing results/demo/tables/timing.json
+    """
+    text = page(
+        run.name,
+        records.cards(discriminator),
+        records.all_metrics(discriminator),
+        records.timings([*timing, *(path for f in discriminator for path in sorted(f.glob("timing.*.json")))]),
+        {name: (run / "figures" / f"{name}.png").read_bytes() for name in PICTURES},
+    )
+    with replacing(run / "report.html") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command_line(__spec__.name)
