@@ -30,6 +30,7 @@ demo: install
 lint: install
 	ruff check
 	ruff format --check
+	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/demo.yaml
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
 from fig.data.catalogue import ID_DATASETS, ood_parts
@@ -88,6 +87,7 @@ def resized(images: NDArray[np.uint8], size: int, resampler: str) -> NDArray[np.
 
 def resampled(images: NDArray[np.uint8], shape: tuple[int, int], resampler: str) -> NDArray[np.uint8]:
     """Images (N, height, width, 3) at another height and width."""
-    mode = InterpolationMode.NEAREST if resampler == "nearest" else InterpolationMode.BILINEAR
-    batch = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-    return resize(batch, list(shape), mode, antialias=resampler == "antialias").permute(0, 2, 3, 1).contiguous().numpy()
+    mode = "nearest" if resampler == "nearest" else "bilinear"
+    batch = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
+    fitted = F.interpolate(batch, shape, mode=mode, antialias=resampler == "antialias")
+    return fitted.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

@@ -111,15 +111,16 @@ def samples(samples_of: Mapping[Key, Mapping[str, NDArray]]) -> Figure:
     `samples_of[key]` holds `images` (N, height, width, 3), `confidence` (N,) and `predicted` (N,).
     """
     first = {key: value for key, value in samples_of.items() if key[-1] == min(k[-1] for k in samples_of)}
-    figure, axes = panels(len(first), SAMPLES, width=0.85, height=1.15)
-    for row, (key, drawn) in enumerate(first.items()):
-        for column, each in enumerate(axes[row]):
+    figure = Figure(figsize=(0.85 * SAMPLES, 1.4 * len(first)), layout="constrained", dpi=110)
+    for part, ((id_dataset, network, variant, _), drawn) in zip(
+        np.atleast_1d(figure.subfigures(len(first))), first.items(), strict=True
+    ):
+        mean = 100 * drawn["confidence"].mean()
+        title = f"{variant} · {id_dataset} · {network} · mean confidence {mean:.0f} %"
+        part.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
+        shown = zip(drawn["images"], drawn["predicted"], drawn["confidence"], strict=True)
+        for each, (image, predicted, confidence) in zip(part.subplots(1, SAMPLES), shown, strict=False):
+            each.imshow(image)
             each.axis("off")
-            if column < len(drawn["images"]):
-                each.imshow(drawn["images"][column])
-                each.set_title(
-                    f"{drawn['predicted'][column]}: {100 * drawn['confidence'][column]:.0f} %", fontsize=7, pad=2
-                )
-        title = f"{key[2]} · {key[0]} · {key[1]} · mean {100 * drawn['confidence'].mean():.0f} %"
-        axes[row, 0].annotate(title, (0, 1.38), xycoords="axes fraction", fontsize=8, fontweight="bold")
+            each.set_title(f"{predicted}: {100 * confidence:.0f} %", fontsize=7, pad=2)
     return figure

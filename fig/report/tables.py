@@ -67,9 +67,10 @@ def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
     sets = [measure for measure in rows["measure"].unique() if measure.startswith("auroc.")]
     headings = {"auroc": HEADINGS["auroc"], **{name: f"AUROC {name.removeprefix('auroc.')} ↑" for name in sets}}
     headings |= HEADINGS
-    cells = rows.assign(
-        cell=[percent(r.mean, r.sd, r.measure == "gain") for r in rows.itertuples()],
-        measure=rows["measure"].map(headings),
+    shown = rows[rows["measure"].isin(headings)]
+    cells = shown.assign(
+        cell=[percent(r.mean, r.sd, r.measure == "gain") for r in shown.itertuples()],
+        measure=shown["measure"].map(headings),
     )
     order = list(dict.fromkeys(map(tuple, rows[SETTING].to_numpy())))
     wide = cells.pivot(index=SETTING, columns="measure", values="cell").reindex(order)

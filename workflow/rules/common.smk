@@ -121,3 +121,17 @@ def all_prepared(suffix):
         }
         splits |= {f"data/{size}/{name}/test": None for name in found.ood_datasets}
     return [f"{split}.{suffix}" for split in splits]
+
+
+def teacher_timings():
+    """The training times of those teachers that are not evaluated themselves."""
+    teachers = {
+        f"{found.id_dataset}/{STUDY['variants'][found.variant]['teacher']}/standard/{found.seed}": None
+        for found in DISCRIMINATORS.values()
+        if found.variant in TRANSFERRED
+    }
+    return [
+        f"results/{{run}}/discriminators/{path}/timing.training.json"
+        for path in teachers
+        if path not in DISCRIMINATORS
+    ]

@@ -51,6 +51,7 @@ rule report:
         metrics=rules.tables.output.metrics,
         timings=[
             *all_prepared("timing.json"),
+            *teacher_timings(),
             rules.tables.output.timing,
             rules.figures.output.timing,
         ],

@@ -11,6 +11,7 @@ rule pretrain:
         timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
     log:
         "logs/{run}/pretrain/{id_dataset}/{network}/standard/{seed}.log",
+    priority: 10  # whatever waits for a training waits longest
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -43,6 +44,7 @@ rule finetune:
         "logs/{run}/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(FINETUNED),
+    priority: 10  # whatever waits for a training waits longest
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -75,6 +77,7 @@ rule transfer:
         "logs/{run}/transfer/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(TRANSFERRED),
+    priority: 10  # whatever waits for a training waits longest
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")

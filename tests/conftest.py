@@ -1,0 +1,52 @@
+"""What the tests share: one finished run of the real Snakefile, small data, small discriminators."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from workspace import Workspace, copy_of_project
+
+from fig.data.arrays import Split, open_split, write_split
+from fig.discriminator import Architecture, Discriminator
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the project in which tests/tiny.yaml was run; tests that change something copy it again."""
+    workspace = copy_of_project(tmp_path_factory.mktemp("finished"))
+    workspace.snakemake()
+    return workspace
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def linear() -> nn.Module:
+    """A linear discriminator of 8 x 8 images, whose logits and gradients are known in closed form."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    return network.requires_grad_()
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """A prepared training split of 40 small images of two classes, horizontal and vertical stripes, with noise."""
+    draw = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pattern = np.tile([[40], [215]], (8, 16)).astype(float)
+    images = np.stack([pattern if label else pattern.T for label in labels])[..., None]
+    images = (images + draw.normal(0, 20, (40, 16, 16, 3))).clip(0, 255).astype(np.uint8)
+    path: Path = tmp_path_factory.mktemp("stripes") / "16" / "stripes" / "train.npy"
+    write_split(path, images, labels.tolist(), ["horizontal", "vertical"], {"source": "drawn"})
+    return open_split(path)
+
+
+@pytest.fixture
+def small() -> Discriminator:
+    """A ResNet18 of a sixteenth of its width for `stripes`."""
+    return Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16), seed=0)

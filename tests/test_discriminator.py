@@ -1,0 +1,53 @@
+"""The discriminator: its scaling, and that a folder is enough to rebuild it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fig.data.arrays import Split
+from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
+from fig.networks import NETWORKS
+
+
+def test_pixels_are_scaled_to_the_range_in_which_chains_move(small: Discriminator):
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 16, 16)
+    assert small.scaled(pixels)[:, 0, 0, 0].tolist() == pytest.approx([-1, -0.6, 1])
+
+
+def test_standardised_scaling_is_by_channel(small: Discriminator):
+    architecture = replace(small.architecture, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+    scaled = Discriminator(architecture).scaled(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8))
+    assert scaled[0, :, 0, 0].tolist() == pytest.approx([1, 3, 1])
+
+
+def test_images_of_another_type_or_size_are_refused(small: Discriminator):
+    for images in (torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"not uint8 \(batch, 3, 16, 16\)"):
+            small(images)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_folder_is_enough_to_rebuild_the_discriminator(network: str, tmp_path: Path, stripes: Split):
+    architecture = Architecture(network, classes=5, size=32, width=0.125, mean=(0.4, 0.5, 0.6))
+    original = Discriminator(architecture, seed=3)
+    original.train()(torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))  # moves the running statistics
+    card = Card(architecture, "stripes", "standard", 3, "abc", {"versions": {}}, {"training": {"epochs": 1}})
+    save(tmp_path, original, card)
+    rebuilt = load(tmp_path)
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    assert rebuilt.eval()(images).equal(original.eval()(images))
+    assert load_card(tmp_path) == card
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "discriminator.json"}
+
+
+def test_a_folder_that_is_none_and_a_card_that_is_wrong_are_named(tmp_path: Path, small: Discriminator):
+    with pytest.raises(FileNotFoundError, match=r"no discriminator\.json"):
+        load(tmp_path)
+    save(tmp_path, small, Card(small.architecture, "stripes", "standard", 0, "abc"))
+    path = tmp_path / "discriminator.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sed": 1}))
+    with pytest.raises(ValueError, match="sed is not known"):
+        load(tmp_path)

@@ -1,0 +1,56 @@
+"""The mathematics and the parts need no pipeline, and the code says what it is about.
+
+Which module may import which is stated as contracts in pyproject.toml, which `make lint` checks.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.glob("fig/**/*.py")}
+OF_THE_PIPELINE = [
+    "ray",
+    "mlflow",
+    "snakemake",
+    "typer",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+    "psutil",
+    "filelock",
+    "yaml",
+]
+NEEDS_THE_PIPELINE = ("fig.runtime", "fig.stages", "fig.report", "fig.configuration", "fig.__main__")
+
+
+def test_the_mathematics_and_the_parts_run_where_no_pipeline_is_installed():
+    modules = sorted(name.removesuffix(".__init__") for name in MODULES if not name.startswith(NEEDS_THE_PIPELINE))
+    code = f"""
+import importlib, sys
+for name in {OF_THE_PIPELINE}:
+    sys.modules[name] = None  # importing it raises ImportError
+for name in {modules}:
+    importlib.import_module(name)
+import torch
+from fig.networks import build
+from fig.sampler import SamplerSettings, sample
+samples = sample(build("resnet18", 10, 32, 0.125), 3, (3, 32, 32), SamplerSettings(), torch.Generator().manual_seed(0))
+assert samples.images.shape == (3, 3, 32, 32)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_its_subject_documents_what_is_public_and_stays_short(module: str):
+    text = MODULES[module].read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree) and text.count("\n") <= 400
+    public = [*tree.body, *(item for node in tree.body if isinstance(node, ast.ClassDef) for item in node.body)]
+    for node in public:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node) or node.name == "forward", node.name

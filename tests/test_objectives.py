@@ -1,0 +1,40 @@
+"""The objective (Eq. 20) by hand and in its parts."""
+
+import math
+
+import pytest
+import torch
+
+from fig.objectives import cross_entropy, fig_objective, negative_entropy
+
+LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
+LABELS = torch.tensor([1, 1])
+UNSURE = torch.tensor([[2.0, 2.0], [0.0, math.log(3)]])
+
+
+def test_the_objective_by_hand():
+    ce = -(math.log(0.75) + math.log(0.25)) / 2
+    plogp = (math.log(0.5) + 0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / 2
+    assert cross_entropy(LOGITS, LABELS).item() == pytest.approx(ce, rel=1e-6)
+    assert negative_entropy(UNSURE).item() == pytest.approx(plogp, rel=1e-6)
+    assert fig_objective(LOGITS, LABELS, UNSURE).item() == pytest.approx(ce + plogp, rel=1e-6)
+
+
+def test_without_generated_images_the_objective_is_cross_entropy():
+    assert fig_objective(LOGITS, LABELS, UNSURE[:0]).equal(cross_entropy(LOGITS, LABELS))
+
+
+def test_the_parts_of_two_workers_add_up_to_the_whole():
+    whole = fig_objective(LOGITS, LABELS, UNSURE)
+    parts = [fig_objective(LOGITS[[i]], LABELS[[i]], UNSURE[[i]], total=2, ood_total=2) for i in (0, 1)]
+    torch.testing.assert_close(sum(parts), whole)
+
+
+def test_minimising_negative_entropy_makes_the_discriminator_uniform():
+    logits = UNSURE.clone().requires_grad_()
+    optimizer = torch.optim.SGD([logits], lr=5)
+    for _ in range(200):
+        optimizer.zero_grad()
+        negative_entropy(logits).backward()
+        optimizer.step()
+    torch.testing.assert_close(logits.softmax(1), torch.full((2, 2), 0.5), atol=1e-3, rtol=0)

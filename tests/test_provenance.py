@@ -1,0 +1,68 @@
+"""Fingerprints change with the code that makes a result, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from fig.runtime import provenance
+from fig.runtime.provenance import fingerprint, modules_behind, provenance_key
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small package `fig`, whose stage imports a module inside a function, and whose runtime carries it."""
+    files = {
+        "fig/__init__.py": '"""The package."""\n',
+        "fig/stages/__init__.py": "",
+        "fig/stages/train.py": "import fig.runtime.cluster\n\ndef work():\n    from fig.part import value\n",
+        "fig/part.py": "value = 1\n",
+        "fig/other.py": "value = 2\n",
+        "fig/runtime/__init__.py": "",
+        "fig/runtime/cluster.py": "value = 3\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    return tmp_path
+
+
+def after(project: Path, name: str, text: str) -> str:
+    (project / name).write_text(text)
+    provenance.digest_and_imports.cache_clear()
+    return fingerprint("fig.stages.train")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "changes"),
+    [
+        ("fig/part.py", "value = 2\n", True),
+        ("fig/part.py", '"""A docstring."""\n# a comment\nvalue   =   1\n', False),
+        ("fig/other.py", "value = 5\n", False),
+        ("fig/runtime/cluster.py", "value = 5\n", False),
+        ("fig/stages/__init__.py", "value = 5\n", True),
+    ],
+)
+def test_a_fingerprint_follows_the_imported_code(project: Path, name: str, text: str, changes: bool):
+    before = fingerprint("fig.stages.train")
+    assert (after(project, name, text) != before) == changes
+    assert len(before) == 16
+
+
+def test_a_module_that_is_not_there_is_named(project: Path):
+    with pytest.raises(ModuleNotFoundError, match=r"fig\.stages\.absent is not a module"):
+        fingerprint("fig.stages.absent")
+
+
+def test_the_real_stages_depend_on_what_they_should():
+    pretraining, fine_tuning = (set(modules_behind(f"fig.stages.{name}")) for name in ("pretrain", "finetune"))
+    assert "fig.training" in pretraining & fine_tuning and "fig.networks.vgg" in pretraining
+    assert "fig.sampler" in fine_tuning - pretraining
+    report = set(modules_behind("fig.stages.report"))
+    assert "fig.report.page" in report and not report & {"fig.training", "fig.sampler", "fig.report.figures"}
+
+
+def test_a_key_depends_on_every_part_and_on_no_order():
+    assert provenance_key({"a": 1, "b": {"c": 2}}) == provenance_key({"b": {"c": 2}, "a": 1})
+    assert provenance_key({"a": 1}) != provenance_key({"a": 2})

@@ -1,0 +1,125 @@
+"""Tables, figures and the page, from metrics small enough to check by hand."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fig.report.figures import SAMPLES, finetuning, samples, scores
+from fig.report.page import PICTURES, findings, page
+from fig.report.tables import comparison, durations, markdown, percent, readable
+
+NAMES = ("digits", "resnet18")
+AUROC = {  # variant -> seed -> one for each OOD set
+    "standard": {0: (0.60, 0.70), 1: (0.50, 0.60)},
+    "fig": {0: (0.80, 0.90), 1: (0.50, 0.80)},
+}
+
+
+@pytest.fixture
+def metrics() -> pd.DataFrame:
+    rows = []
+    for variant, seeds in AUROC.items():
+        for seed, pair in seeds.items():
+            common = (*NAMES, variant, seed, f"key{variant}{seed}")
+            rows += [
+                (*common, "baseline", ood, "auroc", v) for ood, v in zip(("photos-c", "coco-c"), pair, strict=True)
+            ]
+            own = {"accuracy": 0.9 + 0.02 * seed, "sample_energy": -40.0, "sample_steps": 15.0}
+            rows += [(*common, "", "", name, value) for name, value in own.items()]
+    columns = ["id_dataset", "network", "variant", "seed", "key", "detector", "ood_dataset", "metric", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cell(compared: pd.DataFrame, variant: str, measure: str) -> tuple[float, float, int]:
+    (row,) = compared[(compared["variant"] == variant) & (compared["measure"] == measure)].itertuples()
+    return row.mean, row.sd, row.seeds
+
+
+def test_means_are_over_ood_sets_first_and_deviations_over_seeds(metrics: pd.DataFrame):
+    compared = comparison(metrics)
+    assert cell(compared, "fig", "auroc") == pytest.approx((0.75, np.std([0.85, 0.65], ddof=1), 2))
+    assert cell(compared, "fig", "auroc.coco-c") == pytest.approx((0.85, np.std([0.9, 0.8], ddof=1), 2))
+    assert cell(compared, "standard", "accuracy") == pytest.approx((0.91, np.std([0.9, 0.92], ddof=1), 2))
+
+
+def test_a_gain_is_paired_by_seed(metrics: pd.DataFrame):
+    compared = comparison(metrics)
+    assert cell(compared, "fig", "gain") == pytest.approx((0.15, np.std([0.2, 0.1], ddof=1), 2))
+    assert not ((compared["variant"] == "standard") & (compared["measure"] == "gain")).any()
+
+
+def test_the_readable_table_is_in_per_cent_and_in_the_configurations_order(metrics: pd.DataFrame):
+    table = readable(comparison(metrics), "digits")
+    assert table["variant"].tolist() == ["standard", "fig"]
+    assert table["AUROC ↑"].tolist() == ["60.0 ± 7.1", "75.0 ± 14.1"]
+    assert table["AUROC gain over standard ↑"].tolist() == ["", "+15.0 ± 7.1"]
+    assert "| fig " in markdown(comparison(metrics))
+
+
+def test_one_seed_has_no_deviation(metrics: pd.DataFrame):
+    table = readable(comparison(metrics[metrics["seed"] == 0]), "digits")
+    assert table["AUROC ↑"].tolist() == ["65.0", "85.0"]
+    assert percent(float("nan"), 0.0) == ""
+
+
+def test_the_findings_say_who_gained_and_for_how_many_seeds(metrics: pd.DataFrame):
+    (sentence,) = findings(metrics)
+    assert "60.0 ± 7.1 % for standard" in sentence and "fig +15.0 ± 7.1 (up for 2 of 2 seeds)" in sentence
+
+
+def test_a_run_without_standard_has_no_findings(metrics: pd.DataFrame):
+    assert list(findings(metrics[metrics["variant"] == "fig"])) == []
+
+
+def histories() -> dict:
+    steps = np.arange(10, 60, 10)
+    plain = pd.DataFrame({"iteration": steps, "id_confidence": 0.9, "id_energy": -8.0})
+    generated = plain.assign(generated_confidence=np.linspace(0.9, 0.2, 5), generated_energy=-1.0)
+    return {(*NAMES, "standard", 0): plain, (*NAMES, "fig", 0): generated, (*NAMES, "fig", 1): generated}
+
+
+def drawn() -> dict:
+    return {"images": np.zeros((16, 8, 8, 3), np.uint8), "confidence": np.full(16, 0.97), "predicted": np.arange(16)}
+
+
+def test_the_fine_tuning_figure_shows_the_variants_that_generate():
+    figure = finetuning(histories())
+    assert [axes.get_title() for axes in figure.axes] == ["fig\ndigits · resnet18", ""]
+    generated = figure.axes[0].get_lines()[-1]
+    np.testing.assert_allclose(generated.get_ydata(), np.linspace(0.9, 0.2, 5))
+    assert not finetuning({}).axes
+
+
+def test_the_score_figure_has_a_panel_for_each_variant_with_seeds_pooled():
+    sets = {"id": np.arange(10.0), "photos-c": np.arange(5.0)}
+    keys = [(*NAMES, variant, seed) for variant in ("standard", "fig") for seed in (0, 1)]
+    figure = scores({(key, "baseline"): sets for key in keys})
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ID", "photos-c"]
+
+
+def test_the_sample_figure_shows_the_first_seed_with_confidences():
+    figure = samples({(*NAMES, variant, seed): drawn() for variant in ("standard", "fig") for seed in (0, 1)})
+    assert sum(bool(axes.images) for axes in figure.axes) == 2 * SAMPLES
+    assert figure.axes[1].get_title() == "1: 97 %"
+
+
+def test_the_page_is_self_contained_and_says_everything(metrics: pd.DataFrame):
+    training = {"epochs": 0, "iterations": 300, "batch_size": 64, "learning_rate": 0.001}
+    card = {
+        "architecture": {"width": 0.125},
+        "key": "0123456789abcdef",
+        "provenance": {"made_of": {"standard": "hash"}, "versions": {"torch": "2.9"}},
+        "settings": {"training": training, "method": {"K": 0.1}},
+    }
+    times = {"stage": ["pretrain", "evaluate"], "started": [0.0, 50.0], "ended": [50.0, 125.0]}
+    parts = dict.fromkeys(("startup", "ray", "work", "tracking"), 1.0)
+    timings = pd.DataFrame(times).assign(**parts)
+    cards = {(*NAMES, variant, seed): card for variant in AUROC for seed in (0, 1)}
+    text = page("demo", cards, metrics, timings, dict.fromkeys(PICTURES, b"png"))
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    for wanted in ("75.0 ± 14.1", "300 iterations of 64", "2 min 5 s", "0123456789abcdef", "coco-c"):
+        assert wanted in text
+    assert durations(timings)["seconds a job"].tolist() == ["50.0", "75.0"]

@@ -1,0 +1,137 @@
+"""The sampler against Eq. 18 written out, by its limits, and by what chains must not know of each other."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fig.discriminator import Discriminator
+from fig.energy import confidence, energy
+from fig.sampler import SamplerSettings, converged, initial, sample, step
+
+SHAPE = (3, 8, 8)
+QUIET = SamplerSettings(noise="none")
+
+
+def again() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+def images_energy(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return energy(network(images))
+
+
+def test_a_step_is_equation_18_written_out(linear: nn.Module):
+    settings = SamplerSettings()
+    state = initial(5, SHAPE, settings, again(), torch.arange(5))
+    images = state.images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(images_energy(linear, images).sum(), images)
+    noise = torch.randn((5, *SHAPE), generator=again())
+    expected = (state.images - 0.1 / 2 * gradient.sign() + 0.1**0.5 * noise).clamp(-1, 1)
+    after, info = step(again(), linear, state, settings)
+    torch.testing.assert_close(after.images, expected)
+    torch.testing.assert_close(info.confidence, confidence(linear(state.images)).detach())
+    torch.testing.assert_close(info.energy, images_energy(linear, state.images).detach())
+
+
+def test_the_step_size_decays_by_a_tenth_every_hundred_steps():
+    sizes = [SamplerSettings().step_size_at(step) for step in (0, 99, 100, 199, 200)]
+    assert sizes == pytest.approx([0.1, 0.1, 0.09, 0.09, 0.081])
+
+
+@pytest.mark.parametrize(("noise", "deviation"), [("variance", 0.1**0.5), ("deviation", 0.1), ("none", 0.0)])
+def test_noise_has_the_deviation_of_its_reading(noise: str, deviation: float):
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))  # zero weights: the gradient vanishes
+    nn.init.zeros_(flat[1].weight)
+    settings = SamplerSettings(noise=noise)
+    state = initial(16, (3, 32, 32), settings, again(), torch.arange(16))
+    still = replace(state, images=torch.zeros_like(state.images))
+    moved = step(again(), flat, still, settings)[0].images
+    assert moved.std().item() == pytest.approx(deviation, rel=0.02)
+    assert moved.mean().item() == pytest.approx(0, abs=0.005)
+
+
+def test_without_noise_small_steps_lower_the_energy_of_every_chain(linear: nn.Module):
+    settings = replace(QUIET, step_size=0.01)
+    state = initial(20, SHAPE, settings, again(), torch.arange(20))
+    for _ in range(30):
+        after, info = step(again(), linear, state, settings)
+        inside = (after.images.abs() < 1).flatten(1).any(dim=1)
+        fell = images_energy(linear, after.images) < info.energy
+        assert (fell | ~inside).all()
+        state = after
+
+
+def test_chains_start_uniform_and_stay_in_range(linear: nn.Module, generator: torch.Generator):
+    start = initial(200, SHAPE, SamplerSettings(), generator, torch.arange(200)).images
+    assert start.min() >= -1 and start.max() <= 1
+    assert start.var().item() == pytest.approx(1 / 3, rel=0.02)
+    images = sample(linear, 10, SHAPE, SamplerSettings(step_size=1), generator).images
+    assert images.min() >= -1 and images.max() <= 1
+
+
+def test_chain_is_independent_of_its_neighbours(linear: nn.Module):
+    together = sample(linear, 12, SHAPE, SamplerSettings(), again())
+    assert together.steps.unique().numel() > 1  # chains did end at different steps
+    alone = sample(linear, 12, SHAPE, SamplerSettings(), again(), chains=torch.tensor([9, 4]))
+    torch.testing.assert_close(alone.images, together.images[[9, 4]])
+    assert alone.steps.equal(together.steps[[9, 4]])
+
+
+def test_samples_are_described_as_the_discriminator_sees_them(linear: nn.Module, generator: torch.Generator):
+    samples = sample(linear, 12, SHAPE, SamplerSettings(), generator)
+    logits = linear(samples.images).detach()
+    torch.testing.assert_close(samples.confidence, confidence(logits))
+    torch.testing.assert_close(samples.energy, energy(logits))
+    assert samples.predicted.equal(logits.argmax(dim=1))
+
+
+def test_a_chain_stops_when_its_confidence_has_converged_between_10_and_100_steps(linear: nn.Module):
+    steps = sample(linear, 64, SHAPE, SamplerSettings(), again()).steps
+    assert steps.min() >= 10 and steps.max() <= 100
+    assert sample(linear, 5, SHAPE, SamplerSettings(tolerance=1e-9), again()).steps.eq(100).all()
+    assert sample(linear, 5, SHAPE, SamplerSettings(tolerance=10), again()).steps.eq(10).all()
+
+
+def test_convergence_compares_the_means_of_two_windows():
+    settings = SamplerSettings(window=2, tolerance=0.1)
+    recent = torch.tensor([[0.5, 0.7, 0.7, 0.55], [0.2, 0.4, 0.6, 0.8], [torch.nan, 0.5, 0.5, 0.5]])
+    assert converged(recent, settings).tolist() == [True, False, False]
+
+
+def test_the_authors_rule_stops_the_whole_batch_at_a_mean_confidence(linear: nn.Module):
+    settings = SamplerSettings(stop="batch", confident=0.6, min_steps=0, max_steps=1000, noise="deviation")
+    samples = sample(linear, 8, SHAPE, settings, again())
+    assert samples.steps.unique().numel() == 1 and 0 < samples.steps[0] < 1000
+    assert samples.confidence.mean() > 0.6
+
+
+def test_sampling_leaves_the_discriminator_exactly_as_it_was(small: Discriminator, generator: torch.Generator):
+    small.train()
+    small.network.fc.weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    flags = [(module.training) for module in small.modules()], [p.requires_grad for p in small.parameters()]
+    sample(small.network, 4, (3, 16, 16), SamplerSettings(max_steps=12), generator)
+    assert all(value.equal(before[name]) for name, value in small.state_dict().items())
+    assert flags == ([module.training for module in small.modules()], [p.requires_grad for p in small.parameters()])
+    assert all(p.grad is None for p in small.parameters())
+
+
+def test_the_discriminator_is_restored_after_an_error(generator: torch.Generator):
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(3 * 8 * 8, 2))
+    nn.init.constant_(network[2].weight, float("nan"))
+    with pytest.raises(FloatingPointError, match="step 0: logits or gradients of 3 of 3 chains are not finite"):
+        sample(network, 3, SHAPE, SamplerSettings(), generator)
+    assert network.training and network[1].training and network[2].weight.requires_grad
+
+
+def test_what_cannot_be_sampled_is_refused_by_name(linear: nn.Module, generator: torch.Generator):
+    with pytest.raises(ValueError, match="0 samples were asked for"):
+        sample(linear, 0, SHAPE, SamplerSettings(), generator)
+    with pytest.raises(ValueError, match=r"logits have shape \(3, 3, 8, 8\)"):
+        sample(nn.Identity(), 3, SHAPE, SamplerSettings(), generator)
+    with pytest.raises(ValueError, match=r"sampler\.step_size is 0"):
+        SamplerSettings(step_size=0)
+    with pytest.raises(ValueError, match=r"sampler\.min_steps is 20"):
+        SamplerSettings(min_steps=20, max_steps=10)
