@@ -108,7 +108,7 @@ def test_every_configuration_of_the_project_is_complete_and_buildable(path: Path
 
 
 def test_studies_that_share_a_discriminator_evaluate_it_once_on_the_sets_of_both():
-    config = complete(changed("studies/1", DEMO["studies"][0] | {"ood_datasets": ["coco-c"]}))
+    config = complete(changed("studies", [*DEMO["studies"], DEMO["studies"][0] | {"ood_datasets": ["coco-c"]}]))
     found = [d for d in discriminators(config) if d.path == "digits/resnet18/fig/0"]
     assert [d.ood_datasets for d in found] == [("photos-r-antialias", "photos-c", "coco-c")]
 

@@ -23,6 +23,20 @@ def test_images_become_logits_and_gradients_reach_them(name: str, image_size: in
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("width", [0.0625, 0.125, 0.3])
+def test_weight_gradients_are_right_at_any_width_and_batch_size(name: str, width: float):
+    """In channels-last memory, as training uses it, against float64 in the plain layout."""
+    images, labels = torch.rand(9, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 7
+    exact = build(name, 7, 32, width).eval().double()
+    used = build(name, 7, 32, width).eval().to(memory_format=torch.channels_last)
+    for network, inputs in ((exact, images.double()), (used, images.contiguous(memory_format=torch.channels_last))):
+        torch.nn.functional.cross_entropy(network(inputs), labels).backward()
+    for (weight, expected), given in zip(exact.named_parameters(), used.parameters(), strict=True):
+        error = (given.grad - expected.grad).norm() / expected.grad.norm().clamp(min=1e-6)
+        assert error < 1e-3, f"{weight}: {error:.4f}"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_seed_alone_decides_the_weights(name: str):
     torch.manual_seed(1)
     first = build(name, 10, 32, 0.25, seed=3).state_dict()

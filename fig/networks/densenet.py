@@ -11,5 +11,6 @@ def densenet100(classes: int, width: float, small: bool) -> nn.Module:
     if small:
         network.features.conv0 = nn.Conv2d(3, 2 * growth, 3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(network.features.conv0.weight)
-        network.features.pool0 = nn.Identity()
+        for name in ("norm0", "relu0", "pool0"):  # belong to the stem of large images
+            setattr(network.features, name, nn.Identity())
     return network

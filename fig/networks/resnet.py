@@ -1,9 +1,23 @@
 """ResNet18 (He et al., 2016)."""
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 STAGES = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+
+
+class Subsampled(nn.Conv2d):
+    """A strided 1 x 1 convolution that first drops the pixels it would skip: the same result.
+
+    oneDNN's weight gradient of a strided one is wrong, and writes out of bounds, for channels-last images of fewer
+    than 16 channels (oneDNN issue 6035).
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, height, width) -> (B, planes, height / stride, width / stride)."""
+        rows, columns = self.stride
+        return F.conv2d(images[..., ::rows, ::columns], self.weight)
 
 
 class ResNet18(ResNet):
@@ -19,7 +33,12 @@ class ResNet18(ResNet):
             self.maxpool = nn.Identity()
         for name, planes in STAGES.items():
             stride = 1 if name == "layer1" else 2
-            setattr(self, name, self._make_layer(BasicBlock, channels(planes, width), 2, stride=stride))
+            layer = self._make_layer(BasicBlock, channels(planes, width), 2, stride=stride)
+            if layer[0].downsample:
+                skipping = layer[0].downsample[0]
+                kept = Subsampled(skipping.in_channels, skipping.out_channels, 1, skipping.stride, bias=False)
+                layer[0].downsample[0] = kept
+            setattr(self, name, layer)
         self.fc = nn.Linear(channels(512, width), classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
