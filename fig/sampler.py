@@ -172,7 +172,8 @@ def sample(
     """Low-entropy samples of the implicit generator of `network` (Algorithm 1).
 
     `network` maps images (n, *shape) in [-1, 1] to logits (n, C); it is left exactly as it was. `chains` (n,) selects
-    which of the `count` chains to run (all of them unless given), so that workers can share one batch of chains.
+    which of the `count` chains to run (all of them unless given), so that workers can share one batch of chains; the
+    samples come in increasing order of their chains.
     Raises ValueError where nothing is asked for or the logits are not (n, C), FloatingPointError where they or
     their gradients are not finite.
     """
