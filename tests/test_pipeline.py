@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,17 @@ from fig.runtime.cluster import Resources, run_on_workers
 pytestmark = pytest.mark.pipeline
 
 STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
+
+
+VICTIMS = {"driver": "fig.stages.pretrain", "worker": "ray::RayTrainWorker"}  # a word of their command lines
+
+
+def processes_of(workspace: Workspace) -> Iterator[psutil.Process]:
+    """The Python processes that run this workspace's code, Ray's included."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("PYTHONPATH") == str(workspace.folder) and process.name() not in ("bash", "sh"):
+                yield process
 
 
 def with_ray(workspace: Workspace) -> Workspace:
@@ -49,16 +62,12 @@ def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
     workspace = with_ray(copy_of_project(tmp_path))
     (tmp_path / "data").symlink_to(finished.folder / "data")
     before = ray_processes()
-    command = ["snakemake", "--cores", "2", "--configfile", "tests/tiny.yaml", f"{STANDARD}/model.safetensors"]
+    command = ["snakemake", f"{STANDARD}/model.safetensors", "--profile", "local", "--configfile", "tests/tiny.yaml"]
     running = subprocess.Popen(
         command, cwd=tmp_path, env=workspace.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     waited_for(lambda: list(tmp_path.glob("results/tiny/checkpoints/*/state.safetensors")), 120, "checkpoint")
-    family = psutil.Process(running.pid).children(recursive=True)
-    wanted = "fig.stages.pretrain" if victim == "driver" else "RayTrainWorker"
-    (killed,) = [p for p in family if wanted in " ".join(p.cmdline()) and "python" in p.name() + " ".join(p.cmdline())][
-        -1:
-    ]
+    (killed,) = [p for p in processes_of(workspace) if VICTIMS[victim] in p.cmdline()]
     killed.send_signal(signal.SIGKILL)
     at = time.time()
     code = running.wait(timeout=240)

@@ -52,6 +52,7 @@ def test_a_gain_is_paired_by_seed(metrics: pd.DataFrame):
 
 def test_the_readable_table_is_in_per_cent_and_in_the_configurations_order(metrics: pd.DataFrame):
     table = readable(comparison(metrics), "digits")
+    assert table.columns[:3].tolist() == ["network", "variant", "detector"]
     assert table["variant"].tolist() == ["standard", "fig"]
     assert table["AUROC ↑"].tolist() == ["60.0 ± 7.1", "75.0 ± 14.1"]
     assert table["AUROC gain over standard ↑"].tolist() == ["", "+15.0 ± 7.1"]

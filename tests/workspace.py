@@ -38,8 +38,8 @@ class Workspace:
         return done
 
     def snakemake(self, *options: str, configfile: str = "tests/tiny.yaml", check: bool = True):
-        """Run the workflow on two cores."""
-        return self.run("snakemake", "--cores", "2", "--configfile", configfile, *options, check=check)
+        """Run the workflow with the profile for one machine."""
+        return self.run("snakemake", *options, "--profile", "local", "--configfile", configfile, check=check)
 
     def planned(self, *options: str, configfile: str = "tests/tiny.yaml") -> set[str]:
         """Names of the rules that a dry run would run."""

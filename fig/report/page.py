@@ -16,7 +16,8 @@ PICTURES = {
     "finetuning": (
         "Fine-tuning from the inside",
         "Confidence and energy of the ID images of each batch, and of the generated images before the batch's update. "
-        "FIG works where the confidence of generated images falls and that of ID images stays. Thin lines are seeds.",
+        "FIG works where the confidence of generated images falls and that of ID images stays. Where a teacher is "
+        "followed, the generated images' curves are the teacher's own, which does not change. Thin lines are seeds.",
     ),
     "scores": (
         "Scores before and after",

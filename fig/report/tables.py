@@ -76,7 +76,7 @@ def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
     wide = cells.pivot(index=SETTING, columns="measure", values="cell").reindex(order)
     wide = wide[[heading for heading in headings.values() if heading in wide]].fillna("")
     seeds = rows[rows["measure"] == "auroc"].set_index(SETTING)["seeds"]
-    return wide.assign(seeds=seeds).reset_index().drop(columns="id_dataset")
+    return wide.assign(seeds=seeds).rename_axis(columns=None).reset_index().drop(columns="id_dataset")
 
 
 def caption(id_dataset: str) -> str:
@@ -103,13 +103,15 @@ def html(compared: pd.DataFrame) -> str:
 
 
 def durations(timings: pd.DataFrame) -> pd.DataFrame:
-    """Seconds by stage, for people: jobs, and means over jobs of all and of each part, as text.
+    """Seconds by stage, for people: jobs, and means over jobs of the whole and of its parts, as text.
 
-    `timings` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, work, tracking.
+    `timings` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, tracking. What is
+    none of the last three is the stage's own work.
     """
-    times = timings.assign(seconds=timings["ended"] - timings["started"])
+    overheads = {"startup": "starting Python", "ray": "Ray", "tracking": "MLflow"}
+    times = timings.sort_values("started").assign(total=timings["ended"] - timings["started"])
+    times["work"] = times["total"] - times[list(overheads)].sum(axis="columns")
     grouped = times.groupby("stage", sort=False)
-    shown = grouped[["seconds", "work", "ray", "startup", "tracking"]].mean().map("{:.1f}".format)
+    shown = grouped[["total", "work", *overheads]].mean().map("{:.1f}".format)
     shown.insert(0, "jobs", grouped.size())
-    headings = {"seconds": "seconds a job", "startup": "starting Python", "ray": "Ray", "tracking": "MLflow"}
-    return shown.reset_index().rename(columns=headings)
+    return shown.reset_index().rename(columns={"total": "seconds a job", "work": "own work", **overheads})

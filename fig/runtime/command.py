@@ -6,6 +6,7 @@ import sys
 import warnings
 
 import typer
+from rich.console import Console
 from rich.logging import RichHandler
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
@@ -14,7 +15,8 @@ ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
 def announce() -> None:
     """Log to standard error, quietly enough that what is said is read."""
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("fig").setLevel(logging.INFO)
 
 

@@ -90,33 +90,35 @@ def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
         return experiment.experiment_id
     local = "MLFLOW_TRACKING_URI" not in os.environ
     artifacts = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve().as_uri() if local else None
-    return client.create_experiment(run_folder.name, artifact_location=artifacts)
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows trainings, not prompts
+    return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
 
 def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Write the folder's parameters, history, metrics and artifacts into its MLflow run: the run's id."""
     card = json.loads((folder / "discriminator.json").read_text())
     found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
-    run_id = found[0].info.run_id if found else created(client, card, experiment)
+    times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
+    run_id = found[0].info.run_id if found else created(client, card, experiment, times[0])
     metrics = [*history_metrics(folder), *final_metrics(folder, card["key"])]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     for name in PICTURES_AND_TABLES:
         if (folder / name).exists():
             client.log_artifact(run_id, str(folder / name))
-    client.set_terminated(run_id, "FINISHED")
+    client.set_terminated(run_id, "FINISHED", end_time=times[-1])
     return run_id
 
 
-def created(client: "MlflowClient", card: dict[str, Any], experiment: str) -> str:
-    """A new run with a discriminator's name, tags and parameters: its id."""
+def created(client: "MlflowClient", card: dict[str, Any], experiment: str, started: int) -> str:
+    """A new run with a discriminator's name, tags and parameters, `started` in milliseconds of the epoch: its id."""
     from mlflow.entities import Param
 
     architecture = card["architecture"]
     name = f"{card['id_dataset']}/{architecture['network']}/{card['variant']}/{card['seed']}"
     names = {"id_dataset": card["id_dataset"], "network": architecture["network"], "variant": card["variant"]}
     tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{k}": v for k, v in names.items()}
-    run = client.create_run(experiment, tags=tags)
+    run = client.create_run(experiment, start_time=started, tags=tags)
     parameters = names | {"seed": card["seed"]} | dict(flattened(card["settings"])) | dict(flattened(architecture))
     client.log_batch(run.info.run_id, params=[Param(k, str(v)) for k, v in parameters.items()])
     return run.info.run_id
