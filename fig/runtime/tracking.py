@@ -51,6 +51,7 @@ def client_for(results: Path) -> "MlflowClient":
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step of creating a SQLite file
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # our one warning says what its retries came to
     from mlflow import MlflowClient
 
     return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results))
