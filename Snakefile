@@ -15,6 +15,7 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    download,  # from the machine that Snakemake runs on: computing nodes have no internet
 
 
 rule all:

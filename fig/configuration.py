@@ -3,7 +3,7 @@
 Read at every parse of the Snakefile, so torch is not imported; the names that are allowed are the schema's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-from fig.data.catalogue import ID_DATASETS, ood_parts
+from fig.data.catalogue import datasets_of, entries, id_names, ood_parts
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "config" / "presets"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+NETWORKS = ("resnet18", "vgg19", "shufflenetv2", "densenet100")  # built in; fig.networks has them
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
 Config = dict[str, Any]
@@ -43,21 +44,34 @@ def complete(stated: Mapping[str, Any]) -> Config:
     if preset not in available:
         raise ConfigurationError(f"preset is {preset!r}: it must be one of {', '.join(available)}")
     layers = [yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) for name in dict.fromkeys(["paper", preset])]
-    config = merged(*layers, {"preset": preset, "variants": {}, "resources": {}}, stated)
+    rest = {"preset": preset, "variants": {}, "resources": {}, "data": {}}
+    config = merged(*layers, rest, stated)
+    config["datasets"] = with_own(entries(), stated.get("datasets", {}))
     for section in ("pretraining", "finetuning"):
         if "iterations" in stated.get(section, {}):
             config[section].pop("epochs", None)
         elif "epochs" in stated.get(section, {}):
             config[section].pop("iterations", None)
-    check(config)
+    check(config, stated.get("datasets", {}))
     return config
 
 
-def check(config: Config) -> None:
-    """Raise ConfigurationError in one sentence for the first thing that is wrong."""
+def with_own(catalogue: Mapping[str, Any], own: Any) -> Config:
+    """The catalogue's entries with one's own put over them, key by key: one's own `train` replaces theirs whole."""
+    if not isinstance(own, Mapping):
+        return {**catalogue, "datasets": own}  # of a wrong type: the check says so
+    return {**catalogue, **{n: {**catalogue.get(n, {}), **e} if isinstance(e, Mapping) else e for n, e in own.items()}}
+
+
+def check(config: Config, own: Collection[str] = ()) -> None:
+    """Raise ConfigurationError in one sentence for the first thing that is wrong; `own` are the user's data sets."""
     schema = yaml.safe_load(SCHEMA.read_text())
     for error in sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path))):
         raise ConfigurationError(sentence(error))
+    for name in own:
+        check_own_dataset(name, config["datasets"][name])
+    for name, network in config["networks"].items():
+        check_network(name, network)
     for number, study in enumerate(config["studies"]):
         check_study(config, study, f"studies[{number}]")
     for name, variant in config["variants"].items():
@@ -90,12 +104,39 @@ def allowed_one(what: str, name: str | None, allowed: Any, where: str) -> None:
         raise ConfigurationError(f"{where}: no {what} is called {name!r}; allowed are {', '.join(allowed)}")
 
 
+def check_own_dataset(name: str, entry: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError where one's own data set lacks something, or names a path where nothing is."""
+    where = f"datasets.{name}"
+    if "train" in entry:
+        if "size" not in entry:
+            raise ConfigurationError(f"{where}.size is missing: pixels a side, as networks see the images")
+        if not entry.get("test") and not entry.get("test_share"):
+            raise ConfigurationError(f"{where} has neither test images nor a test_share to be drawn from train")
+    elif "images" not in entry:
+        raise ConfigurationError(f"{where} has neither train (an ID data set) nor images (a source of OOD sets)")
+    for part in ("train", "test", "images"):
+        for key in ("path", "labels"):
+            path = entry.get(part, {}).get(key)
+            if path and not Path(path).exists():
+                raise ConfigurationError(f"{where}.{part}.{key}: there is no {path}")
+
+
+def check_network(name: str, network: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for a network that is neither built in nor made by a factory."""
+    if "factory" not in network and name not in NETWORKS:
+        allowed = f"allowed are {', '.join(NETWORKS)}, or one of your own with a factory"
+        raise ConfigurationError(f"networks.{name}: no network is called {name!r}; {allowed}")
+    if "checkpoint" in network and not Path(network["checkpoint"]).exists():
+        raise ConfigurationError(f"networks.{name}.checkpoint: there is no {network['checkpoint']}")
+
+
 def check_study(config: Config, study: Mapping[str, Any], where: str) -> None:
     """Raise ConfigurationError where a study names something that there is not."""
-    allowed_one("ID data set", study["id_dataset"], ID_DATASETS, where)
+    datasets = datasets_of(config["datasets"])
+    allowed_one("ID data set", study["id_dataset"], id_names(datasets), where)
     for name in study["ood_datasets"]:
         try:
-            ood_parts(name)
+            ood_parts(name, datasets)
         except ValueError as error:
             raise ConfigurationError(f"{where}: {error}") from None
     for name in study["networks"]:

@@ -17,7 +17,11 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is needed to build a discriminator, weights aside."""
+    """What is needed to build a discriminator, weights aside.
+
+    `network` is a name of fig.networks or, where there is a `factory` (package.module:function, called with the
+    `arguments`), a name of one's own. `taps` are the submodules whose outputs detectors look at; none: the stages.
+    """
 
     network: str
     classes: int
@@ -25,6 +29,9 @@ class Architecture:
     width: float = 1.0
     mean: Channels = (0.5, 0.5, 0.5)  # pixels in [0, 1] enter the network as (pixel - mean) / std:
     std: Channels = (0.5, 0.5, 0.5)  # these take them to [-1, 1], the range in which chains move
+    factory: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    taps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,18 @@ class Card:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+def network_of(architecture: Architecture, seed: int) -> nn.Module:
+    """A freshly initialised network; `seed` alone determines the weights."""
+    from fig.networks import build  # torchvision takes seconds to import: only where a network is built
+    from fig.networks.own import made_by
+
+    if not architecture.factory:
+        return build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return made_by(architecture.factory, architecture.arguments)
+
+
 class Discriminator(nn.Module):
     """A classifier of uint8 images: (B, 3, size, size) -> logits (B, classes).
 
@@ -48,13 +67,9 @@ class Discriminator(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, seed: int = 0) -> None:
-        from fig.networks import build  # torchvision takes seconds to import: only where a network is built
-
         super().__init__()
         self.architecture = architecture
-        self.network = build(
-            architecture.network, architecture.classes, architecture.size, architecture.width, seed
-        ).to(memory_format=torch.channels_last)
+        self.network = network_of(architecture, seed).to(memory_format=torch.channels_last)
 
     def scaled(self, images: Tensor) -> Tensor:
         """Images as `network` takes them: uint8 (B, 3, size, size) -> float of the same shape."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fig import parallel
 from fig.data.arrays import Split
+from fig.data.batches import images_at, labels_of
 from fig.detectors import Detector
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
@@ -23,7 +24,7 @@ def inputs_in_batches(discriminator: Discriminator, data: Split, batch_size: int
     """This worker's images of a split in turn, scaled: (b, 3, size, size)."""
     mine = torch.arange(parallel.rank(), len(data.images), parallel.workers())
     for rows in mine.split(batch_size):
-        yield discriminator.scaled(data.batch(rows).to(parallel.device()))
+        yield discriminator.scaled(images_at(data, rows).to(parallel.device()))
 
 
 def scores(detector: Detector, discriminator: Discriminator, data: Split) -> NDArray[np.float64]:
@@ -38,7 +39,7 @@ def accuracy(discriminator: Discriminator, data: Split) -> float:
     with frozen(discriminator), torch.no_grad():
         parts = [discriminator.network(inputs).argmax(1) for inputs in inputs_in_batches(discriminator, data)]
     predicted = parallel.gathered(torch.cat(parts).cpu(), len(data.images))
-    return float((predicted == data.labels).double().mean())
+    return float((predicted == labels_of(data)).double().mean())
 
 
 def metric_rows(id_accuracy: float, scores_of: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Iterator[MetricRow]:

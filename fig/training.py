@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fig import parallel
 from fig.data.arrays import Split
-from fig.data.augment import augment
+from fig.data.augment import Augmentation, augment
+from fig.data.batches import images_at, labels_of
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import Method
@@ -21,14 +22,6 @@ Row = dict[str, float]
 
 class DivergedError(ArithmeticError):
     """The loss is no longer finite; the rows so far are in the history."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random crop from `padding` pixels of zeros on each side, and mirroring of one image in two if `flip`."""
-
-    padding: int
-    flip: bool
 
 
 @dataclass(frozen=True)
@@ -91,10 +84,10 @@ def batch_at(
 ) -> Batch:
     """This worker's part of the mini-batch of an iteration, augmented and scaled."""
     rows = batch_rows(len(data.images), iteration, settings, seed)
-    images = augment(data.batch(rows), augmentation.padding, augmentation.flip, generator(seed, "augment", iteration))
-    mine = torch.arange(parallel.rank(), len(rows), parallel.workers())
     device = parallel.device()
-    inputs = discriminator.scaled(images[mine].to(device)).contiguous(memory_format=torch.channels_last)
+    images = augment(images_at(data, rows).to(device), augmentation, generator(seed, "augment", iteration))
+    mine = torch.arange(parallel.rank(), len(rows), parallel.workers())
+    inputs = discriminator.scaled(images[mine.to(device)]).contiguous(memory_format=torch.channels_last)
     return Batch(inputs, labels[rows[mine]].to(device), len(rows), parallel.rank(), parallel.workers())
 
 
@@ -126,7 +119,7 @@ def train(
     Every batch, crop and chain depends on `seed` and the iteration alone, so training that stops and starts again
     from a checkpoint gives the same weights. Raises DivergedError where the loss is not finite.
     """
-    labels = data.labels
+    labels = labels_of(data)
     length = settings.length(len(data.images))
     for iteration in range(start, length):
         learning_rate = settings.learning_rate_at(iteration / length)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from workspace import Workspace, copy_of_project
 
-from fig.data.arrays import Split, open_split, write_split
+from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
 
 
@@ -42,7 +42,9 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Split:
     images = np.stack([pattern if label else pattern.T for label in labels])[..., None]
     images = (images + draw.normal(0, 20, (40, 16, 16, 3))).clip(0, 255).astype(np.uint8)
     path: Path = tmp_path_factory.mktemp("stripes") / "16" / "stripes" / "train.npy"
-    write_split(path, images, labels.tolist(), ["horizontal", "vertical"], {"source": "drawn"})
+    path.parent.mkdir(parents=True)
+    written = write_images(path, np.array_split(images, 3))
+    write_description(path, written, labels.tolist(), ["horizontal", "vertical"], {"source": "drawn"})
     return open_split(path)
 
 

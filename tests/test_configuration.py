@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fig import configuration
 from fig.configuration import SCHEMA, ConfigurationError, complete, discriminators, settings_of_variant
+from fig.data.readers import READERS
 from fig.detectors import DETECTORS
 from fig.methods.gaussian import Gaussian
 from fig.methods.implicit_generator import ImplicitGenerator
@@ -44,7 +46,7 @@ def changed(path: str, value: object) -> dict:
         ("seed", 1, "seed is not a key of the configuration: allowed are run, preset, seeds"),
         ("finetuning/batch_size", "big", "finetuning.batch_size is 'big': it must be of type integer"),
         ("fig", {"K": 2}, "fig.K: 2 is greater than the maximum of 1"),
-        ("networks/resnet19", {}, "networks.resnet19 is not a key of the configuration: allowed are resnet18, vgg19"),
+        ("networks/resnet19", {}, "networks.resnet19: no network is called 'resnet19'; allowed are resnet18, vgg19"),
         (
             "studies/0/networks",
             ["resnet19"],
@@ -123,7 +125,8 @@ def test_the_schema_names_exactly_what_there_is():
     def names(cls: type, but: str = "") -> set[str]:
         return {field.name for field in fields(cls)} - {but}
 
-    assert keys(schema["properties"]["networks"]) == set(NETWORKS)
+    assert set(configuration.NETWORKS) == set(NETWORKS)
+    assert set(definitions["part"]["properties"]["reader"]["enum"]) == set(READERS)
     assert set(schema["properties"]["detectors"]["items"]["enum"]) == set(DETECTORS)
     assert {*definitions["variant"]["properties"]["method"]["enum"], "standard"} == set(METHODS)
     assert keys(definitions["training"]) == names(TrainingSettings)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fig.data.arrays import Split
+from fig.data.batches import images_at
 from fig.detectors import DETECTORS
 from fig.detectors.baseline import Baseline, log_odds
 from fig.discriminator import Discriminator
@@ -14,7 +15,7 @@ from fig.evaluation import accuracy, metric_rows, scores
 @pytest.mark.parametrize("name", DETECTORS)
 def test_an_image_has_one_finite_score_whatever_batch_it_is_in(name: str, small: Discriminator, stripes: Split):
     small.eval()
-    inputs = small.scaled(stripes.batch(torch.arange(10)))
+    inputs = small.scaled(images_at(stripes, torch.arange(10)))
     together = DETECTORS[name]().score(small.network, inputs)
     alone = torch.cat([DETECTORS[name]().score(small.network, inputs[[i]]) for i in range(10)])
     assert together.shape == (10,) and together.dtype == torch.float64 and together.isfinite().all()
@@ -39,7 +40,7 @@ def test_baseline_takes_the_log_odds_of_the_networks_logits():
 def test_scores_do_not_depend_on_how_images_are_batched_or_on_the_mode(small: Discriminator, stripes: Split):
     small.train()
     whole = scores(Baseline(), small, stripes)
-    inputs = small.eval().scaled(stripes.batch(torch.arange(40)))
+    inputs = small.eval().scaled(images_at(stripes, torch.arange(40)))
     np.testing.assert_allclose(whole, Baseline().score(small.network, inputs).numpy(), rtol=1e-5)
     assert 0 <= accuracy(small, stripes) <= 1
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fig.data.arrays import Split
+from fig.data.batches import images_at, labels_of
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
 from fig.methods.gaussian import Gaussian
@@ -27,7 +28,7 @@ def quick(name: str):
 
 def batch_of(discriminator: Discriminator, data: Split, count: int = 20) -> Batch:
     rows = torch.arange(count)
-    return Batch(discriminator.scaled(data.batch(rows)), data.labels[rows], count)
+    return Batch(discriminator.scaled(images_at(data, rows)), labels_of(data)[rows], count)
 
 
 def part_of(whole: Batch, rank: int, workers: int) -> Batch:

@@ -21,8 +21,6 @@ OF_THE_PIPELINE = [
     "matplotlib",
     "jinja2",
     "psutil",
-    "filelock",
-    "yaml",
 ]
 NEEDS_THE_PIPELINE = ("fig.runtime", "fig.stages", "fig.report", "fig.configuration", "fig.__main__")
 

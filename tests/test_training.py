@@ -8,14 +8,15 @@ import torch
 
 from fig.checkpoint import load_checkpoint, save_checkpoint
 from fig.data.arrays import Split
+from fig.data.augment import Augmentation
 from fig.discriminator import Discriminator
 from fig.methods.standard import Standard
 from fig.methods.table import METHODS
 from fig.sampler import SamplerSettings
-from fig.training import Augmentation, DivergedError, TrainingSettings, batch_rows, optimizer_of, train
+from fig.training import DivergedError, TrainingSettings, batch_rows, optimizer_of, train
 
 SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16)
-AUGMENTATION = Augmentation(padding=1, flip=True)
+AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
 
 
 def method_named(name: str):
@@ -55,7 +56,7 @@ def test_a_checkpoint_of_another_job_is_refused(small: Discriminator, stripes: S
 
 def test_training_learns(small: Discriminator, stripes: Split):
     settings = replace(SETTINGS, iterations=30)
-    augmentation = Augmentation(0, False)
+    augmentation = Augmentation(16)
     rows = [r for _, r in train(small, optimizer_of(small, settings), stripes, Standard(), settings, augmentation, 0)]
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"] and rows[-1]["accuracy"] > 0.95
 

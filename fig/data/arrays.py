@@ -1,18 +1,19 @@
-"""Prepared splits: a memory-mapped uint8 array of images with a small JSON beside it, and batches of it."""
+"""Prepared splits: a memory-mapped uint8 array of images with a small JSON beside it; torch is not imported."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fig.files import replacing
 
 Images = NDArray[np.uint8]  # (N, height, width, 3)
+Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class Description:
     shape: tuple[int, int, int]  # height, width, channels
     classes: list[str]  # names; empty for an OOD set
     labels: list[int]  # one for each image, an index into classes; empty for an OOD set
-    made: dict  # how: source, resampler, seed, ...
+    mean: Channels  # of the pixels in [0, 1]
+    std: Channels
+    about: str  # what the images are and how they were made, for people
+    made: dict[str, Any]  # how: recipe, hashes of the sources, images that could not be read
     sha256: str  # of the array's bytes
 
 
@@ -33,40 +37,88 @@ class Description:
 class Split:
     """One prepared split, opened."""
 
-    images: Images
+    images: Images  # on disk until they are indexed
     description: Description
 
     @property
-    def labels(self) -> Tensor:
+    def labels(self) -> NDArray[np.int64]:
         """Class of each image: (N,)."""
-        return torch.tensor(self.description.labels, dtype=torch.long)
-
-    def batch(self, rows: Tensor) -> Tensor:
-        """Images of these rows (b,) as uint8 (b, 3, height, width), channels last in memory."""
-        return torch.from_numpy(self.images[rows.numpy()]).permute(0, 3, 1, 2)
+        return np.array(self.description.labels, dtype=np.int64)
 
 
-def write_split(path: Path, images: Images, labels: list[int], classes: list[str], made: dict) -> None:
-    """Write `<path>` (.npy) and its JSON, each whole or not at all, the JSON last; `path` names data set and split."""
+@dataclass(frozen=True)
+class Written:
+    """What was learned of an array while it was written."""
+
+    shape: tuple[int, ...]
+    sha256: str
+    mean: Channels  # of the pixels in [0, 1]
+    std: Channels
+
+
+def write_images(path: Path, batches: Iterable[Images]) -> Written:
+    """Write batches (b, height, width, 3) one after the other as one array (.npy).
+
+    Only one batch is in memory at a time. Raises ValueError where there is no image at all.
+    """
+    hashed, count, shape = hashlib.sha256(), 0, None
+    total, squares = np.zeros(3), np.zeros(3)
+    with path.open("wb") as file:
+        for batch in batches:
+            if not len(batch):
+                continue
+            if shape is None:
+                shape = batch.shape[1:]
+                write_header(file, (0, *shape))
+            data = np.ascontiguousarray(batch)
+            file.write(data.data)
+            hashed.update(data.data)
+            count += len(batch)
+            total += data.sum((0, 1, 2), dtype=np.int64)
+            squares += np.einsum("nhwc,nhwc->c", data, data, dtype=np.int64)
+        if shape is None:
+            raise ValueError(f"{path} would hold no image")
+        file.seek(0)
+        write_header(file, (count, *shape))  # of the same length: NumPy leaves room for the first axis to grow
+    mean = total / (count * shape[0] * shape[1]) / 255
+    std = np.sqrt(np.maximum(0, squares / (count * shape[0] * shape[1]) / 255**2 - mean**2))
+    return Written((count, *shape), hashed.hexdigest(), tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def write_header(file: Any, shape: tuple[int, ...]) -> None:
+    """Write the head of a .npy file of uint8 pixels."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def write_description(
+    path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Any], about: str = ""
+) -> None:
+    """Write the JSON beside the array `path`, which names data set and split."""
     description = Description(
         dataset=path.parent.name,
         split=path.stem,
-        count=len(images),
-        shape=images.shape[1:],
+        count=written.shape[0],
+        shape=written.shape[1:],
         classes=classes,
         labels=labels,
+        mean=written.mean,
+        std=written.std,
+        about=about,
         made=made,
-        sha256=hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
+        sha256=written.sha256,
     )
-    with replacing(path) as partial:
-        np.save(partial, images)
     with replacing(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(asdict(description)) + "\n")
 
 
+def description_of(path: Path) -> Description:
+    """What the JSON beside a prepared array says."""
+    return Description(**json.loads(path.with_suffix(".json").read_text()))
+
+
 def open_split(path: Path) -> Split:
     """Open a prepared split; its images stay on disk until they are indexed."""
-    description = Description(**json.loads(path.with_suffix(".json").read_text()))
+    description = description_of(path)
     images = np.load(path, mmap_mode="r")
     if images.dtype != np.uint8 or images.shape != (description.count, *description.shape):
         raise ValueError(

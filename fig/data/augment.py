@@ -1,22 +1,37 @@
 """Random crops and mirrors of whole batches at once."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Crop each image at random from its zero-padded self, and mirror one in two: uint8 (B, C, H, W) -> the same.
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crops of `size` pixels a side from images with `padding` zeros on each side; `flip` mirrors one in two."""
+
+    size: int
+    padding: int = 0
+    flip: bool = False
+
+
+def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Crop each image at random, and mirror one in two: uint8 (B, C, H, W) -> (B, C, size, size), on their device.
 
     The offsets of a batch are drawn at once from `generator`; an image's crop depends on its place in the batch alone.
+    Raises ValueError where the padded images are smaller than the crop.
     """
     batch, _, height, width = images.shape
-    top, left = torch.randint(2 * padding + 1, (2, batch), generator=generator)  # (B,), (B,)
-    mirrored = torch.rand(batch, generator=generator) < 0.5 if flip else torch.zeros(batch, dtype=torch.bool)
-    rows = top[:, None] + torch.arange(height)  # (B, H)
-    columns = left[:, None] + torch.arange(width)  # (B, W)
+    size, padding = augmentation.size, augmentation.padding
+    if min(height, width) + 2 * padding < size:
+        raise ValueError(f"images of {height} x {width} pixels with {padding} of padding hold no crop of {size} a side")
+    top = torch.randint(height + 2 * padding - size + 1, (batch,), generator=generator)
+    left = torch.randint(width + 2 * padding - size + 1, (batch,), generator=generator)
+    mirrored = torch.rand(batch, generator=generator) < 0.5 if augmentation.flip else torch.zeros(batch).bool()
+    rows = top[:, None] + torch.arange(size)  # (B, size)
+    columns = left[:, None] + torch.arange(size)  # (B, size)
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    padded = F.pad(images, (padding,) * 4)  # (B, C, H + 2 padding, W + 2 padding)
-    index = torch.arange(batch)[:, None, None]
-    crops = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]  # (B, H, W, C)
-    return crops.permute(0, 3, 1, 2)
+    padded = F.pad(images, (padding,) * 4).permute(0, 2, 3, 1)  # (B, H + 2 padding, W + 2 padding, C)
+    places = (torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :])
+    return padded[tuple(index.to(images.device) for index in places)].permute(0, 3, 1, 2)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
-TEST_SHARE = 0.25
+WINDOWS_PER_PHOTOGRAPH = 64
+SMALLEST_WINDOW = 64  # pixels a side
 
 # Photographs only: drawings, masks and binary shapes are left out, and so are the two photographs of printed text,
 # which holds digits.
@@ -24,13 +24,10 @@ PHOTOGRAPHS = {
 }
 
 
-def digits(split: str, seed: int) -> tuple[NDArray[np.uint8], list[int]]:
-    """Handwritten digits of a seeded stratified split, `train` or `test`: (N, 8, 8, 3) images and their labels."""
+def digits() -> tuple[NDArray[np.uint8], list[int]]:
+    """The 1,797 handwritten digits: (1797, 8, 8) pixels and their labels."""
     data = load_digits()
-    grey = np.rint(data.images * (255 / 16)).astype(np.uint8)  # 0 to 16 -> 0 to 255
-    parts = train_test_split(grey, data.target, test_size=TEST_SHARE, stratify=data.target, random_state=seed)
-    images, labels = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])
-    return np.repeat(images[..., None], 3, axis=-1), labels.tolist()
+    return np.rint(data.images * (255 / 16)).astype(np.uint8), data.target.tolist()  # 0 to 16 -> 0 to 255
 
 
 @cache
@@ -41,3 +38,15 @@ def photographs() -> tuple[NDArray[np.uint8], ...]:
         for package, names in PHOTOGRAPHS.items()
         for name in names
     )
+
+
+def windows(seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Square windows of the photographs, at random places and of random sides from SMALLEST_WINDOW up."""
+    generator = np.random.default_rng(seed)
+    cut = []
+    for photograph in photographs():
+        for _ in range(WINDOWS_PER_PHOTOGRAPH):
+            side = int(generator.integers(SMALLEST_WINDOW, min(photograph.shape[:2]) + 1))
+            top, left = (int(generator.integers(length - side + 1)) for length in photograph.shape[:2])
+            cut.append(photograph[top : top + side, left : left + side])
+    return cut

@@ -1,93 +1,192 @@
-"""Make a prepared split: ID images at their size, or an OOD set resized (r) or randomly cropped (c)."""
+"""Make a prepared split out of publishers' files: decoded in parallel, in bounded memory, in the order of the files."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+import logging
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
-from fig.data.catalogue import ID_DATASETS, ood_parts
-from fig.data.folders import class_files, image_files, pixels
-from fig.data.packaged import digits, photographs
+from fig.data.arrays import Description, Images, description_of, write_description, write_images
+from fig.data.catalogue import Recipe
+from fig.data.readers import READERS, Listing, Picture
+from fig.data.resample import centre, crop, resized, with_short_side
+from fig.files import replacing
 
-Picture = NDArray[np.uint8]  # (height, width, 3)
+BROKEN = 0.01  # largest share of images that may be unreadable
+CHUNK = 64  # images a task: enough that sending them costs little, few enough for bounded memory
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises for bad images
 
-WINDOWS_PER_PHOTOGRAPH = 64
-SMALLEST_WINDOW = 64  # pixels a side
+log = logging.getLogger("fig")
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Chunk = Sequence[tuple[int, Picture]]  # pictures with their places in the file
+Fitted = tuple[NDArray[np.uint8] | None, str]  # pixels, None where unreadable, and a hash of the source
+
+
+def fit(picture: Picture, place: int, recipe: Recipe, seed: int) -> NDArray[np.uint8]:
+    """A picture as the recipe wants it: (size, size, 3); `place` and `seed` decide a random crop."""
+    image = Image.open(BytesIO(picture)) if isinstance(picture, bytes) else Image.fromarray(picture)
+    image, size = image.convert("RGB"), recipe.size
+    if recipe.way == "centre":
+        image = centre(with_short_side(image, recipe.short), size)
+    elif recipe.way == "crop":
+        image = crop(image, size, np.random.default_rng([seed, place]))
+    elif recipe.ready:
+        if min(image.size) < size:
+            raise ValueError(f"the image is of {image.width} x {image.height} pixels, less than {size} a side")
+        image = centre(image, size)
+    else:
+        image = resized(image, (size, size), recipe.way)
+    return np.asarray(image)
+
+
+def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
+    """Pictures with their places in the file, fitted, each with a hash of what it was."""
+    fitted: list[Fitted] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks about transparency and EXIF
+        for place, picture in chunk:
+            data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
+            try:
+                pixels = fit(picture, place, recipe, seed)
+            except UNREADABLE:
+                pixels = None
+            fitted.append((pixels, hashlib.sha256(data).hexdigest()[:16]))
+    return fitted
+
+
+def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
+    """Results in the order of their tasks, from several processes; a few tasks at a time are in memory."""
+    if workers < 2:
+        yield from map(work, tasks)
+        return
+    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
+        waiting = deque()
+        for task in tasks:
+            waiting.append(pool.submit(work, task))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def chosen(labels: Sequence[int], count: int, recipe: Recipe, seed: int) -> NDArray[np.int64]:
+    """Places of a split's images: all of them, or a seeded share of each class."""
+    rows = np.arange(count)
+    if not recipe.test_share:
+        return rows
+    from sklearn.model_selection import train_test_split
+
+    parts = train_test_split(rows, test_size=recipe.test_share, stratify=labels, random_state=seed)
+    return np.sort(parts[recipe.split == "test"])
+
+
+def labels_as_in(train: Description, listing: Listing, where: str) -> list[int]:
+    """A test split's labels as indices into the training split's classes; raises ValueError for an unknown class."""
+    number = {name: index for index, name in enumerate(train.classes)}
+    if unknown := sorted(set(listing.classes) - set(number)):
+        raise ValueError(
+            f"{where}: labels out of range, there are no training images of class {unknown[0]} but of "
+            f"{', '.join(train.classes[:20])}"
+        )
+    return [number[listing.classes[label]] for label in listing.labels]
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of the names and sizes of all files in a folder."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        told = "\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files)
+        return hashlib.sha256(told.encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A split ready to be written."""
+class Taken:
+    """What became of the images of a split, filled while they are written."""
 
-    images: NDArray[np.uint8]  # (N, size, size, 3)
-    labels: list[int]  # one for each image; empty for an OOD set
-    classes: list[str]  # names; empty for an OOD set
-    made: dict  # how: source, resampler, seed
+    rows: list[int] = field(default_factory=list)  # places of the images that were kept
+    hashes: list[str] = field(default_factory=list)  # of their sources, 16 hexadecimal digits each
+    broken: list[str] = field(default_factory=list)  # names of those that could not be read
+
+    def check(self, name: str, train: Description | None, own: bool) -> None:
+        """Raise ValueError where too many were broken or test images are among the training images."""
+        count = len(self.rows) + len(self.broken)
+        if len(self.broken) > BROKEN * count:
+            raise ValueError(
+                f"{name}: {len(self.broken)} of {count} images cannot be read, the first is {self.broken[0]}; "
+                f"at most {BROKEN:.0%} may be skipped"
+            )
+        if self.broken:
+            log.warning("%s: %d images cannot be read and were skipped: %s", name, len(self.broken), self.broken[:5])
+        if train and (shared := len(set(self.hashes) & set(train.made["hashes"]))):
+            told = f"{name}: {shared} test images are also training images, byte for byte"
+            if own:
+                raise ValueError(f"{told}; remove them from one of the two")
+            log.warning(told)
 
 
-def prepared(dataset: str, split: str, size: int, seed: int, raw: Path) -> Prepared:
-    """The split `train` or `test` of an ID data set, or an OOD set's `test`, at `size` pixels a side.
+def batches(
+    listing: Listing,
+    rows: Sequence[int],
+    fit_all: Callable[[Chunk], list[Fitted]],
+    workers: int,
+    taken: Taken,
+    bar: tqdm,
+) -> Iterator[Images]:
+    """The images in these places of a listing, fitted, in batches; what becomes of them goes into `taken`."""
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    tasks = ([(row, listing.read(row)) for row in chunk] for chunk in chunks)
+    for chunk, result in zip(chunks, in_order(fit_all, tasks, workers), strict=True):
+        kept = []
+        for row, (pixels, digest) in zip(chunk, result, strict=True):
+            if pixels is None:
+                taken.broken.append(listing.names[row])
+            else:
+                kept.append(pixels)
+                taken.rows.append(row)
+                taken.hashes.append(digest)
+        bar.update(len(chunk))
+        if kept:
+            yield np.stack(kept)
 
-    `raw` is the folder with the images of the sources that no Python package ships: `<raw>/<dataset>/<split>/<class>/`
-    for an ID data set, any tree of images in `<raw>/<source>/` for an OOD set.
+
+def prepare(
+    output: Path, files: Sequence[Path], recipe: Recipe, seed: int = 0, train: Path | None = None, workers: int = 1
+) -> None:
+    """Write the split `output` (.npy, and .json) of the images in `files`, by its recipe.
+
+    `train` is the prepared training split that an ID test split belongs to. Raises FileNotFoundError where files are
+    missing, ValueError where more than 1 % of the images are unreadable or, in the user's own data, where a test
+    image is a training image byte for byte.
     """
-    if dataset in ID_DATASETS:
-        return prepared_id(dataset, split, size, seed, raw)
-    source, way = ood_parts(dataset)
-    generator = np.random.default_rng(seed)
-    pictures = windows(generator) if source == "photos" else map(pixels, image_files(raw / source))
-    total = WINDOWS_PER_PHOTOGRAPH * len(photographs()) if source == "photos" else len(image_files(raw / source))
-    made = {"source": source, "resampler": way, "seed": seed}
-    return Prepared(fitted(tqdm(pictures, dataset, total, unit="image"), size, way, generator), [], [], made)
-
-
-def prepared_id(dataset: str, split: str, size: int, seed: int, raw: Path) -> Prepared:
-    """A labelled split, resized to its size where the images are of another."""
-    made = {"source": dataset, "resampler": "antialias", "seed": seed}
-    if dataset == "digits":
-        images, labels = digits(split, seed)
-        return Prepared(resized(images, size, "antialias"), labels, [str(digit) for digit in range(10)], made)
-    files, labels, classes = class_files(raw / dataset / split)
-    pictures = tqdm(map(pixels, files), f"{dataset} {split}", len(files), unit="image")
-    return Prepared(fitted(pictures, size, "antialias", np.random.default_rng(seed)), labels, classes, made)
-
-
-def fitted(pictures: Iterable[Picture], size: int, way: str, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Pictures of any size as (N, size, size, 3): wholly resized by the resampler `way`, or a random `crop` of each."""
-    return np.stack([crop(p, size, generator) if way == "crop" else resized(p[None], size, way)[0] for p in pictures])
-
-
-def crop(picture: Picture, size: int, generator: np.random.Generator) -> Picture:
-    """A random crop of `size` pixels a side; a smaller picture is first resized so that its short side fits."""
-    height, width, _ = picture.shape
-    if min(height, width) < size:
-        scale = size / min(height, width)
-        picture = resampled(picture[None], (round(height * scale), round(width * scale)), "antialias")[0]
-    top, left = (int(generator.integers(length - size + 1)) for length in picture.shape[:2])
-    return picture[top : top + size, left : left + size]
-
-
-def windows(generator: np.random.Generator) -> Iterator[Picture]:
-    """Square windows of the photographs, at random places and of random sides from SMALLEST_WINDOW up."""
-    for photograph in photographs():
-        for _ in range(WINDOWS_PER_PHOTOGRAPH):
-            side = int(generator.integers(SMALLEST_WINDOW, min(photograph.shape[:2]) + 1))
-            yield crop(photograph, side, generator)
-
-
-def resized(images: NDArray[np.uint8], size: int, resampler: str) -> NDArray[np.uint8]:
-    """Whole images (N, height, width, 3) as (N, size, size, 3) by a resampler: antialias, bilinear or nearest."""
-    return resampled(images, (size, size), resampler)
-
-
-def resampled(images: NDArray[np.uint8], shape: tuple[int, int], resampler: str) -> NDArray[np.uint8]:
-    """Images (N, height, width, 3) at another height and width."""
-    mode = "nearest" if resampler == "nearest" else "bilinear"
-    batch = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
-    fitted = F.interpolate(batch, shape, mode=mode, antialias=resampler == "antialias")
-    return fitted.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    name = f"{output.parent.name} {output.stem}"
+    if not files and recipe.obtain:
+        raise FileNotFoundError(f"{output.parent.name}: {recipe.obtain}")
+    known, taken = description_of(train) if train else None, Taken()
+    fit_all = partial(fit_chunk, recipe=recipe, seed=seed)
+    with READERS[recipe.reader](files, recipe.split, recipe.under) as listing:
+        labels = labels_as_in(known, listing, name) if known else listing.labels
+        rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
+        with tqdm(total=len(rows), desc=name, unit="image") as bar, replacing(output) as partly:
+            written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar))
+            taken.check(name, known, recipe.own)  # before the array takes its place
+        classes = known.classes if known else listing.classes
+    made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in files}}
+    made |= {"broken": taken.broken, "hashes": taken.hashes}
+    kept_labels = [labels[row] for row in taken.rows] if labels else []
+    write_description(output, written, kept_labels, classes, made, recipe.about)

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from fig.data.catalogue import ID_DATASETS, OOD_SOURCES, ood_parts
 from fig.report.records import Key
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
@@ -31,18 +30,6 @@ PICTURES = {
         "confidence here is misplaced.",
     ),
 }
-
-
-def about_id(name: str) -> str:
-    """One line about an ID data set."""
-    return ID_DATASETS[name].about
-
-
-def about_ood(name: str) -> str:
-    """One line about an OOD set: its source and how its images were made."""
-    source, way = ood_parts(name)
-    made = "random crops of the ID images' size" if way == "crop" else f"whole images resized ({way})"
-    return f"{OOD_SOURCES[source].about}; {made}"
 
 
 def findings(metrics: pd.DataFrame) -> Iterator[str]:
@@ -68,6 +55,15 @@ def told(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
 
 
+def training_told(training: Mapping[str, Any] | None, from_standard: bool) -> str:
+    """How a discriminator was trained, in a few words."""
+    if training is None:
+        return "elsewhere, taken as it is"
+    length = f"{training['epochs']} epochs" if training["epochs"] else f"{training['iterations']} iterations"
+    origin = "standard, fine-tuned" if from_standard else "random weights, trained"
+    return f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}"
+
+
 def variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     """What each variant of each network is, once for all seeds."""
     seen: dict[Key, list[int]] = {}
@@ -75,16 +71,14 @@ def variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]
         seen.setdefault((*names, 0), []).append(seed)
     for (id_dataset, network, variant, _), seeds in seen.items():
         card = cards[id_dataset, network, variant, seeds[0]]
-        training = card["settings"]["training"]
-        length = f"{training['epochs']} epochs" if training["epochs"] else f"{training['iterations']} iterations"
-        origin = "standard, fine-tuned" if "standard" in card["provenance"]["made_of"] else "random weights, trained"
+        made_of = card["provenance"]["made_of"]
         yield {
             "id_dataset": id_dataset,
             "network": f"{network}, width {card['architecture']['width']:g}",
             "variant": variant,
-            "trained": f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}",
-            "method": told(card["settings"]["method"])
-            + (", sampler follows a fixed teacher" if "teacher" in card["provenance"]["made_of"] else ""),
+            "trained": training_told(card["settings"].get("training"), "standard" in made_of),
+            "method": told(card["settings"].get("method", {}))
+            + (", sampler follows a fixed teacher" if "teacher" in made_of else ""),
             "seeds": ", ".join(map(str, seeds)),
         }
 
@@ -95,8 +89,12 @@ def page(
     metrics: pd.DataFrame,
     timings: pd.DataFrame,
     pictures: Mapping[str, bytes],
+    about: Mapping[str, str],
 ) -> str:
-    """The page of a run as HTML; `pictures` are the PNG files of the figures by name (see PICTURES)."""
+    """The page of a run as HTML.
+
+    `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name.
+    """
     template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     ood = [name for name in metrics["ood_dataset"].unique() if name]
     span = timings["ended"].max() - timings["started"].min()
@@ -106,8 +104,8 @@ def page(
         .render(
             run=run,
             findings=list(findings(metrics)),
-            id_datasets={name: about_id(name) for name in metrics["id_dataset"].unique()},
-            ood_datasets={name: about_ood(name) for name in ood},
+            id_datasets={name: about[name] for name in metrics["id_dataset"].unique()},
+            ood_datasets={name: about[name] for name in ood},
             variants=list(variants(cards)),
             comparison=html(comparison(metrics)),
             pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],

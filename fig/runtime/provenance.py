@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,21 @@ def fingerprint(module: str) -> str:
         raise ModuleNotFoundError(f"{module} is not a module of this project")
     parts = sorted((name, digest_and_imports(path)[0]) for name, path in modules_behind(module).items())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def module_hash(module: str) -> str:
+    """SHA-256 of the file of a module anywhere on the path or in the working directory; nothing of it is run.
+
+    Raises ModuleNotFoundError where there is none.
+    """
+    found, places = None, [str(Path.cwd()), *sys.path]
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        found = PathFinder.find_spec(".".join(parts[:depth]), places)
+        if found is None:
+            raise ModuleNotFoundError(f"there is no module {module} in the working directory or on PYTHONPATH")
+        places = list(found.submodule_search_locations or [])
+    return file_hash(Path(found.origin))
 
 
 def file_hash(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fig.data.augment import Augmentation
 from fig.discriminator import load_card
 from fig.methods.table import METHODS
 from fig.runtime import timing
@@ -16,7 +17,10 @@ from fig.training import TrainingSettings
 def finetuning_job(
     stage: str, train: Path, standard: Path, output: Path, checkpoints: Path, variant: str, seed: int, settings: str
 ) -> TrainingJob:
-    """The job that fine-tunes `standard`; `settings` is the JSON of the variant: method, training and its settings."""
+    """The job that fine-tunes `standard`; `settings` is the JSON of the variant.
+
+    Its keys are the method's name, the training's and the method's settings, and the augmentation.
+    """
     stated = parsed(settings, "--settings")
     name = stated["method"]
     if name not in METHODS:
@@ -30,6 +34,7 @@ def finetuning_job(
         seed=seed,
         method=settings_of(METHODS[name], stated["settings"], name),
         training=settings_of(TrainingSettings, stated["training"], "finetuning"),
+        augmentation=settings_of(Augmentation, stated["augmentation"], "augmentation"),
         architecture=load_card(standard).architecture,
         standard=standard,
     )

@@ -4,7 +4,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 
 from fig import parallel
 from fig.checkpoint import load_checkpoint, save_checkpoint
-from fig.data.arrays import open_split
-from fig.data.catalogue import ID_DATASETS
+from fig.data.arrays import description_of, open_split
+from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Card, Discriminator, load, save
 from fig.files import replacing
 from fig.methods.protocol import Method
@@ -22,7 +22,8 @@ from fig.runtime.cluster import Resources, run_on_workers
 from fig.runtime.progress import followed
 from fig.runtime.provenance import file_hash, fingerprint, provenance_key
 from fig.runtime.tracking import try_to_mirror
-from fig.training import Augmentation, DivergedError, Row, TrainingSettings, optimizer_of, train
+from fig.settings import settings_of
+from fig.training import DivergedError, Row, TrainingSettings, optimizer_of, train
 
 SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
 SECONDS_BETWEEN = 1.0  # checkpoints, at least
@@ -42,6 +43,7 @@ class TrainingJob:
     seed: int
     method: Method
     training: TrainingSettings
+    augmentation: Augmentation
     architecture: Architecture  # of a new network, and of `standard`
     standard: Path | None = None  # folder of the discriminator to start from; None: a new network
     teacher: Path | None = None  # folder of the discriminator that the sampler follows; None: the one in training
@@ -54,17 +56,22 @@ class TrainingJob:
             "settings": {"training": asdict(self.training), "method": asdict(self.method)},
             "architecture": asdict(self.architecture),
             "seed": self.seed,
-            "train": open_split(self.train).description.sha256,
+            "train": description_of(self.train).sha256,
+            "augmentation": asdict(self.augmentation),
             **{name: file_hash(folder / "model.safetensors") for name, folder in parents.items() if folder},
         }
 
 
-def architecture_of(train: Path, network: str, width: float, scaling: str) -> Architecture:
-    """The architecture for a prepared training split; `scaling` is symmetric (to [-1, 1]) or standardised."""
-    description = open_split(train).description
-    known = ID_DATASETS[description.dataset]
-    scaled = {"mean": known.mean, "std": known.std} if scaling == "standardised" else {}
-    return Architecture(network, len(description.classes), description.shape[0], width, **scaled)
+def architecture_of(train: Path, network: str, stated: Mapping[str, Any], scaling: str, size: int) -> Architecture:
+    """The architecture for a prepared training split, from what is `stated` of its network.
+
+    `scaling` is symmetric (to [-1, 1]) or standardised (by the training pixels' mean and standard deviation); a mean
+    and std that are stated, as the network of one's own expects them, go before it.
+    """
+    description = description_of(train)
+    scaled = {"mean": description.mean, "std": description.std} if scaling == "standardised" else {}
+    known = {"network": network, "classes": len(description.classes), "size": size}
+    return settings_of(Architecture, known | scaled | dict(stated), f"networks.{network}")
 
 
 def write_history(path: Path, rows: Iterable[Row]) -> None:
@@ -93,12 +100,10 @@ def work(call: tuple[TrainingJob, Path, str]) -> None:
     optimizer = optimizer_of(discriminator, job.training)
     start, rows = load_checkpoint(folder, key, discriminator, optimizer)
     data = open_split(job.train)
-    known = ID_DATASETS[data.description.dataset]
-    augmentation = Augmentation(known.padding, known.flip)
     first = parallel.rank() == 0
     since: list[Row] = []
     saved, cost = time.monotonic(), 0.0
-    for done, row in train(discriminator, optimizer, data, method, job.training, augmentation, job.seed, start):
+    for done, row in train(discriminator, optimizer, data, method, job.training, job.augmentation, job.seed, start):
         since.append(row)
         if done % job.training.log_every == 0 or done == job.training.length(len(data.images)):
             rows.append(averaged(done, since))
@@ -114,14 +119,16 @@ def work(call: tuple[TrainingJob, Path, str]) -> None:
         save(job.output, discriminator, card_of(job, key))
 
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide a result."""
+    return {name: version(name) for name in ("torch", "torchvision", "numpy")}
+
+
 def card_of(job: TrainingJob, key: str) -> Card:
     """The card of the trained discriminator."""
-    about = {
-        "made_of": job.provenance(),
-        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
-    }
+    about = {"made_of": job.provenance(), "versions": versions()}
     settings = {"training": asdict(job.training), "method": asdict(job.method)}
-    dataset = open_split(job.train).description.dataset
+    dataset = description_of(job.train).dataset
     return Card(job.architecture, dataset, job.variant, job.seed, key, about, settings)
 
 
@@ -135,7 +142,7 @@ def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
     folder = job.checkpoints / key
     folder.mkdir(parents=True, exist_ok=True)
     job.output.mkdir(parents=True, exist_ok=True)
-    length = job.training.length(len(open_split(job.train).images))
+    length = job.training.length(description_of(job.train).count)
     name = "/".join(job.output.parts[-4:])
     began = time.monotonic()
     try:

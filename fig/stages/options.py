@@ -20,6 +20,9 @@ Test = Annotated[Path, typer.Option(exists=True, resolve_path=True, help="Prepar
 OodSets = Annotated[list[Path], typer.Option(exists=True, resolve_path=True, help="A prepared OOD set; repeatable.")]
 Detectors = Annotated[list[str], typer.Option(help="A detector's name; repeatable.")]
 Variant = Annotated[str, typer.Option(help="Name of the variant, for the record.")]
+Network = Annotated[str, typer.Option(help="Name of the network.")]
+Size = Annotated[int, typer.Option(min=1, help="Pixels a side of the images as the network sees them.")]
+Scaling = Annotated[str, typer.Option(help="symmetric (to [-1, 1]) or standardised (by the training pixels).")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, batches, crops and chains.")]
 Json = Annotated[str, typer.Option(help="A JSON object; see the keys of the same name in config/README.md.")]
 

@@ -5,25 +5,29 @@ from typing import Annotated
 
 import typer
 
-from fig.data.arrays import write_split
-from fig.data.prepare import prepared
+from fig.data.catalogue import Recipe
+from fig.data.prepare import prepare as prepare_split
 from fig.runtime import timing
 from fig.runtime.command import command_line
+from fig.settings import settings_of
+from fig.stages.options import Json, Seed, parsed
 
 
 def prepare(
     output: Annotated[Path, typer.Option(help="Where the array goes: .../<size>/<dataset>/<split>.npy.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of splits and crops.")] = 0,
-    raw: Annotated[Path, typer.Option(help="Folder with the images that no Python package ships.")] = Path("data/raw"),
+    recipe: Json,
+    file: Annotated[list[Path] | None, typer.Option(help="A publisher's file or one's own; repeatable.")] = None,
+    train: Annotated[Path | None, typer.Option(exists=True, help="The training split, for an ID test split.")] = None,
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
 ) -> None:
     """Prepare one split of a data set.
 
-    Example: python -m fig.stages.prepare --output data/32/digits/train.npy
+    Example: python -m fig.stages.prepare --output data/32/pets/train.npy --file pets.zip
+    --recipe '{"reader": "classes", "split": "train", "size": 32, "way": "centre", "short": 32}'
     """
     clock = timing.begin("prepare")
-    size = int(output.parent.parent.name)
-    split = prepared(output.parent.name, output.stem, size, seed, raw)
-    write_split(output, split.images, split.labels, split.classes, split.made)
+    prepare_split(output, file or [], settings_of(Recipe, parsed(recipe, "--recipe"), "recipe"), seed, train, workers)
     timing.write(clock, output.with_suffix(".timing.json"))
 
 

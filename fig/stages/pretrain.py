@@ -1,34 +1,31 @@
 """Rule pretrain: a standard discriminator from random initialisation."""
 
-from typing import Annotated
-
-import typer
-
+from fig.data.augment import Augmentation
 from fig.methods.standard import Standard
 from fig.runtime import timing
 from fig.runtime.cluster import Resources
 from fig.runtime.command import command_line
 from fig.settings import settings_of
 from fig.stages.job import TrainingJob, architecture_of, run
-from fig.stages.options import Checkpoints, Json, Output, Seed, Train, parsed
+from fig.stages.options import Checkpoints, Json, Network, Output, Scaling, Seed, Train, parsed
 from fig.training import TrainingSettings
 
 
 def pretrain(
     train: Train,
-    network: Annotated[str, typer.Option(help="Name of the network.")],
+    network: Network,
+    architecture: Json,
+    augmentation: Json,
     output: Output,
     checkpoints: Checkpoints,
     training: Json,
     seed: Seed = 0,
-    width: Annotated[float, typer.Option(help="Multiplies the channels of every layer.")] = 1.0,
-    scaling: Annotated[
-        str, typer.Option(help="symmetric (to [-1, 1]) or standardised (by the data set).")
-    ] = "symmetric",
+    scaling: Scaling = "symmetric",
     resources: Json = "{}",
 ) -> None:
     """Train a standard discriminator."""
     clock = timing.begin("pretrain")
+    augmented = settings_of(Augmentation, parsed(augmentation, "--augmentation"), "augmentation")
     job = TrainingJob(
         stage="pretrain",
         train=train,
@@ -38,7 +35,8 @@ def pretrain(
         seed=seed,
         method=Standard(),
         training=settings_of(TrainingSettings, parsed(training, "--training"), "training"),
-        architecture=architecture_of(train, network, width, scaling),
+        augmentation=augmented,
+        architecture=architecture_of(train, network, parsed(architecture, "--architecture"), scaling, augmented.size),
     )
     run(job, settings_of(Resources, parsed(resources, "--resources"), "resources"), clock)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fig.data.arrays import description_of
 from fig.files import replacing
 from fig.report import records
 from fig.report.page import PICTURES, page
@@ -15,12 +16,13 @@ from fig.stages.options import Folders
 def report(
     discriminator: Folders,
     run: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The run's folder, results/<run>.")],
+    data: Annotated[list[Path], typer.Option(exists=True, help="The JSON of a prepared split; repeatable.")],
     timing: Annotated[list[Path], typer.Option(exists=True, help="A timing file of any stage; repeatable.")],
 ) -> None:
     """Write the page of a run, <run>/report.html.
 
     Example: python -m fig.stages.report --discriminator results/demo/discriminators/digits/resnet18/fig/0
-    --run results/demo --timing results/demo/tables/timing.json
+    --run results/demo --data data/32/digits/test.json --timing results/demo/tables/timing.json
     """
     text = page(
         run.name,
@@ -28,6 +30,7 @@ def report(
         records.all_metrics(discriminator),
         records.timings([*timing, *(path for f in discriminator for path in sorted(f.glob("timing.*.json")))]),
         {name: (run / "figures" / f"{name}.png").read_bytes() for name in PICTURES},
+        {path.parent.name: description_of(path).about for path in data},
     )
     with replacing(run / "report.html") as partial:
         partial.write_text(text, encoding="utf-8")

@@ -1,7 +1,10 @@
 """The Python of the workflow: the configuration resolved, and small named functions that the rules refer to."""
 
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 
 from fig.configuration import (
     ConfigurationError,
@@ -10,8 +13,16 @@ from fig.configuration import (
     method_of,
     settings_of_variant,
 )
-from fig.data.catalogue import ID_DATASETS
-from fig.runtime.provenance import file_hash, fingerprint
+from fig.data.catalogue import (
+    IdDataset,
+    datasets_of,
+    downloads,
+    files_of,
+    id_names,
+    recipe,
+    source_of,
+)
+from fig.runtime.provenance import file_hash, fingerprint, module_hash
 
 if not config:
     raise WorkflowError(
@@ -23,6 +34,11 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
+DATASETS = datasets_of(STUDY["datasets"])
+OWN_DATASETS = config.get("datasets", {})
+DOWNLOADS = {(source, file.on_disk): file for source, file in downloads(DATASETS)}
+ADOPTED = [name for name, stated in STUDY["networks"].items() if "checkpoint" in stated]
+PRETRAINED = [name for name in STUDY["networks"] if name not in ADOPTED]
 DISCRIMINATORS = {d.path: d for d in discriminators(STUDY)}
 TRANSFERRED = [
     name for name, variant in STUDY["variants"].items() if "teacher" in variant
@@ -34,7 +50,7 @@ STANDARD = "results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}"
 
 wildcard_constraints:
     run=STUDY["run"],
-    id_dataset="|".join(ID_DATASETS),
+    id_dataset="|".join(id_names(DATASETS)),
     network="|".join(STUDY["networks"]),
     seed=r"\d+",
     size=r"\d+",
@@ -48,7 +64,7 @@ def as_json(value):
 
 def one_of(names):
     """A wildcard's constraint to these names; one that matches nothing where there are none."""
-    return "|".join(names) or "(?!)"
+    return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
 def resources_of(stage):
@@ -65,14 +81,52 @@ def gpus_of(stage):
     return own.get("workers", 1) * own.get("gpus_per_worker", 0)
 
 
+def size_of(id_dataset):
+    return DATASETS[id_dataset].size
+
+
+def file_offered(wildcards):
+    return as_json(asdict(DOWNLOADS[wildcards.source, wildcards.file]))
+
+
+def download_options():
+    """Where downloads come from: how they came changes nothing about them, so it reruns nothing."""
+    stated = STUDY["data"]
+    mirror = [f"--mirror {quote(stated['mirror'])}"] if stated.get("mirror") else []
+    accepting = stated.get("accept_unknown_hashes", False)
+    return " ".join(mirror + ["--accept-unknown-hashes"] * accepting)
+
+
+def files_to_prepare(wildcards):
+    return files_of(wildcards.dataset, wildcards.split, DATASETS)
+
+
+def training_split_of_test(wildcards):
+    """An ID test split is prepared beside its training split: same classes, no image in both."""
+    is_test = (
+        isinstance(DATASETS.get(wildcards.dataset), IdDataset)
+        and wildcards.split == "test"
+    )
+    return f"data/{wildcards.size}/{wildcards.dataset}/train.npy" if is_test else []
+
+
+def recipe_of(wildcards):
+    own = source_of(wildcards.dataset, DATASETS) in OWN_DATASETS
+    return as_json(
+        asdict(
+            recipe(
+                wildcards.dataset, wildcards.split, int(wildcards.size), DATASETS, own
+            )
+        )
+    )
+
+
 def train_split(wildcards):
-    return f"data/{ID_DATASETS[wildcards.id_dataset].size}/{wildcards.id_dataset}/train.npy"
+    return f"data/{size_of(wildcards.id_dataset)}/{wildcards.id_dataset}/train.npy"
 
 
 def test_split(wildcards):
-    return (
-        f"data/{ID_DATASETS[wildcards.id_dataset].size}/{wildcards.id_dataset}/test.npy"
-    )
+    return f"data/{size_of(wildcards.id_dataset)}/{wildcards.id_dataset}/test.npy"
 
 
 def ood_splits(wildcards):
@@ -80,17 +134,36 @@ def ood_splits(wildcards):
         "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
     ]
     return [
-        f"data/{ID_DATASETS[found.id_dataset].size}/{name}/test.npy"
+        f"data/{size_of(found.id_dataset)}/{name}/test.npy"
         for name in found.ood_datasets
     ]
 
 
-def width_of(wildcards):
-    return STUDY["networks"][wildcards.network].get("width", 1.0)
+def architecture_of(wildcards):
+    """What is stated of a network, its checkpoint aside."""
+    stated = STUDY["networks"][wildcards.network]
+    return as_json({key: stated[key] for key in stated if key != "checkpoint"})
+
+
+def factory_hash(wildcards):
+    """Hash of the file with the factory of a network of one's own."""
+    factory = STUDY["networks"][wildcards.network].get("factory")
+    return module_hash(factory.partition(":")[0]) if factory else ""
+
+
+def checkpoint_of(wildcards):
+    return STUDY["networks"][wildcards.network]["checkpoint"]
+
+
+def augmentation_of(wildcards):
+    return as_json(DATASETS[wildcards.id_dataset].augmentation)
 
 
 def variant_settings(wildcards):
-    return as_json(settings_of_variant(STUDY, wildcards.variant))
+    augmentation = DATASETS[wildcards.id_dataset].augmentation
+    return as_json(
+        settings_of_variant(STUDY, wildcards.variant) | {"augmentation": augmentation}
+    )
 
 
 def teacher_model(wildcards):
@@ -115,7 +188,7 @@ def all_prepared(suffix):
     """This file of every prepared split of the run."""
     splits = {}
     for found in DISCRIMINATORS.values():
-        size = ID_DATASETS[found.id_dataset].size
+        size = size_of(found.id_dataset)
         splits |= {
             f"data/{size}/{found.id_dataset}/{s}": None for s in ("train", "test")
         }

@@ -47,6 +47,7 @@ rule report:
         of_all("discriminator.json"),
         of_all("timing.training.json"),
         of_all("timing.evaluation.json"),
+        data=all_prepared("json"),
         figures=rules.figures.output,
         metrics=rules.tables.output.metrics,
         timings=[
@@ -65,9 +66,10 @@ rule report:
         code=fingerprint("fig.stages.report"),
         template=file_hash(Path(workflow.basedir) / "fig/report/page.html.j2"),
         discriminators=folder_options,
-        timings=lambda wildcards, input: " ".join(
-            f"--timing {path}" for path in input.timings
+        options=lambda wildcards, input: " ".join(
+            [f"--data {path}" for path in input.data]
+            + [f"--timing {path}" for path in input.timings]
         ),
     shell:
-        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} {params.timings}"
+        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} {params.options}"
         " 2> {log}"

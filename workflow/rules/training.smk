@@ -9,6 +9,8 @@ rule pretrain:
         card="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/discriminator.json",
         history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
         timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
+    wildcard_constraints:
+        network=one_of(PRETRAINED),
     log:
         "logs/{run}/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     priority: 10  # whatever waits for a training waits longest
@@ -20,15 +22,47 @@ rule pretrain:
         workers=resources_of("training"),
     params:
         code=fingerprint("fig.stages.pretrain"),
-        width=width_of,
+        architecture=architecture_of,
+        factory=factory_hash,
+        augmentation=augmentation_of,
         scaling=STUDY["scaling"],
         training=as_json(STUDY["pretraining"]),
         folder=subpath(output.model, parent=True),
     shell:
-        "python -m fig.stages.pretrain --train {input.train} --network {wildcards.network} --width {params.width}"
-        " --scaling {params.scaling} --seed {wildcards.seed} --training {params.training:q}"
+        "python -m fig.stages.pretrain --train {input.train} --network {wildcards.network}"
+        " --architecture {params.architecture:q} --augmentation {params.augmentation:q} --scaling {params.scaling}"
+        " --seed {wildcards.seed} --training {params.training:q}"
         " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
         " --resources {resources.workers:q} 2> {log}"
+
+
+rule adopt:
+    input:
+        train=train_split,
+        checkpoint=checkpoint_of,
+    output:
+        model="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/model.safetensors",
+        card="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/discriminator.json",
+        history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
+        timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
+    log:
+        "logs/{run}/adopt/{id_dataset}/{network}/standard/{seed}.log",
+    wildcard_constraints:
+        network=one_of(ADOPTED),
+    priority: 10  # whatever waits for a training waits longest
+    conda:
+        "../../envs/fig.yaml"
+    params:
+        code=fingerprint("fig.stages.adopt"),
+        architecture=architecture_of,
+        factory=factory_hash,
+        size=lambda wildcards: size_of(wildcards.id_dataset),
+        scaling=STUDY["scaling"],
+        folder=subpath(output.model, parent=True),
+    shell:
+        "python -m fig.stages.adopt --train {input.train} --network {wildcards.network} --size {params.size}"
+        " --architecture {params.architecture:q} --scaling {params.scaling} --seed {wildcards.seed}"
+        " --checkpoint {input.checkpoint:q} --output {params.folder} 2> {log}"
 
 
 rule finetune:

@@ -1,0 +1,81 @@
+"""Folders, zip files and tar files alike: names of the files in them, and their bytes. Nothing is unpacked."""
+
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+Member = Path | zipfile.ZipInfo | tarfile.TarInfo
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An opened folder or archive."""
+
+    path: Path
+    members: dict[str, Member]  # in the order in which they are fastest to read
+    opened: zipfile.ZipFile | tarfile.TarFile | None
+
+    def read(self, name: str) -> bytes:
+        """Bytes of a file in it; raises FileNotFoundError where there is none of that name."""
+        if name not in self.members:
+            raise FileNotFoundError(f"{self.path} holds no {name}: it is not the expected archive, or not a whole one")
+        member = self.members[name]
+        if isinstance(member, Path):
+            return member.read_bytes()
+        if isinstance(self.opened, zipfile.ZipFile):
+            return self.opened.read(member)
+        return self.opened.extractfile(member).read()
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Names of its files that end so, whatever the case; hidden files are passed over."""
+        return [name for name in self.members if name.lower().endswith(suffixes) and not hidden(name)]
+
+    def only(self, ending: str) -> str:
+        """The one name that ends so; raises FileNotFoundError where there is none, or more than one."""
+        found = [name for name in self.members if name.endswith(ending)]
+        if len(found) != 1:
+            raise FileNotFoundError(f"{self.path} holds {len(found)} files {ending}, not one: is it the right archive?")
+        return found[0]
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or a folder around it is hidden, or holds a Mac's remarks about other files."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def check_name(archive: Path, name: str, link: bool) -> None:
+    """Raise ValueError for a member that is a link or would lie outside of the archive's folder."""
+    path = PurePosixPath(name)
+    if link or path.is_absolute() or ".." in path.parts:
+        what = "is a link" if link else "would lie outside of it"
+        raise ValueError(f"{archive} is refused: its member {name} {what}")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Archive]:
+    """Open a folder, a zip file, or a tar file under any compression, for the length of a with-block.
+
+    Raises ValueError where a member of an archive is a link or lies outside, or where `path` is none of these.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        yield Archive(path, {file.relative_to(path).as_posix(): file for file in files}, None)
+    elif not path.exists():
+        raise FileNotFoundError(f"there is no {path}")
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            for info in file.infolist():
+                check_name(path, info.filename, stat.S_ISLNK(info.external_attr >> 16))
+            yield Archive(path, {info.filename: info for info in file.infolist() if not info.is_dir()}, file)
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as file:
+            members = file.getmembers()
+            for info in members:
+                check_name(path, info.name, not (info.isfile() or info.isdir()))
+            yield Archive(path, {info.name.removeprefix("./"): info for info in members if info.isfile()}, file)
+    else:
+        raise ValueError(f"{path} is neither a folder nor a zip or tar file")

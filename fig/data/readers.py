@@ -1,0 +1,234 @@
+"""Publishers' formats: each reader lists the images of a split, and gives those that are wanted one by one.
+
+A reader takes the files, the split's name and the folder inside that holds the images. What it gives is as the
+publisher encoded it, or pixels where there is no encoding.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fig.data.archives import Archive, opened
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+Picture = bytes | NDArray[np.uint8]  # an encoded image, or pixels (height, width, 3) or (height, width)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a split, not yet read."""
+
+    names: Sequence[str]  # for messages
+    read: Callable[[int], Picture]  # fastest in increasing order
+    labels: list[int] = field(default_factory=list)  # one for each image; empty where there are none
+    classes: list[str] = field(default_factory=list)
+
+
+Reader = Callable[[Sequence[Path], str, str], AbstractContextManager[Listing]]
+
+
+def listed(archive: Archive, names: Sequence[str], labels: Sequence[str] = ()) -> Listing:
+    """Members of an archive as a listing; `labels` are names of classes, one for each member."""
+    classes = sorted(set(labels))
+    number = {name: index for index, name in enumerate(classes)}
+    return Listing(names, lambda row: archive.read(names[row]), [number[name] for name in labels], classes)
+
+
+def images_below(archive: Archive, under: str) -> list[str]:
+    """Names of the image files in a folder of an archive; raises FileNotFoundError where there are none."""
+    below = f"{under.strip('/')}/" if under else ""
+    found = [name for name in archive.ending(*SUFFIXES) if name.startswith(below)]
+    if not found:
+        where = f"{archive.path} below {under}" if under else str(archive.path)
+        raise FileNotFoundError(f"there are no images ({', '.join(SUFFIXES)}) in {where}")
+    return found
+
+
+@contextmanager
+def images(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """Every image in a folder or archive, without labels."""
+    with opened(files[0]) as archive:
+        yield listed(archive, images_below(archive, under))
+
+
+@contextmanager
+def classes(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """Images in class folders: <under>/<class>/.../<image>.
+
+    Raises ValueError where there is but one class, or an image lies in none.
+    """
+    with opened(files[0]) as archive:
+        names = images_below(archive, under)
+        below = [name[len(under.strip("/")) :].lstrip("/") if under else name for name in names]
+        if loose := next((name for name in below if "/" not in name), None):
+            raise ValueError(f"{archive.path}: {loose} lies in no class folder, as <class>/<image>")
+        found = listed(archive, names, [name.split("/")[0] for name in below])
+        if len(found.classes) < 2:
+            raise ValueError(f"{archive.path} holds one class only, {found.classes[0]}: a discriminator needs two")
+        yield found
+
+
+@contextmanager
+def arrays(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """Pixels in a `.npy` file, with labels in a second one, or `images` and `labels` in a `.npz` file.
+
+    Images are uint8 (N, height, width), (N, height, width, 1) or (N, height, width, 3), labels integers from 0 up.
+    Raises ValueError naming the file and what is wrong with it. Pickles are not loaded.
+    """
+    loaded = np.load(files[0], mmap_mode="r", allow_pickle=False)
+    held = dict(loaded) if files[0].suffix == ".npz" else {"images": loaded}
+    if len(files) > 1:
+        held["labels"] = np.load(files[1], allow_pickle=False)
+    if "images" not in held:
+        raise ValueError(f"{files[0]} holds {', '.join(held) or 'nothing'}, but no array called images")
+    pixels = held["images"]
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[3:] not in ((), (1,), (3,)):
+        found = f"{pixels.dtype} {pixels.shape}"
+        raise ValueError(f"{files[0]} holds {found}, not uint8 images (N, height, width[, 1 or 3])")
+    labels = held.get("labels", np.zeros(0, int))
+    if len(labels) and (labels.dtype.kind not in "iu" or labels.shape != (len(pixels),) or labels.min() < 0):
+        raise ValueError(
+            f"{files[-1]}: labels out of range, {labels.dtype} {labels.shape} from {labels.min()}: "
+            f"one integer from 0 up is needed for each of the {len(pixels)} images"
+        )
+    names = [f"{files[0]}[{row}]" for row in range(len(pixels))]
+    count = int(labels.max()) + 1 if len(labels) else 0
+    yield Listing(names, lambda row: squeezed(pixels[row]), labels.tolist(), [str(label) for label in range(count)])
+
+
+def squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels (height, width, 1) as (height, width); others as they are."""
+    return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+
+
+@contextmanager
+def svhn(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """SVHN's MATLAB file of cropped digits, X (32, 32, 3, N) and y (N, 1), in which a 10 is the digit 0."""
+    from scipy.io import loadmat
+
+    held = loadmat(files[0], variable_names=("X", "y"))
+    pixels, labels = held["X"], held["y"].reshape(-1) % 10
+    names = [f"{files[0]}[{row}]" for row in range(len(labels))]
+    yield Listing(names, lambda row: pixels[..., row], labels.tolist(), [str(digit) for digit in range(10)])
+
+
+def records(archive: Archive, parts: Sequence[str], label_bytes: int, names: str) -> Listing:
+    """CIFAR's binary records: label bytes, of which the last counts, then 3 x 32 x 32 pixels."""
+    record = np.dtype([("labels", np.uint8, (label_bytes,)), ("pixels", np.uint8, (3, 32, 32))])
+    held = [archive.read(archive.only(f"/{part}")) for part in parts]
+    if broken := next((part for part, data in zip(parts, held, strict=True) if len(data) % record.itemsize), None):
+        raise ValueError(f"{archive.path}: {broken} does not consist of records of {record.itemsize} bytes")
+    rows = np.concatenate([np.frombuffer(data, record) for data in held])
+    classes = archive.read(archive.only(f"/{names}")).decode().split()
+    places = [f"{archive.path}[{row}]" for row in range(len(rows))]
+    return Listing(places, lambda row: rows["pixels"][row].transpose(1, 2, 0), rows["labels"][:, -1].tolist(), classes)
+
+
+@contextmanager
+def cifar10(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """CIFAR10's binary version, which unlike the others holds no pickles."""
+    parts = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
+    with opened(files[0]) as archive:
+        yield records(archive, parts, 1, "batches.meta.txt")
+
+
+@contextmanager
+def cifar100(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """CIFAR100's binary version, with its fine labels."""
+    with opened(files[0]) as archive:
+        yield records(archive, [f"{split}.bin"], 2, "fine_label_names.txt")
+
+
+@contextmanager
+def lmdb(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """LSUN's LMDB of encoded images, in a folder or a zip file."""
+    import lmdb
+
+    with TemporaryDirectory(dir=files[0].parent, prefix=".lmdb-") as folder, opened(files[0]) as archive:
+        place = Path(folder) / "data.mdb"  # LMDB maps a file: it cannot be read inside an archive
+        place.write_bytes(archive.read(archive.only("data.mdb")))
+        with lmdb.open(folder, readonly=True, lock=False) as database, database.begin() as transaction:
+            keys = list(transaction.cursor().iternext(values=False))
+            yield Listing([key.decode() for key in keys], lambda row: transaction.get(keys[row]))
+
+
+@contextmanager
+def flowers(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """Oxford Flowers 102's test images: an archive of jpg/image_<number>.jpg, and setid.mat with their numbers."""
+    from scipy.io import loadmat
+
+    numbers = loadmat(files[1], variable_names=("tstid",))["tstid"].reshape(-1)
+    with opened(files[0]) as archive:
+        yield listed(archive, [f"jpg/image_{number:05d}.jpg" for number in sorted(numbers.tolist())])
+
+
+@contextmanager
+def dtd(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """DTD's test images of the first of its ten splits."""
+    with opened(files[0]) as archive:
+        lines = archive.read("dtd/labels/test1.txt").decode().split()
+        wanted = {f"dtd/images/{line}" for line in lines}
+        yield listed(archive, [name for name in archive.members if name in wanted])
+
+
+@contextmanager
+def miniimagenet(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """MiniImageNet out of ImageNet's class folders, by the split lists train.csv, val.csv and test.csv.
+
+    A list's line n0153282900000005.jpg,n01532829 means the fifth image of that class, in the order of the numbers in
+    ImageNet's names.
+    """
+    with opened(files[0]) as archive:
+        by_class: dict[str, list[str]] = {}
+        for name in images_below(archive, under):
+            by_class.setdefault(name.split("/")[-2], []).append(name)
+        for names in by_class.values():
+            names.sort(key=lambda name: int(Path(name).stem.rpartition("_")[2]))
+        rows = [row for path in sorted(files[1].glob("*.csv")) for row in csv.DictReader(path.open(newline=""))]
+        if not rows:
+            raise FileNotFoundError(f"{files[1]} holds no split lists (train.csv, val.csv, test.csv)")
+        if missing := next((row["label"] for row in rows if row["label"] not in by_class), None):
+            raise FileNotFoundError(f"{files[0]} holds no class folder {missing}, which the split lists name")
+        chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
+        yield listed(archive, chosen, [row["label"] for row in rows])
+
+
+@contextmanager
+def packaged_digits(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """scikit-learn's handwritten digits."""
+    from fig.data.packaged import digits  # scikit-learn takes seconds to import
+
+    pixels, labels = digits()
+    names = [f"digit {row}" for row in range(len(labels))]
+    yield Listing(names, lambda row: pixels[row], labels, [str(digit) for digit in range(10)])
+
+
+@contextmanager
+def packaged_photographs(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+    """Windows of the photographs that scikit-learn and scikit-image ship."""
+    from fig.data.packaged import windows
+
+    cut = windows()
+    yield Listing([f"window {row}" for row in range(len(cut))], cut.__getitem__)
+
+
+READERS: dict[str, Reader] = {
+    "images": images,
+    "classes": classes,
+    "arrays": arrays,
+    "svhn": svhn,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "lmdb": lmdb,
+    "flowers": flowers,
+    "dtd": dtd,
+    "miniimagenet": miniimagenet,
+    "digits": packaged_digits,
+    "photographs": packaged_photographs,
+}

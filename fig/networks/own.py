@@ -1,0 +1,55 @@
+"""A network of one's own: any importable function that returns a torch.nn.Module giving logits."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+def imported(factory: str) -> Callable[..., nn.Module]:
+    """The function that `package.module:function` names; raises ValueError where there is none."""
+    module, _, function = factory.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"factory {factory!r} cannot be imported ({error}): name it as package.module:function, importable from "
+            "the working directory or PYTHONPATH"
+        ) from error
+
+
+def made_by(factory: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The network that a factory returns for these arguments; raises ValueError where it is none."""
+    network = imported(factory)(**arguments)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"factory {factory!r} returned {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def weights_in(checkpoint: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors file or from a PyTorch file that holds tensors alone; code in it is not run.
+
+    Raises ValueError naming the file where it is neither.
+    """
+    try:
+        if checkpoint.suffix == ".safetensors":
+            return load_file(checkpoint)
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the two libraries raise for files that are not theirs
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{checkpoint} holds no weights (safetensors, or a state dict of tensors): {reason}"
+        ) from error
+
+
+def load_weights(network: nn.Module, checkpoint: Path) -> None:
+    """Load a checkpoint into a network; raises ValueError naming the file where the two do not fit."""
+    try:
+        network.load_state_dict(weights_in(checkpoint))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{checkpoint} does not fit the network: {reason}") from error
