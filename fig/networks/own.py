@@ -41,9 +41,7 @@ def weights_in(checkpoint: Path) -> dict[str, Tensor]:
         return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the two libraries raise for files that are not theirs
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{checkpoint} holds no weights (safetensors, or a state dict of tensors): {reason}"
-        ) from error
+        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): {reason}") from error
 
 
 def load_weights(network: nn.Module, checkpoint: Path) -> None:

@@ -1,0 +1,162 @@
+"""Fetch a publisher's file: resumed where it was interrupted, checked against its hash, by one job at a time."""
+
+import shutil
+from errno import ENOSPC
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+import yaml
+from filelock import FileLock
+from tqdm import tqdm
+
+from fig.data.catalogue import File
+from fig.files import replacing
+
+HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
+CHUNK = 1 << 20  # bytes
+
+
+class Resuming:
+    """A pooch downloader that goes on from what an earlier transfer left beside `target`, and checks what came."""
+
+    def __init__(self, target: Path, file: File, known: str, timeout: float) -> None:
+        self.target, self.file, self.known, self.timeout = target, file, known, timeout
+        self.partial = target.with_name(f".partial-{target.name}")
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        """Fetch `url` into `output_file`; raises requests.RequestException where trying again may help."""
+        self.transfer(url)
+        check(self.partial, self.target, self.known, self.file.size)
+        self.version.unlink(missing_ok=True)
+        shutil.move(self.partial, output_file)
+
+    @property
+    def version(self) -> Path:
+        """The file that remembers which version of the remote file the partial one is of."""
+        return self.partial.with_name(f"{self.partial.name}.version")
+
+    def transfer(self, url: str) -> None:
+        """Bring `partial` to the file's end; a file that has changed since, or cannot be resumed, is begun anew."""
+        began = self.partial.stat().st_size if self.partial.is_file() and self.version.exists() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if began:
+            headers |= {"Range": f"bytes={began}-", "If-Range": self.version.read_text()}
+        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                self.partial.unlink()
+                raise requests.ConnectionError(f"{url} is shorter than what was fetched of it")
+            if 400 <= response.status_code < 500:
+                raise OSError(
+                    f"{url} answers {response.status_code}: if it has moved, fetch {self.target.name} by hand into a "
+                    f"folder {self.target.parent.name}/ and name the folder around that as data.mirror"
+                )
+            response.raise_for_status()
+            resumed = response.status_code == requests.codes.partial_content
+            known = response.headers.get("ETag") or response.headers.get("Last-Modified")
+            if known and not known.startswith("W/"):  # without a strong version nothing can safely be resumed
+                self.version.write_text(known)
+            else:
+                self.version.unlink(missing_ok=True)
+            self.receive(response, began if resumed else 0)
+
+    def receive(self, response: requests.Response, began: int) -> None:
+        """Append the response's body to `partial`, which holds the first `began` bytes already."""
+        length = response.headers.get("Content-Length")
+        total = began + int(length) if length else None
+        with (
+            self.partial.open("ab" if began else "wb") as file,
+            tqdm(total=total, initial=began, desc=self.target.name, unit="B", unit_scale=True) as bar,
+        ):
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and self.partial.stat().st_size != total:
+            raise requests.ConnectionError(f"{self.partial.stat().st_size} of {total} bytes came")
+
+
+def recorded(hashes: Path, url: str) -> str:
+    """The hash that was recorded for a URL when it was first fetched; empty where there is none."""
+    entries = yaml.safe_load(hashes.read_text()) if hashes.exists() else None
+    return (entries or {}).get(url, {}).get("hash", "")
+
+
+def record(hashes: Path, url: str, path: Path) -> None:
+    """Record what was fetched from a URL, so that the same is demanded from now on."""
+    hashes.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(hashes.with_name(f".{hashes.name}.lock")):
+        entries = (yaml.safe_load(hashes.read_text()) if hashes.exists() else None) or {}
+        entries[url] = {"hash": f"sha256:{pooch.file_hash(path)}", "size": path.stat().st_size}
+        with replacing(hashes) as partial:
+            partial.write_text(yaml.safe_dump(entries, sort_keys=True))
+
+
+def check(path: Path, target: Path, known: str, size: int) -> None:
+    """Raise OSError where a fetched file is not the expected one; it is kept aside under a name that says so."""
+    algorithm, _, expected = known.rpartition(":")
+    found = pooch.file_hash(path, algorithm) if known else ""
+    if found == expected and size in (0, path.stat().st_size):
+        return
+    aside = target.with_name(f"{target.name}.wrong-hash")
+    has, wanted = f"{path.stat().st_size} bytes, {algorithm} {found}", f"{size or 'any number of'} bytes, {known}"
+    path.replace(aside)
+    raise OSError(f"{target.name} is not the file it should be: it has {has}, not {wanted}; it is kept as {aside}")
+
+
+def copy(source: Path, target: Path, file: File, known: str) -> None:
+    """Copy a file out of a mirror's folder."""
+    if not source.exists():
+        raise FileNotFoundError(f"the mirror has no {source}: put the file there, fetched from {file.url}")
+    with replacing(target) as partial:
+        shutil.copyfile(source, partial)
+        check(partial, target, known, file.size)
+
+
+def fetch(url: str, target: Path, file: File, known: str, retries: int, timeout: float) -> None:
+    """Fetch over HTTP into `target`, trying again where the connection breaks or stalls."""
+    registry = {target.name: known or None}
+    store = pooch.create(target.parent, "", registry=registry, urls={target.name: url}, retry_if_failed=retries)
+    try:
+        store.fetch(target.name, downloader=Resuming(target, file, known, timeout))
+    except requests.RequestException as error:
+        raise OSError(
+            f"{url} could not be fetched ({type(error).__name__}): what came is kept, run again to go on from there, "
+            "or name a mirror as data.mirror"
+        ) from error
+
+
+def download(
+    target: Path,
+    file: File,
+    mirror: str = "",
+    accept_unknown_hashes: bool = False,
+    hashes: Path = HASHES,
+    retries: int = 3,
+    timeout: float = 30.0,
+) -> None:
+    """Bring a publisher's file to `target`, .../<source>/<name>; one that is there already with its hash is left alone.
+
+    `mirror` replaces the internet: a base URL or a folder with <source>/<name> below it. A file without a known hash
+    is refused unless it is accepted, and then recorded in `hashes`. `timeout` is in seconds without a byte.
+    Raises ValueError for an unknown hash, OSError where the file cannot be had or written, or is another one.
+    """
+    known = file.hash or recorded(hashes, file.url)
+    if not known and not accept_unknown_hashes:
+        raise ValueError(
+            f"the hash of {file.url} is not known: set data.accept_unknown_hashes: true to accept and record it"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = f"{target.parent.name}/{target.name}"
+    try:
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if mirror and not mirror.startswith(("http://", "https://")):
+                copy(Path(mirror) / place, target, file, known)
+            else:
+                fetch(f"{mirror.rstrip('/')}/{place}" if mirror else file.url, target, file, known, retries, timeout)
+            if not known:
+                record(hashes, file.url, target)
+    except OSError as error:
+        if error.errno == ENOSPC:
+            raise OSError(f"the disk of {target.parent} is full: {target.name} was not fetched") from error
+        raise
