@@ -15,7 +15,7 @@ from fig.data.catalogue import File
 from fig.files import replacing
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 15  # bytes; what a broken connection loses at most
 
 
 class Resuming:
@@ -28,8 +28,8 @@ class Resuming:
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
         """Fetch `url` into `output_file`; raises requests.RequestException where trying again may help."""
         self.transfer(url)
-        check(self.partial, self.target, self.known, self.file.size)
         self.version.unlink(missing_ok=True)
+        check(self.partial, self.target, self.known, self.file.size)
         shutil.move(self.partial, output_file)
 
     @property
