@@ -119,6 +119,7 @@ def test_the_page_is_self_contained_and_says_everything(metrics: pd.DataFrame):
     parts = dict.fromkeys(("startup", "ray", "work", "tracking"), 1.0)
     timings = pd.DataFrame(times).assign(**parts)
     cards = {(*NAMES, variant, seed): card for variant in AUROC for seed in (0, 1)}
+    about = {name: f"about {name}" for name in (NAMES[0], *metrics["ood_dataset"].unique())}
     text = page("demo", cards, metrics, timings, dict.fromkeys(PICTURES, b"png"), about)
     assert not re.search(r'(src|href)="(?!data:)', text)
     for wanted in ("75.0 ± 14.1", "300 iterations of 64", "2 min 5 s", "0123456789abcdef", "coco-c"):

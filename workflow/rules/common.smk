@@ -107,7 +107,7 @@ def training_split_of_test(wildcards):
         isinstance(DATASETS.get(wildcards.dataset), IdDataset)
         and wildcards.split == "test"
     )
-    return f"data/{wildcards.size}/{wildcards.dataset}/train.npy" if is_test else []
+    return [f"data/{wildcards.size}/{wildcards.dataset}/train.npy"] if is_test else []
 
 
 def recipe_of(wildcards):

@@ -11,11 +11,11 @@ rule download:
         file=one_of(file for _, file in DOWNLOADS),
     conda:
         "../../envs/fig.yaml"
+    resources:
+        options=download_options(),
     params:
         code=fingerprint("fig.stages.download"),
         file=file_offered,
-    resources:
-        options=download_options(),
     shell:
         "python -m fig.stages.download --output {output.file} --file {params.file:q} {resources.options} 2> {log}"
 

@@ -9,10 +9,10 @@ rule pretrain:
         card="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/discriminator.json",
         history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
         timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
-    wildcard_constraints:
-        network=one_of(PRETRAINED),
     log:
         "logs/{run}/pretrain/{id_dataset}/{network}/standard/{seed}.log",
+    wildcard_constraints:
+        network=one_of(PRETRAINED),
     priority: 10  # whatever waits for a training waits longest
     conda:
         "../../envs/fig.yaml"
