@@ -1,4 +1,4 @@
-"""Data: what is shipped, how it is split and resized, and how batches are made."""
+"""Data: what is shipped, resized and cropped, prepared splits on disk, and batches of them."""
 
 import json
 from pathlib import Path
@@ -6,47 +6,57 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from fig.data.arrays import Split, open_split, write_split
-from fig.data.augment import augment
-from fig.data.catalogue import ID_DATASETS, ood_parts
-from fig.data.packaged import digits, photographs
-from fig.data.prepare import crop, prepared, resized
+from fig.data.arrays import Split, open_split, write_description, write_images
+from fig.data.augment import Augmentation, augment
+from fig.data.batches import images_at
+from fig.data.catalogue import datasets_of, entries, ood_parts, recipe
+from fig.data.packaged import photographs
+from fig.data.prepare import prepare
+from fig.data.resample import centre, crop, resized, with_short_side
+
+DATASETS = datasets_of(entries())
+
+
+def shipped(folder: Path, name: str, split: str) -> Split:
+    """A split of images that ship inside packages, prepared for 32 x 32."""
+    train = folder / "32" / name / "train.npy" if name == "digits" and split == "test" else None
+    output = folder / "32" / name / f"{split}.npy"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare(output, [], recipe(name, split, 32, DATASETS, own=False), seed=0, train=train)
+    return open_split(output)
 
 
 @pytest.fixture(scope="module")
-def both_splits():
-    return [prepared("digits", split, 32, 0, Path("nowhere")) for split in ("train", "test")]
+def digits(tmp_path_factory: pytest.TempPathFactory) -> list[Split]:
+    folder = tmp_path_factory.mktemp("digits")
+    return [shipped(folder, "digits", split) for split in ("train", "test")]
 
 
-def test_digits_are_all_there_split_once_and_stratified(both_splits):
-    train, test = both_splits
+def test_digits_are_all_there_split_once_and_stratified(digits: list[Split]):
+    train, test = digits
     assert (len(train.images), len(test.images)) == (1347, 450)
     assert train.images.shape[1:] == (32, 32, 3) and train.images.dtype == np.uint8
+    assert not set(train.description.made["hashes"]) & set(test.description.made["hashes"])
     for label in range(10):
-        share = test.labels.count(label) / (test.labels.count(label) + train.labels.count(label))
+        share = (test.labels == label).sum() / ((test.labels == label).sum() + (train.labels == label).sum())
         assert share == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_seed_decides_the_split():
-    first, again, other = (digits("test", seed)[1] for seed in (0, 0, 1))
-    assert first == again != other
-
-
-def test_the_catalogue_knows_the_pixels_of_digits(both_splits):
-    pixels = both_splits[0].images / 255
-    known = ID_DATASETS["digits"]
-    assert known.mean == pytest.approx(pixels.mean((0, 1, 2)), abs=2e-3)
-    assert known.std == pytest.approx(pixels.std((0, 1, 2)), abs=2e-3)
+def test_a_split_knows_the_mean_and_deviation_of_its_pixels(digits: list[Split]):
+    pixels = np.asarray(digits[0].images) / 255
+    assert digits[0].description.mean == pytest.approx(pixels.mean((0, 1, 2)))
+    assert digits[0].description.std == pytest.approx(pixels.std((0, 1, 2)))
 
 
 @pytest.mark.parametrize("name", ["photos-r-antialias", "photos-c"])
-def test_an_ood_set_has_a_thousand_different_images_of_the_id_size_and_repeats_itself(name: str):
-    first, again = (prepared(name, "test", 32, 0, Path("nowhere")) for _ in range(2))
+def test_an_ood_set_has_a_thousand_different_images_of_the_id_size_and_repeats_itself(name: str, tmp_path: Path):
+    first, again = (shipped(tmp_path / time, name, "test") for time in ("first", "again"))
     assert len(first.images) >= 1000 and first.images.shape[1:] == (32, 32, 3)
-    assert len(np.unique(first.images.reshape(len(first.images), -1), axis=0)) > 0.99 * len(first.images)
-    assert np.array_equal(first.images, again.images) and not first.labels
+    assert len(np.unique(np.asarray(first.images).reshape(len(first.images), -1), axis=0)) > 0.99 * len(first.images)
+    assert np.array_equal(first.images, again.images) and not len(first.labels)
 
 
 def test_the_photographs_are_photographs():
@@ -54,60 +64,52 @@ def test_the_photographs_are_photographs():
     assert all(p.ndim == 3 and p.shape[2] == 3 and min(p.shape[:2]) >= 256 for p in photographs())
 
 
-def test_a_crop_is_a_window_of_the_picture_and_small_pictures_are_enlarged(generator):
-    draw = np.random.default_rng(0)
-    picture = draw.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    cut = crop(picture, 32, draw)
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_crop_is_a_window_of_the_picture_and_small_pictures_are_enlarged():
+    draw, picture = np.random.default_rng(0), noise(40, 50, 3)
+    cut = np.asarray(crop(Image.fromarray(picture), 32, draw))
     windows = np.lib.stride_tricks.sliding_window_view(picture, (32, 32, 3)).reshape(-1, 32, 32, 3)
     assert (windows == cut).all((1, 2, 3)).any()
-    assert crop(picture[:10, :20], 32, draw).shape == (32, 32, 3)
+    assert crop(Image.fromarray(picture[:10, :20]), 32, draw).size == (32, 32)
 
 
-def test_resamplers_differ_and_antialias_is_pillows():
-    picture = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
-    made = {way: resized(picture, 32, way)[0].astype(int) for way in ("antialias", "bilinear", "nearest")}
-    pillow = np.asarray(Image.fromarray(picture[0]).resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
-    assert abs(made["antialias"] - pillow).max() <= 1
-    assert made["antialias"].std() < made["bilinear"].std()
-    assert set(made["nearest"].ravel()) <= set(picture.ravel().tolist())
+def test_the_centre_is_the_middle_of_the_picture_resized_by_its_short_side():
+    picture = Image.fromarray(noise(40, 64, 3))
+    assert with_short_side(picture, 20).size == (32, 20)
+    assert np.array_equal(np.asarray(centre(picture, 40)), np.asarray(picture)[:, 12:52])
 
 
-def test_a_users_own_folders_become_splits(tmp_path: Path):
-    for place in ("svhn/train/one", "svhn/train/two", "lsun/deep/er"):
-        folder = tmp_path / place
-        folder.mkdir(parents=True)
-        for number in range(3):
-            Image.new("L", (40, 36), 50 * number).save(folder / f"{number}.png")
-    train = prepared("svhn", "train", 32, 0, tmp_path)
-    assert train.images.shape == (6, 32, 32, 3) and train.labels == [0, 0, 0, 1, 1, 1]
-    assert train.classes == ["one", "two"]
-    assert prepared("lsun-c", "test", 32, 0, tmp_path).images.shape == (3, 32, 32, 3)
-
-
-def test_missing_images_are_named_with_their_place(tmp_path: Path):
-    with pytest.raises(OSError, match="coco"):
-        prepared("coco-c", "test", 32, 0, tmp_path)
+@pytest.mark.parametrize("size", [(96, 80), (20, 24)])
+def test_resamplers_are_torchs(size: tuple[int, int]):
+    picture = noise(*size, 3)
+    batch = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    modes = {"antialias": ("bilinear", True), "bilinear": ("bilinear", False), "nearest": ("nearest-exact", False)}
+    for way, (mode, antialias) in modes.items():
+        ours = np.asarray(resized(Image.fromarray(picture), (32, 32), way)).astype(int)
+        theirs = F.interpolate(batch, (32, 32), mode=mode, antialias=antialias)[0].permute(1, 2, 0).round().numpy()
+        assert abs(ours - theirs).max() <= 1, way
 
 
 def test_a_name_that_is_no_ood_set_is_refused_with_what_is_allowed():
-    assert ood_parts("tinyimagenet-r-nearest") == ("tinyimagenet", "nearest")
-    for name in ("photos", "photos-r-cubic", "imagenet-c", "photos-r"):
+    assert ood_parts("tinyimagenet-r-nearest", DATASETS) == ("tinyimagenet", "nearest")
+    assert ood_parts("lsun-c-odin", DATASETS) == ("lsun", "c-odin")
+    for name in ("photos", "photos-r-cubic", "imagenet-c", "photos-r", "coco-r-odin", "cifar10-c"):
         with pytest.raises(ValueError, match="a name is <source>-c or <source>-r-<resampler>"):
-            ood_parts(name)
+            ood_parts(name, DATASETS)
 
 
-def test_a_prepared_split_comes_back_as_it_was_written(stripes: Split, tmp_path: Path):
-    path = tmp_path / "16" / "copy" / "test.npy"
-    write_split(path, np.asarray(stripes.images), stripes.description.labels, ["a", "b"], {"seed": 0})
-    opened = open_split(path)
-    assert np.array_equal(opened.images, stripes.images) and opened.labels.equal(stripes.labels)
-    assert opened.description.sha256 == stripes.description.sha256
-    assert opened.description.dataset == "copy" and not list(tmp_path.glob("**/.partial*"))
+def test_an_array_written_in_batches_is_the_array(tmp_path: Path):
+    path, images = tmp_path / "test.npy", noise(1000, 4, 5, 3)
+    written = write_images(path, (images[start : start + 7] for start in range(0, 1000, 7)))
+    assert np.array_equal(np.load(path), images) and written.shape == images.shape
 
 
 def test_an_array_that_does_not_fit_its_description_is_refused(tmp_path: Path):
-    path = tmp_path / "16" / "copy" / "test.npy"
-    write_split(path, np.zeros((3, 16, 16, 3), np.uint8), [], [], {})
+    path = tmp_path / "test.npy"
+    write_description(path, write_images(path, [np.zeros((3, 16, 16, 3), np.uint8)]), [], [], {})
     description = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps(description | {"count": 4}))
     with pytest.raises(ValueError, match="prepare it again"):
@@ -116,10 +118,10 @@ def test_an_array_that_does_not_fit_its_description_is_refused(tmp_path: Path):
 
 def test_augmentation_crops_the_padded_image_and_mirrors_half(generator: torch.Generator):
     images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8, generator=generator)
-    padded = torch.nn.functional.pad(images, (2,) * 4)
+    padded = F.pad(images, (2,) * 4)
     mirrored = 0
-    for one, around in zip(augment(images, 2, True, generator), padded, strict=True):
-        windows = around.unfold(1, 8, 1).unfold(2, 8, 1)  # (3, 5, 5, 8, 8)
+    for one, around in zip(augment(images, Augmentation(7, 2, True), generator), padded, strict=True):
+        windows = around.unfold(1, 7, 1).unfold(2, 7, 1)  # (3, 6, 6, 7, 7)
         straight = (windows == one[:, None, None]).all(4).all(3).all(0).any()
         flipped = (windows.flip(4) == one[:, None, None]).all(4).all(3).all(0).any()
         assert straight or flipped
@@ -129,4 +131,14 @@ def test_augmentation_crops_the_padded_image_and_mirrors_half(generator: torch.G
 
 def test_without_padding_and_mirroring_images_stay(generator: torch.Generator):
     images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8, generator=generator)
-    assert augment(images, 0, False, generator).equal(images)
+    assert augment(images, Augmentation(8), generator).equal(images)
+
+
+def test_a_crop_larger_than_the_image_is_refused(generator: torch.Generator):
+    with pytest.raises(ValueError, match="hold no crop of 11 a side"):
+        augment(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), Augmentation(11, 1), generator)
+
+
+def test_a_batch_holds_the_asked_rows(stripes: Split):
+    batch = images_at(stripes, torch.tensor([7, 0]))
+    assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), np.asarray(stripes.images)[[7, 0]])

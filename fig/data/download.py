@@ -1,7 +1,6 @@
 """Fetch a publisher's file: resumed where it was interrupted, checked against its hash, by one job at a time."""
 
 import shutil
-from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from fig.data.catalogue import File
-from fig.files import replacing
+from fig.files import replacing, told_if_full
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
 CHUNK = 1 << 15  # bytes; what a broken connection loses at most
@@ -148,15 +147,10 @@ def download(
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     place = f"{target.parent.name}/{target.name}"
-    try:
-        with FileLock(target.with_name(f".{target.name}.lock")):
-            if mirror and not mirror.startswith(("http://", "https://")):
-                copy(Path(mirror) / place, target, file, known)
-            else:
-                fetch(f"{mirror.rstrip('/')}/{place}" if mirror else file.url, target, file, known, retries, timeout)
-            if not known:
-                record(hashes, file.url, target)
-    except OSError as error:
-        if error.errno == ENOSPC:
-            raise OSError(f"the disk of {target.parent} is full: {target.name} was not fetched") from error
-        raise
+    with FileLock(target.with_name(f".{target.name}.lock")), told_if_full(target):
+        if mirror and not mirror.startswith(("http://", "https://")):
+            copy(Path(mirror) / place, target, file, known)
+        else:
+            fetch(f"{mirror.rstrip('/')}/{place}" if mirror else file.url, target, file, known, retries, timeout)
+        if not known:
+            record(hashes, file.url, target)
