@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fig.data.arrays import open_split
+from fig.data.arrays import Split, open_split
 from fig.data.catalogue import Recipe
 from fig.data.prepare import prepare
 
