@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torchvision
+from torch import nn
 
-from fig.networks import NETWORKS, build
+from fig.networks import NETWORKS, STAGES, build
+from fig.networks.taps import stages, tapped
 
 
 def size_of(network: torch.nn.Module) -> int:
@@ -56,10 +58,92 @@ def test_width_multiplies_the_channels(name: str):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("resnet18", 11_173_962), ("densenet100", 769_162)],  # as published for CIFAR10
+    [
+        ("resnet18", 11_173_962),  # with the CIFAR stem, as kuangliu/pytorch-cifar made it known
+        ("vgg19", 20_040_522),  # torchvision's 143,678,248 less its three linear layers, plus one of 512 x 10
+        ("shufflenetv2", 1_263_854),  # torchvision's 2,278,604 less 990 of its 1,000 classes of 1,024 + 1 weights
+        ("densenet100", 769_162),  # "0.8M" in Table 2 of Huang et al.
+    ],
 )
 def test_small_images_give_the_networks_of_the_literature(name: str, parameters: int):
     assert size_of(build(name, classes=10, image_size=32)) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("resnet18", torchvision.models.ResNet18_Weights),
+        ("vgg19", torchvision.models.VGG19_BN_Weights),
+        ("shufflenetv2", torchvision.models.ShuffleNet_V2_X1_0_Weights),
+    ],
+)
+def test_large_images_give_as_many_weights_as_torchvision_documents(name: str, weights):
+    with torch.device("meta"):
+        assert size_of(NETWORKS[name](1000, 1.0, False)) == weights.DEFAULT.meta["num_params"]
+
+
+SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 images
+    "resnet18": [(64, 32), (128, 16), (256, 8), (512, 4)],  # Table 1 of He et al. with the CIFAR stem
+    "vgg19": [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)],  # configuration E of Simonyan and Zisserman
+    "shufflenetv2": [(116, 16), (232, 8), (464, 4), (1024, 4)],  # Table 5 of Ma et al.
+    "densenet100": [(108, 16), (150, 8), (342, 8)],  # 24 + 16 x 12 = 216, halved; 108 + 192, halved; 150 + 192
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_stage_can_be_tapped_without_changing_the_result(name: str):
+    network, images = build(name, 10, 32).eval(), torch.rand(2, 3, 32, 32)
+    plain = network(images)
+    with tapped(network, STAGES[name]) as features:
+        assert network(images).equal(plain)
+    assert [(f.shape[1], f.shape[2]) for f in features.values()] == SHAPES[name] and [*features] == [*STAGES[name]]
+    features.clear()
+    network(images)
+    assert not features, "the hooks are gone"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stages_of_large_images_can_be_tapped_too(name: str):
+    network, images = build(name, 7, 64, 0.25).eval(), torch.rand(1, 3, 64, 64)
+    plain = network(images)
+    with tapped(network, STAGES[name]) as features:
+        assert network(images).equal(plain) and len(features) == len(STAGES[name])
+
+
+def test_gradients_flow_through_tapped_features():
+    network, images = build("resnet18", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32, requires_grad=True)
+    with tapped(network, ["layer3"]) as features:
+        network(images)
+    (gradient,) = torch.autograd.grad(features["layer3"].sum(), images)
+    assert gradient.abs().sum() > 0
+
+
+def test_an_unknown_tap_is_refused_with_what_there_is():
+    with pytest.raises(ValueError, match=r"no submodule 'layer5' .*; its outermost ones are conv1, bn1"):
+        tapped(build("resnet18", 10, 32, 0.25), ["layer5"]).__enter__()
+
+
+class Own(nn.Module):
+    """A network that cannot be traced: what it does depends on its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.body = nn.Conv2d(3, 4, 3, padding=1), nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, images):
+        found = self.body(self.stem(images))
+        return self.head(found.amax((2, 3)) if images.mean() > 0.5 else found.mean((2, 3)))
+
+
+def test_the_stages_of_ones_own_network_are_found_and_it_is_left_alone():
+    network = Own().train()
+    assert stages(network, torch.rand(1, 3, 32, 32)) == ("stem", "body") and network.training
+    assert stages(build("resnet18", 10, 32, 0.25), torch.rand(1, 3, 32, 32)) == STAGES["resnet18"]
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
+    assert stages(flat, torch.rand(1, 3, 2, 2)) == ("0", "1", "2")
+    with pytest.raises(ValueError, match="no features to be tapped"):
+        stages(nn.Sequential(nn.Flatten()), torch.rand(1, 3, 2, 2))
 
 
 @pytest.mark.parametrize(
