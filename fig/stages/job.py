@@ -136,13 +136,17 @@ def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
     """Train a discriminator into its folder, and mirror it.
 
     Its checkpoints are kept under the job's provenance key until it is done: a killed job goes on from them, a
-    changed one cannot pick them up. Raises DivergedError, naming the job, where the loss is not finite.
+    changed one cannot pick them up. Raises ValueError where there are fewer images than in a
+    batch, DivergedError, naming the job, where the loss is not finite.
     """
+    images = description_of(job.train).count
+    if images < job.training.batch_size:
+        raise ValueError(f"{job.train} holds {images} images, fewer than a batch of {job.training.batch_size}")
     key = provenance_key(job.provenance())
     folder = job.checkpoints / key
     folder.mkdir(parents=True, exist_ok=True)
     job.output.mkdir(parents=True, exist_ok=True)
-    length = job.training.length(description_of(job.train).count)
+    length = job.training.length(images)
     name = "/".join(job.output.parts[-4:])
     began = time.monotonic()
     try:
