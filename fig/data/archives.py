@@ -1,5 +1,6 @@
 """Folders, zip files and tar files alike: names of the files in them, and their bytes. Nothing is unpacked."""
 
+import os
 import stat
 import tarfile
 import zipfile
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-Member = Path | zipfile.ZipInfo | tarfile.TarInfo
+Member = zipfile.ZipInfo | tarfile.TarInfo | None  # None: a file in a folder
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,19 @@ class Archive:
     members: dict[str, Member]  # in the order in which they are fastest to read
     opened: zipfile.ZipFile | tarfile.TarFile | None
 
+    def picture(self, name: str) -> bytes | Path:
+        """An image in it, encoded: bytes, or where it is a file of its own the path, to be read where it is decoded."""
+        return self.read(name) if self.opened else self.path / name
+
     def read(self, name: str) -> bytes:
         """Bytes of a file in it; raises FileNotFoundError where there is none of that name."""
         if name not in self.members:
             raise FileNotFoundError(f"{self.path} holds no {name}: it is not the expected archive, or not a whole one")
-        member = self.members[name]
-        if isinstance(member, Path):
-            return member.read_bytes()
+        if self.opened is None:
+            return (self.path / name).read_bytes()
         if isinstance(self.opened, zipfile.ZipFile):
-            return self.opened.read(member)
-        return self.opened.extractfile(member).read()
+            return self.opened.read(self.members[name])
+        return self.opened.extractfile(self.members[name]).read()
 
     def ending(self, *suffixes: str) -> list[str]:
         """Names of its files that end so, whatever the case; hidden files are passed over."""
@@ -40,6 +44,15 @@ class Archive:
         if len(found) != 1:
             raise FileNotFoundError(f"{self.path} holds {len(found)} files {ending}, not one: is it the right archive?")
         return found[0]
+
+
+def names_below(folder: Path) -> list[str]:
+    """Names of all files below a folder, in order; quick, since there may be a million."""
+    found = []
+    for place, _, names in os.walk(folder):
+        below = Path(place).relative_to(folder).as_posix()
+        found.extend(names if below == "." else (f"{below}/{name}" for name in names))
+    return sorted(found)
 
 
 def hidden(name: str) -> bool:
@@ -62,8 +75,7 @@ def opened(path: Path) -> Iterator[Archive]:
     Raises ValueError where a member of an archive is a link or lies outside, or where `path` is none of these.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        yield Archive(path, {file.relative_to(path).as_posix(): file for file in files}, None)
+        yield Archive(path, dict.fromkeys(names_below(path)), None)
     elif not path.exists():
         raise FileNotFoundError(f"there is no {path}")
     elif zipfile.is_zipfile(path):

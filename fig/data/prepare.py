@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from fig.data.archives import names_below
 from fig.data.arrays import Description, Images, description_of, write_description, write_images
 from fig.data.catalogue import Recipe
 from fig.data.readers import READERS, Listing, Picture
@@ -25,7 +26,7 @@ from fig.data.resample import centre, crop, resized, with_short_side
 from fig.files import replacing
 
 BROKEN = 0.01  # largest share of images that may be unreadable
-CHUNK = 64  # images a task: enough that sending them costs little, few enough for bounded memory
+CHUNK = 128  # images a task: enough that sending them costs little, few enough for bounded memory
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises for bad images
 
 log = logging.getLogger("fig")
@@ -36,21 +37,24 @@ Chunk = Sequence[tuple[int, Picture]]  # pictures with their places in the file
 Fitted = tuple[NDArray[np.uint8] | None, str]  # pixels, None where unreadable, and a hash of the source
 
 
-def fit(picture: Picture, place: int, recipe: Recipe, seed: int) -> NDArray[np.uint8]:
-    """A picture as the recipe wants it: (size, size, 3); `place` and `seed` decide a random crop."""
-    image = Image.open(BytesIO(picture)) if isinstance(picture, bytes) else Image.fromarray(picture)
-    image, size = image.convert("RGB"), recipe.size
+def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Image:
+    """An image as the recipe wants it, `size` pixels a side; `place` and `seed` decide a random crop."""
+    size = recipe.size
     if recipe.way == "centre":
-        image = centre(with_short_side(image, recipe.short), size)
-    elif recipe.way == "crop":
-        image = crop(image, size, np.random.default_rng([seed, place]))
-    elif recipe.ready:
+        return centre(with_short_side(image, recipe.short), size)
+    if recipe.way == "crop":
+        return crop(image, size, np.random.default_rng([seed, place]))
+    if recipe.ready:
         if min(image.size) < size:
             raise ValueError(f"the image is of {image.width} x {image.height} pixels, less than {size} a side")
-        image = centre(image, size)
-    else:
-        image = resized(image, (size, size), recipe.way)
-    return np.asarray(image)
+        return centre(image, size)
+    return resized(image, (size, size), recipe.way)
+
+
+def decoded(data: bytes) -> Image.Image:
+    """An encoded image of any colour mode in RGB."""
+    image = Image.open(BytesIO(data))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
@@ -59,12 +63,14 @@ def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks about transparency and EXIF
         for place, picture in chunk:
-            data = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture).tobytes()
+            data = picture.read_bytes() if isinstance(picture, Path) else picture
+            encoded = isinstance(data, bytes)
+            digest = hashlib.sha256(data if encoded else np.ascontiguousarray(data).data).hexdigest()[:16]
             try:
-                pixels = fit(picture, place, recipe, seed)
+                image = decoded(data) if encoded else Image.fromarray(data).convert("RGB")
+                fitted.append((np.asarray(fit(image, place, recipe, seed)), digest))
             except UNREADABLE:
-                pixels = None
-            fitted.append((pixels, hashlib.sha256(data).hexdigest()[:16]))
+                fitted.append((None, digest))
     return fitted
 
 
@@ -108,8 +114,7 @@ def labels_as_in(train: Description, listing: Listing, where: str) -> list[int]:
 def hash_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and sizes of all files in a folder."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        told = "\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files)
+        told = "\n".join(f"{name} {(path / name).stat().st_size}" for name in names_below(path))
         return hashlib.sha256(told.encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

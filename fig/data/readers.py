@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fig.data.archives import Archive, opened
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-Picture = bytes | NDArray[np.uint8]  # an encoded image, or pixels (height, width, 3) or (height, width)
+Picture = bytes | Path | NDArray[np.uint8]  # an encoded image, a file with one, or pixels (height, width[, 3])
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def listed(archive: Archive, names: Sequence[str], labels: Sequence[str] = ()) -
     """Members of an archive as a listing; `labels` are names of classes, one for each member."""
     classes = sorted(set(labels))
     number = {name: index for index, name in enumerate(classes)}
-    return Listing(names, lambda row: archive.read(names[row]), [number[name] for name in labels], classes)
+    return Listing(names, lambda row: archive.picture(names[row]), [number[name] for name in labels], classes)
 
 
 def images_below(archive: Archive, under: str) -> list[str]:

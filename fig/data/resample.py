@@ -13,6 +13,8 @@ def resized(image: Image.Image, shape: tuple[int, int], resampler: str) -> Image
     `bilinear` mixes the four pixels around each point whatever the scale, as resizing without antialiasing does;
     `nearest` takes the pixel at the point.
     """
+    if image.size == shape:
+        return image
     if resampler == "bilinear":
         matrix = (image.width / shape[0], 0, 0, 0, image.height / shape[1], 0)
         return image.transform(shape, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
@@ -28,6 +30,8 @@ def with_short_side(image: Image.Image, short: int) -> Image.Image:
 
 def centre(image: Image.Image, size: int) -> Image.Image:
     """The square of `size` pixels a side in the middle."""
+    if image.size == (size, size):
+        return image
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
 
