@@ -1,6 +1,7 @@
 """Langevin dynamics on the implicit generator of a discriminator (Eqs. 17 and 18, Algorithm 1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fig.energy import NARROWING, confidence, energy, energy_gradient
+from fig.folding import folded
 from fig.frozen import frozen
+
+STRIDE = 5  # steps between looks at a GPU's results, each of which makes it wait
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class SamplerSettings:
 
     `noise` says what the step size is of the noise: its `variance` (Eq. 18), its standard `deviation` (the authors'
     code), or nothing (`none`). `stop` says who stops: each `chain` when its confidence has converged, or the whole
-    `batch` when its mean confidence exceeds `confident` (the authors' code).
+    `batch` when its mean confidence exceeds `confident` (the authors' code). `precision` is that of the forward and
+    backward pass; where it is bfloat16, some signs of small gradients differ (docs/performance.md says how many).
     """
 
     step_size: float = 0.1
@@ -31,6 +36,7 @@ class SamplerSettings:
     tolerance: float = 0.02
     confident: float = 0.9
     c: float = NARROWING
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         for name in ("step_size", "decay", "decay_period", "window", "c"):
@@ -49,27 +55,33 @@ class SamplerSettings:
 
 
 @dataclass(frozen=True)
-class ChainState:
-    """Chains on their way: what the next step needs."""
-
-    images: Tensor  # (n, channels, height, width), in [-1, 1]
-    chains: Tensor  # (n,) which of the `count` chains these are
-    recent: Tensor  # (n, 2 * window) confidences last seen, newest last; NaN where there was none yet
-    count: int  # chains that were started, running or not: noise is drawn for all of them
-    step: int  # steps taken
-
-    def keep(self, running: Tensor) -> "ChainState":
-        """The chains for which `running` (n,) is true."""
-        return replace(self, images=self.images[running], chains=self.chains[running], recent=self.recent[running])
-
-
-@dataclass(frozen=True)
 class ChainInfo:
     """What a step saw of the images it started from."""
 
     confidence: Tensor  # (n,) in [1/C, 1]
     energy: Tensor  # (n,)
     predicted: Tensor  # (n,) class
+    finite: Tensor  # (n,) whether logits and gradient were
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """Chains on their way, and those that ended since they were last looked at: what the next step needs."""
+
+    images: Tensor  # (n, channels, height, width), in [-1, 1]
+    chains: Tensor  # (n,) which of the `count` chains these are
+    recent: Tensor  # (n, 2 * window) confidences last seen, newest last; NaN where there was none yet
+    running: Tensor  # (n,) whether the chain still moves
+    steps: Tensor  # (n,) steps that the chain has taken
+    last: ChainInfo  # of the images where a chain has ended, of those one step before where it runs
+    count: int  # chains that were started, running or not: noise is drawn for all of them
+    step: int  # steps taken by those that run
+
+    def keep(self, wanted: Tensor) -> "ChainState":
+        """The chains for which `wanted` (n,) is true."""
+        last = ChainInfo(*(value[wanted] for value in vars(self.last).values()))
+        names = ("images", "chains", "recent", "running", "steps")
+        return replace(self, last=last, **{name: getattr(self, name)[wanted] for name in names})
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,8 @@ def initial(
     uniform = noise_of(torch.rand, torch.Size(shape), count, generator)
     images = (2 * uniform - 1).to(chains.device)[chains].contiguous(memory_format=torch.channels_last)
     recent = images.new_full((len(chains), 2 * settings.window), torch.nan)
-    return ChainState(images, chains, recent, count, step=0)
+    running, none, zeros = torch.ones_like(chains, dtype=torch.bool), recent[:, 0], torch.zeros_like(chains)
+    return ChainState(images, chains, recent, running, zeros, ChainInfo(none, none, zeros, running), count, step=0)
 
 
 def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[Tensor, Tensor]:
@@ -105,18 +118,9 @@ def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[T
         logits = network(images)
         if logits.ndim != 2 or len(logits) != len(images):
             raise ValueError(f"the discriminator's logits have shape {tuple(logits.shape)}, not (batch, classes)")
-        (gradient,) = torch.autograd.grad(logits, images, grad_outputs=energy_gradient(logits.detach(), c))
-    return logits.detach(), gradient
-
-
-def check_finite(values: Tensor, step: int) -> None:
-    """Raise FloatingPointError naming the step and how many chains have values (n, ...) that are not finite."""
-    broken = ~values.flatten(1).isfinite().all(dim=1)
-    if broken.any():
-        raise FloatingPointError(
-            f"sampling stopped at step {step}: logits or gradients of {int(broken.sum())} of {len(values)} chains "
-            "are not finite; the discriminator has diverged"
-        )
+        given = logits.detach().float()
+        (gradient,) = torch.autograd.grad(logits, images, grad_outputs=energy_gradient(given, c).to(logits.dtype))
+    return given, gradient
 
 
 def step(
@@ -125,17 +129,33 @@ def step(
     """One Langevin step (Eq. 18): x <- clip(x - eps/2 sign(grad E(x)) + z, -1, 1), z ~ N(0, eps I).
 
     Noise is drawn for every chain that was started and then indexed, so a chain sees the same noise whatever
-    happens to its neighbours. The confidence is that of the images before the step, from the same forward pass.
+    happens to its neighbours. The confidence is that of the images before the step, from the same forward pass;
+    a chain that it makes stop keeps those images.
     """
     logits, gradient = logits_and_gradient(network, state.images, settings.c)
-    check_finite(torch.cat([logits, gradient.flatten(1)], dim=1), state.step)
+    finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
+    info = ChainInfo(confidence(logits), energy(logits, settings.c), logits.argmax(dim=1), finite)
+    recent = torch.cat([state.recent[:, 1:], info.confidence[:, None]], dim=1)
+    running = state.running & ~stopped(recent, info, state.step, settings)
     step_size = settings.step_size_at(state.step)
     noise = noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
     moved = state.images - step_size / 2 * gradient.sign() + settings.noise_deviation(step_size) * noise
-    seen = confidence(logits)
-    recent = torch.cat([state.recent[:, 1:], seen[:, None]], dim=1)
-    after = replace(state, images=moved.clamp(-1, 1), recent=recent, step=state.step + 1)
-    return after, ChainInfo(seen, energy(logits, settings.c), logits.argmax(dim=1))
+    after = replace(
+        state,
+        images=torch.where(running[:, None, None, None], moved.clamp(-1, 1), state.images),
+        recent=recent,
+        running=running,
+        steps=state.steps + running,
+        last=seen_last(state, info),
+        step=state.step + 1,
+    )
+    return after, info
+
+
+def seen_last(state: ChainState, info: ChainInfo) -> ChainInfo:
+    """What is known of each chain: anew where it was running, as before where it had ended; what broke stays so."""
+    values = {name: torch.where(state.running, value, getattr(state.last, name)) for name, value in vars(info).items()}
+    return ChainInfo(**values | {"finite": values["finite"] & state.last.finite})
 
 
 def converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
@@ -149,16 +169,23 @@ def converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
     return (last - before).abs() < settings.tolerance
 
 
-def stopped(state: ChainState, info: ChainInfo, settings: SamplerSettings) -> Tensor:
-    """Which chains end with the images that `info` describes, `state` being the one after that step: -> (n,)."""
-    steps = state.step - 1  # steps that led to the images of `info`
+def stopped(recent: Tensor, info: ChainInfo, steps: int, settings: SamplerSettings) -> Tensor:
+    """Which chains end with the images that `info` describes, to which `steps` steps led: -> (n,)."""
     if steps >= settings.max_steps:
         return torch.ones_like(info.confidence, dtype=torch.bool)
+    if steps < settings.min_steps:
+        return torch.zeros_like(info.confidence, dtype=torch.bool)
     if settings.stop == "batch":
-        return (info.confidence.mean() > settings.confident).expand(len(info.confidence)) & (
-            steps >= settings.min_steps
-        )
-    return converged(state.recent, settings) & (steps >= settings.min_steps)
+        return (info.confidence.mean() > settings.confident).expand(len(info.confidence))
+    return converged(recent, settings)
+
+
+@contextmanager
+def prepared(network: nn.Module, images: Tensor, settings: SamplerSettings) -> Iterator[nn.Module]:
+    """Hold a network as sampling wants it: frozen, batch norms folded, in the wanted precision; then restore it."""
+    lower = settings.precision == "bfloat16"
+    with frozen(network), folded(network, images[:1]), torch.autocast(images.device.type, torch.bfloat16, lower):
+        yield network
 
 
 def sample(
@@ -168,12 +195,14 @@ def sample(
     settings: SamplerSettings,
     generator: torch.Generator,
     chains: Tensor | None = None,
+    stride: int = 0,
 ) -> Samples:
     """Low-entropy samples of the implicit generator of `network` (Algorithm 1).
 
     `network` maps images (n, *shape) in [-1, 1] to logits (n, C); it is left exactly as it was. `chains` (n,) selects
     which of the `count` chains to run (all of them unless given), so that workers can share one batch of chains; the
-    samples come in increasing order of their chains.
+    samples come in increasing order of their chains. Chains that have ended leave the batch every `stride` steps,
+    which changes the speed, and rounding, alone.
     Raises ValueError where nothing is asked for or the logits are not (n, C), FloatingPointError where they or
     their gradients are not finite.
     """
@@ -182,26 +211,39 @@ def sample(
     device = next((parameter.device for parameter in network.parameters()), generator.device)
     chains = torch.arange(count) if chains is None else chains
     state = initial(count, shape, settings, generator, chains.to(device))
-    ended: list[tuple[ChainState, ChainInfo]] = []
-    with frozen(network):
+    stride = stride or (1 if device.type == "cpu" else STRIDE)
+    ended: list[ChainState] = []
+    with prepared(network, state.images, settings):
         while len(state.chains):
-            after, info = step(generator, network, state, settings)
-            done = stopped(after, info, settings)
-            if done.any():
-                ended.append((state.keep(done), ChainInfo(*(v[done] for v in vars(info).values()))))
-                after = after.keep(~done)
-            state = after
+            for _ in range(stride):
+                state, _ = step(generator, network, state, settings)
+            check_finite(state)
+            ended.append(state.keep(~state.running))
+            state = state.keep(state.running)
     return assembled(ended)
 
 
-def assembled(ended: list[tuple[ChainState, ChainInfo]]) -> Samples:
+def check_finite(state: ChainState) -> None:
+    """Raise FloatingPointError, with the step and how many chains, where logits or gradients were not finite."""
+    broken = int((~state.last.finite).sum())
+    if broken:
+        raise FloatingPointError(
+            f"sampling stopped at step {state.step - 1}: logits or gradients of {broken} of {len(state.chains)} chains "
+            "are not finite; the discriminator has diverged"
+        )
+
+
+def assembled(ended: list[ChainState]) -> Samples:
     """Samples in the order of their chains, from the groups in which the chains ended."""
-    order = torch.cat([state.chains for state, _ in ended]).argsort()
-    steps = [torch.full_like(state.chains, state.step) for state, _ in ended]
+    order = torch.cat([state.chains for state in ended]).argsort()
+
+    def joined(values: Iterable[Tensor]) -> Tensor:
+        return torch.cat(list(values))[order]
+
     return Samples(
-        images=torch.cat([state.images for state, _ in ended])[order],
-        confidence=torch.cat([info.confidence for _, info in ended])[order],
-        energy=torch.cat([info.energy for _, info in ended])[order],
-        predicted=torch.cat([info.predicted for _, info in ended])[order],
-        steps=torch.cat(steps)[order],
+        images=joined(state.images for state in ended),
+        confidence=joined(state.last.confidence for state in ended),
+        energy=joined(state.last.energy for state in ended),
+        predicted=joined(state.last.predicted for state in ended),
+        steps=joined(state.steps for state in ended),
     )

@@ -1,5 +1,6 @@
 """The sampler against Eq. 18 written out, by its limits, and by what chains must not know of each other."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,15 @@ from torch import nn
 
 from fig.discriminator import Discriminator
 from fig.energy import confidence, energy
-from fig.sampler import SamplerSettings, converged, initial, sample, step
+from fig.sampler import (
+    SamplerSettings,
+    converged,
+    initial,
+    logits_and_gradient,
+    prepared,
+    sample,
+    step,
+)
 
 SHAPE = (3, 8, 8)
 QUIET = SamplerSettings(noise="none")
@@ -53,7 +62,7 @@ def test_noise_has_the_deviation_of_its_reading(noise: str, deviation: float):
 
 
 def test_without_noise_small_steps_lower_the_energy_of_every_chain(linear: nn.Module):
-    settings = replace(QUIET, step_size=0.01)
+    settings = replace(QUIET, step_size=0.01, min_steps=100)
     state = initial(20, SHAPE, settings, again(), torch.arange(20))
     for _ in range(30):
         after, info = step(again(), linear, state, settings)
@@ -77,6 +86,43 @@ def test_chain_is_independent_of_its_neighbours(linear: nn.Module):
     alone = sample(linear, 12, SHAPE, SamplerSettings(), again(), chains=torch.tensor([4, 9]))
     torch.testing.assert_close(alone.images, together.images[[4, 9]])
     assert alone.steps.equal(together.steps[[4, 9]])
+
+
+@pytest.mark.parametrize("stride", [2, 7])
+def test_when_ended_chains_leave_the_batch_changes_nothing(linear: nn.Module, stride: int):
+    often = sample(linear, 12, SHAPE, SamplerSettings(), again(), stride=1)
+    rarely = sample(linear, 12, SHAPE, SamplerSettings(), again(), stride=stride)
+    assert often.steps.equal(rarely.steps) and often.steps.unique().numel() > 1
+    for name in ("images", "confidence", "energy"):
+        torch.testing.assert_close(getattr(often, name), getattr(rarely, name))
+
+
+def test_equal_settings_give_equal_bits(small: Discriminator):
+    first, second = (sample(small.network, 12, (3, 16, 16), SamplerSettings(), again()) for _ in range(2))
+    assert first.images.equal(second.images) and first.energy.equal(second.energy)
+
+
+def signs(network: nn.Module, settings: SamplerSettings) -> torch.Tensor:
+    images = initial(64, (3, 16, 16), settings, again(), torch.arange(64)).images
+    with prepared(network, images, settings):
+        return logits_and_gradient(network, images, settings.c)[1].sign()
+
+
+def test_folding_and_bfloat16_change_few_signs_and_no_mean(small: Discriminator, monkeypatch: pytest.MonkeyPatch):
+    """A thousand chains: the mean confidence within 0.01, and within 0.1 % and 15 % of the gradient's signs."""
+    network = small.network
+    network.train()(torch.rand(32, 3, 16, 16) * 2 - 1)  # moves the running statistics
+    ways = {"folded": SamplerSettings(), "bfloat16": SamplerSettings(precision="bfloat16")}
+    found = {
+        name: (signs(network, way), sample(network, 1000, (3, 16, 16), way, again())) for name, way in ways.items()
+    }
+    monkeypatch.setattr("fig.sampler.folded", lambda network, images: nullcontext(network))
+    plain = signs(network, SamplerSettings()), sample(network, 1000, (3, 16, 16), SamplerSettings(), again())
+    for name, share in (("folded", 0.001), ("bfloat16", 0.15)):
+        assert (found[name][0] != plain[0]).float().mean() < share, name
+        assert found[name][1].confidence.mean().item() == pytest.approx(plain[1].confidence.mean().item(), abs=0.01)
+        spread = plain[1].energy.std().item()
+        assert found[name][1].energy.mean().item() == pytest.approx(plain[1].energy.mean().item(), abs=0.1 * spread)
 
 
 def test_samples_are_described_as_the_discriminator_sees_them(linear: nn.Module, generator: torch.Generator):

@@ -17,7 +17,7 @@ class Subsampled(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, channels, height, width) -> (B, planes, height / stride, width / stride)."""
         rows, columns = self.stride
-        return F.conv2d(images[..., ::rows, ::columns], self.weight)
+        return F.conv2d(images[..., ::rows, ::columns], self.weight, self.bias)
 
 
 class ResNet18(ResNet):

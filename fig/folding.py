@@ -1,0 +1,103 @@
+"""Batch norms folded into the convolutions before them, for as long as a network is frozen: the same, but faster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+TOLERANCE = 1e-2  # of the largest logit: what rounding can do, far below what a wrong fold does
+
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+
+_FOUND: "WeakKeyDictionary[nn.Module, list[Pair]]" = WeakKeyDictionary()  # by network: looking costs a forward pass
+
+
+def pairs(network: nn.Module, images: Tensor) -> list[Pair]:
+    """Convolutions of a frozen network and the one batch norm that each goes into; none where folding changes logits.
+
+    They are found once for each network, by a forward pass of `images` (B, channels, h, w).
+    """
+    if network in _FOUND:
+        return _FOUND[network]
+    seen, logits = seen_pairs(network, images)
+    if not logits.isfinite().all():
+        return []
+    with swapped(seen), torch.no_grad():  # that an output goes nowhere else can be seen by its result alone
+        same = (network(images) - logits).abs().max() <= TOLERANCE * logits.abs().max()
+    return _FOUND.setdefault(network, seen if same else [])
+
+
+def seen_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], Tensor]:
+    """Convolutions whose output is a batch norm's input in a forward pass, both run once; and the pass's logits."""
+    made: dict[int, nn.Conv2d] = {}
+    calls: dict[nn.Module, int] = {}
+    found: list[Pair] = []
+    alive: list[Tensor] = []  # tensors are held, so that no other takes their identity
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[module] = calls.get(module, 0) + 1
+        if isinstance(module, nn.Conv2d):
+            made[id(output)] = module
+        elif id(inputs[0]) in made:
+            found.append((made[id(inputs[0])], module))
+        alive.extend((inputs[0], output))
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    handles = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, kinds)]
+    try:
+        with torch.no_grad():
+            logits = network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [pair for pair in found if calls[pair[0]] == calls[pair[1]] == 1 and fixed(pair[1])], logits
+
+
+def fixed(norm: nn.BatchNorm2d) -> bool:
+    """Whether a batch norm applies running statistics in eval mode, so that it is a fixed scale and shift."""
+    return norm.running_mean is not None and norm.running_var is not None
+
+
+def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that does what the two do in eval mode."""
+    scale = torch.rsqrt(norm.running_var + norm.eps)  # (channels,)
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale if norm.bias is None else norm.bias - norm.running_mean * scale
+    weight = (convolution.weight * scale.view(-1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
+    return weight, shift if convolution.bias is None else shift + convolution.bias * scale
+
+
+def passed(images: Tensor) -> Tensor:
+    """The images as they are: what a folded batch norm still has to do."""
+    return images
+
+
+@contextmanager
+def swapped(found: list[Pair]) -> Iterator[None]:
+    """Hold convolutions that do their batch norm's work too, then restore them to the bit."""
+    before = [dict(convolution._parameters) for convolution, _ in found]
+    try:
+        with torch.no_grad():
+            for convolution, norm in found:
+                weight, bias = fold(convolution, norm)
+                convolution._parameters |= {"weight": weight, "bias": bias}
+                norm.forward = passed
+        yield
+    finally:
+        for (convolution, norm), parameters in zip(found, before, strict=True):
+            convolution._parameters.clear()
+            convolution._parameters.update(parameters)
+            norm.__dict__.pop("forward", None)
+
+
+@contextmanager
+def folded(network: nn.Module, images: Tensor) -> Iterator[nn.Module]:
+    """Hold a frozen network (eval mode, weights without gradients) with its batch norms folded, then restore it.
+
+    `images` (B, channels, h, w) are any that it takes.
+    """
+    with swapped(pairs(network, images)):
+        yield network

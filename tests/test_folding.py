@@ -1,0 +1,80 @@
+"""Folded batch norms: the same logits, restored to the bit, and left alone where folding would be wrong."""
+
+import pytest
+import torch
+from torch import nn
+
+from fig.folding import folded, pairs
+from fig.frozen import frozen
+from fig.networks import NETWORKS, build
+
+IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def used(name: str) -> nn.Module:
+    """A network whose running statistics have moved, and whose batch norms scale and shift."""
+    network = build(name, 10, 32, 0.125)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+        network.train()(IMAGES)
+    return network
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_folded_network_gives_the_same_logits_and_is_restored_to_the_bit(name: str):
+    network = used(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with frozen(network), torch.no_grad():
+        plain = network(IMAGES)
+        with folded(network, IMAGES[:1]):
+            torch.testing.assert_close(network(IMAGES), plain, rtol=1e-3, atol=1e-4)
+        assert network(IMAGES).equal(plain)
+    assert all(value.equal(before[key]) for key, value in network.state_dict().items())
+    assert [*network.state_dict()] == [*before]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("resnet18", 20), ("vgg19", 16), ("shufflenetv2", 56)])
+def test_every_batch_norm_behind_a_convolution_is_folded(name: str, expected: int):
+    network = used(name)
+    with frozen(network):
+        assert len(pairs(network, IMAGES[:1])) == expected
+
+
+class Twice(nn.Module):
+    """A convolution whose output also goes around its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, images):
+        found = self.convolution(images)
+        return self.head((self.norm(found) + found).mean((2, 3)))
+
+
+def test_where_folding_would_change_the_logits_nothing_is_folded():
+    network = Twice()
+    network.train()(IMAGES)
+    with frozen(network), torch.no_grad():
+        plain = network(IMAGES)
+        with folded(network, IMAGES[:1]):
+            assert network(IMAGES).equal(plain)
+
+
+def test_a_batch_norm_without_running_statistics_is_left_alone():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    with frozen(network):
+        assert pairs(network, IMAGES) == []
+
+
+def test_a_network_is_restored_after_an_error():
+    network = used("resnet18")
+    weight = network.conv1.weight
+    with pytest.raises(RuntimeError, match="the reason"), frozen(network), folded(network, IMAGES[:1]):
+        raise RuntimeError("the reason")
+    assert network.conv1.weight is weight and "forward" not in network.bn1.__dict__
