@@ -106,6 +106,19 @@ def initial(
     """Chains at x0 ~ U(-1, 1), drawn for all `count` of them and then indexed by `chains` (n,)."""
     uniform = noise_of(torch.rand, torch.Size(shape), count, generator)
     images = (2 * uniform - 1).to(chains.device)[chains].contiguous(memory_format=torch.channels_last)
+    return started(images, settings, count, chains)
+
+
+def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tensor) -> ChainState:
+    """Chains that start at `images` (n, channels, height, width).
+
+    Raises ValueError where there is none, or a pixel lies outside [-1, 1], the range in which chains move.
+    """
+    if not len(images):
+        raise ValueError("no image was given for a chain to start at")
+    if not (images.min() >= -1 and images.max() <= 1):
+        lowest, highest = images.min().item(), images.max().item()
+        raise ValueError(f"chains start at pixels between {lowest:.3g} and {highest:.3g}: they must lie in [-1, 1]")
     recent = images.new_full((len(chains), 2 * settings.window), torch.nan)
     running, none, zeros = torch.ones_like(chains, dtype=torch.bool), recent[:, 0], torch.zeros_like(chains)
     return ChainState(images, chains, recent, running, zeros, ChainInfo(none, none, zeros, running), count, step=0)
@@ -136,7 +149,7 @@ def step(
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
     info = ChainInfo(confidence(logits), energy(logits, settings.c), logits.argmax(dim=1), finite)
     recent = torch.cat([state.recent[:, 1:], info.confidence[:, None]], dim=1)
-    running = state.running & ~stopped(recent, info, state.step, settings)
+    running = state.running & ~stopped(recent, info.confidence, state.step, settings)
     step_size = settings.step_size_at(state.step)
     noise = noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
     moved = state.images - step_size / 2 * gradient.sign() + settings.noise_deviation(step_size) * noise
@@ -169,15 +182,28 @@ def converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
     return (last - before).abs() < settings.tolerance
 
 
-def stopped(recent: Tensor, info: ChainInfo, steps: int, settings: SamplerSettings) -> Tensor:
-    """Which chains end with the images that `info` describes, to which `steps` steps led: -> (n,)."""
+def stopped(recent: Tensor, confidences: Tensor, steps: int, settings: SamplerSettings) -> Tensor:
+    """Which chains end at the images with these confidences (n,), to which `steps` steps led: -> (n,)."""
     if steps >= settings.max_steps:
-        return torch.ones_like(info.confidence, dtype=torch.bool)
+        return torch.ones_like(confidences, dtype=torch.bool)
     if steps < settings.min_steps:
-        return torch.zeros_like(info.confidence, dtype=torch.bool)
+        return torch.zeros_like(confidences, dtype=torch.bool)
     if settings.stop == "batch":
-        return (info.confidence.mean() > settings.confident).expand(len(info.confidence))
+        return (confidences.mean() > settings.confident).expand(len(confidences))
     return converged(recent, settings)
+
+
+def stopping_steps(confidences: Tensor, settings: SamplerSettings) -> Tensor:
+    """Where chains that were followed without a stop would have been stopped: (n, steps + 1) confidences -> (n,)."""
+    recent = torch.full((len(confidences), 2 * settings.window), torch.nan)
+    steps = torch.full((len(confidences),), confidences.shape[1] - 1)
+    running = torch.ones_like(steps, dtype=torch.bool)
+    for taken, confidence_now in enumerate(confidences.T):
+        recent = torch.cat([recent[:, 1:], confidence_now[:, None]], dim=1)
+        stops = running & stopped(recent, confidence_now, taken, settings)
+        steps[stops] = taken
+        running &= ~stops
+    return steps
 
 
 @contextmanager
@@ -188,6 +214,34 @@ def prepared(network: nn.Module, images: Tensor, settings: SamplerSettings) -> I
         yield network
 
 
+Watch = Callable[[ChainState, ChainInfo], None]  # told of the chains before each step, and of what the step saw
+
+
+def advance(
+    network: nn.Module,
+    state: ChainState,
+    settings: SamplerSettings,
+    generator: torch.Generator,
+    stride: int = 0,
+    watch: Watch | None = None,
+) -> Iterator[tuple[ChainState, ChainState]]:
+    """Move chains on a `prepared` network until all have ended; yields (those just ended, those that still run).
+
+    Chains that have ended leave the batch every `stride` steps, which changes the speed, and rounding, alone. Raises
+    FloatingPointError where logits or gradients are not finite.
+    """
+    stride = stride or (1 if state.images.device.type == "cpu" else STRIDE)
+    while len(state.chains):
+        for _ in range(stride):
+            before = state
+            state, info = step(generator, network, before, settings)
+            if watch:
+                watch(before, info)
+        check_finite(state)
+        ended, state = state.keep(~state.running), state.keep(state.running)
+        yield ended, state
+
+
 def sample(
     network: nn.Module,
     count: int,
@@ -196,31 +250,27 @@ def sample(
     generator: torch.Generator,
     chains: Tensor | None = None,
     stride: int = 0,
+    watch: Watch | None = None,
 ) -> Samples:
-    """Low-entropy samples of the implicit generator of `network` (Algorithm 1).
+    """Low-entropy samples of the implicit generator of `network` (Algorithm 1), all in one batch.
 
     `network` maps images (n, *shape) in [-1, 1] to logits (n, C); it is left exactly as it was. `chains` (n,) selects
     which of the `count` chains to run (all of them unless given), so that workers can share one batch of chains; the
-    samples come in increasing order of their chains. Chains that have ended leave the batch every `stride` steps,
-    which changes the speed, and rounding, alone.
+    samples come in increasing order of their chains. `stride` and `watch` are those of `advance`.
     Raises ValueError where nothing is asked for or the logits are not (n, C), FloatingPointError where they or
     their gradients are not finite.
     """
     if count < 1 or (chains is not None and not len(chains)):
         raise ValueError(f"{count} samples were asked for: at least one is needed")
-    device = next((parameter.device for parameter in network.parameters()), generator.device)
     chains = torch.arange(count) if chains is None else chains
-    state = initial(count, shape, settings, generator, chains.to(device))
-    stride = stride or (1 if device.type == "cpu" else STRIDE)
-    ended: list[ChainState] = []
+    state = initial(count, shape, settings, generator, chains.to(device_of(network, generator)))
     with prepared(network, state.images, settings):
-        while len(state.chains):
-            for _ in range(stride):
-                state, _ = step(generator, network, state, settings)
-            check_finite(state)
-            ended.append(state.keep(~state.running))
-            state = state.keep(state.running)
-    return assembled(ended)
+        return assembled([ended for ended, _ in advance(network, state, settings, generator, stride, watch)])
+
+
+def device_of(network: nn.Module, generator: torch.Generator) -> torch.device:
+    """Where the chains of a network move: where its weights are."""
+    return next((parameter.device for parameter in network.parameters()), generator.device)
 
 
 def check_finite(state: ChainState) -> None:

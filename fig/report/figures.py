@@ -1,6 +1,8 @@
 """Figures: fine-tuning seen from the inside, scores before and after it, and what a discriminator is sure about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,17 @@ from fig.report.records import Key
 ID, GENERATED = "#1b6ca8", "#d1495b"
 OOD_COLOURS = ("#d1495b", "#edae49", "#66a182", "#8d6a9f", "#a05a2c", "#2e4057", "#c06c84", "#6b8e23")
 SAMPLES = 12  # shown for each discriminator
+
+
+class Probe(Protocol):
+    """What is drawn of fig.sampling.Probe, which this module does not import: it stays free of torch."""
+
+    steps: float
+    stops: Sequence[int]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    share: Sequence[float]
 
 
 def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, NDArray[np.object_]]:
@@ -123,4 +136,27 @@ def samples(samples_of: Mapping[Key, Mapping[str, NDArray]]) -> Figure:
             each.imshow(image)
             each.axis("off")
             each.set_title(f"{predicted}: {100 * confidence:.0f} %", fontsize=7, pad=2)
+    return figure
+
+
+def probes(reports: Mapping[str, Probe]) -> Figure:
+    """Confidence of discriminators on their own samples against steps, and how many chains the rule has stopped."""
+    figure, axes = panels(1, 3, width=4)
+    for colour, (name, report) in zip(cycle((ID, *OOD_COLOURS)), reports.items(), strict=False):
+        steps = np.arange(len(report.mean))
+        axes[0, 0].plot(steps, report.mean, color=colour, label=name)
+        axes[0, 0].fill_between(steps, report.low, report.high, color=colour, alpha=0.15, linewidth=0)
+        axes[0, 0].axvline(report.steps, color=colour, linestyle=":", linewidth=1)
+        axes[0, 1].plot(steps, report.share, color=colour)
+        stopped = np.searchsorted(np.sort(report.stops), steps, side="right") / len(report.stops)
+        axes[0, 2].plot(steps, stopped, color=colour)
+    titles = (
+        "confidence, tenth to ninetieth percentile\n(dotted: mean stop)",
+        "share of chains above 0.9",
+        "share of chains stopped by the rule",
+    )
+    for each, title in zip(axes.flat, titles, strict=True):
+        each.set(title=title, xlabel="steps", ylim=(-0.02, 1.05))
+        each.title.set_fontsize("medium")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return figure

@@ -5,10 +5,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
 from fig import parallel
 from fig.data.arrays import open_split
 from fig.detectors import DETECTORS
@@ -23,6 +19,7 @@ from fig.sampler import SamplerSettings, Samples, sample
 from fig.seeding import generator
 from fig.settings import settings_of
 from fig.stages.options import Detectors, Folder, Json, OodSets, Test, parsed
+from fig.stages.pictures import write_arrays, write_samples
 
 SAMPLES = 64  # drawn from the implicit generator, to be looked at
 HIGH = 0.9  # confidence above which a sample counts as one that the discriminator is wrong about
@@ -37,12 +34,6 @@ class EvaluationJob:
     ood_datasets: tuple[Path, ...]  # prepared OOD sets
     detectors: tuple[str, ...]
     sampler: SamplerSettings
-
-
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays as one .npz file."""
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
 
 
 def work(job: EvaluationJob) -> None:
@@ -60,7 +51,7 @@ def work(job: EvaluationJob) -> None:
     for name, arrays in scores_of.items():
         write_arrays(job.discriminator / "scores" / f"{name}.npz", **arrays)
     samples = low_entropy_samples(discriminator, load_card(job.discriminator).seed, job.sampler)
-    write_samples(job.discriminator, samples)
+    write_samples(job.discriminator / "samples.png", samples)
     rows = [*metric_rows(id_accuracy, scores_of), *sample_rows(samples)]
     write_metrics(job.discriminator, rows)
 
@@ -79,23 +70,6 @@ def sample_rows(samples: Samples) -> list[MetricRow]:
         "sample_steps": samples.steps.float().mean(),
     }
     return [{"detector": "", "ood_dataset": "", "metric": name, "value": float(v)} for name, v in values.items()]
-
-
-def write_samples(folder: Path, samples: Samples) -> None:
-    """Write the samples as arrays and as a grid of pictures, black at -1 and white at 1."""
-    pixels = ((samples.images.cpu() + 1) * 127.5).round().to(torch.uint8)
-    arrays = {name: getattr(samples, name).cpu().numpy() for name in ("confidence", "energy", "predicted", "steps")}
-    write_arrays(folder / "samples.npz", images=pixels.permute(0, 2, 3, 1).numpy(), **arrays)
-    with replacing(folder / "samples.png") as partial:
-        Image.fromarray(grid(pixels.permute(0, 2, 3, 1).numpy())).save(partial, format="png")
-
-
-def grid(images: np.ndarray, columns: int = 16, border: int = 2) -> np.ndarray:
-    """Images (N, height, width, 3), N a multiple of `columns`, as one picture with black borders."""
-    framed = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)))
-    _, height, width, channels = framed.shape
-    rows = framed.reshape(-1, columns, height, width, channels).swapaxes(1, 2)  # (rows, height, columns, width, 3)
-    return rows.reshape(-1, columns * width, channels)
 
 
 def write_metrics(folder: Path, rows: list[MetricRow]) -> None:

@@ -4,7 +4,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -132,8 +132,8 @@ def card_of(job: TrainingJob, key: str) -> Card:
     return Card(job.architecture, dataset, job.variant, job.seed, key, about, settings)
 
 
-def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
-    """Train a discriminator into its folder, and mirror it.
+def trained(job: TrainingJob, call: Callable[[Callable[[Any], None], Any], None]) -> None:
+    """Train a discriminator into its folder; `call` calls a function with its settings, wherever it likes.
 
     Its checkpoints are kept under the job's provenance key until it is done: a killed job goes on from them, a
     changed one cannot pick them up. Raises ValueError where there are fewer images than in a
@@ -148,13 +148,24 @@ def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
     job.output.mkdir(parents=True, exist_ok=True)
     length = job.training.length(images)
     name = "/".join(job.output.parts[-4:])
-    began = time.monotonic()
     try:
         with followed(folder / "history.csv", length, f"{job.stage} {name}"):
-            _, seconds = run_on_workers(work, (job, folder, key), resources)
+            call(work, (job, folder, key))
     except (DivergedError, FloatingPointError) as error:
         raise DivergedError(f"{job.stage} of {name} diverged: {error}; its history is in {folder}") from error
     shutil.rmtree(folder)
+
+
+def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:
+    """Train a discriminator into its folder on Ray's workers, and mirror it; raises what `trained` raises."""
+    seconds = 0.0
+
+    def on_workers(function: Callable[[Any], None], settings: Any) -> None:
+        nonlocal seconds
+        _, seconds = run_on_workers(function, settings, resources)
+
+    began = time.monotonic()
+    trained(job, on_workers)
     clock = replace(clock, ray=time.monotonic() - began - seconds, work=seconds)
     clock = replace(clock, tracking=try_to_mirror(job.output))
     timing.write(clock, job.output / "timing.training.json")

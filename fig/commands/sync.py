@@ -1,0 +1,25 @@
+"""fig sync: catch MLflow up with the results on disk."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sync(
+    results: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="The folder that holds the runs.")
+    ] = Path("results"),
+) -> None:
+    """Bring MLflow up to date with the results on disk; what is there already stays as it is.
+
+    Uses the server that MLFLOW_TRACKING_URI names, else the file <results>/mlflow.db.
+
+    Example: MLFLOW_TRACKING_URI=http://localhost:5000 fig sync results
+    """
+    from fig.runtime.tracking import sync as mirror_all
+
+    count, missed = mirror_all(results)
+    if missed:
+        raise RuntimeError(f"{missed} of {count} discriminators could not be mirrored: is the tracking server up?")
+    print(f"{count} discriminators are in MLflow")

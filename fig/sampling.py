@@ -1,0 +1,265 @@
+"""Many low-entropy samples of any classifier: batch after batch, in memory that there is, stopped and gone on with."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from fig.files import replacing
+from fig.sampler import (
+    ChainInfo,
+    ChainState,
+    SamplerSettings,
+    Samples,
+    Watch,
+    advance,
+    assembled,
+    device_of,
+    initial,
+    prepared,
+    stopping_steps,
+)
+from fig.seeding import generator
+
+CONFIDENT = 0.9  # above which a sample counts as one that the discriminator is wrong about
+TRIES = 20  # chains run for each sample of a wanted class before giving up
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be drawn: `count` samples and, where a class is `wanted`, only such as are predicted as it.
+
+    The seed and the size of a batch determine the samples; how many are asked for does not.
+    """
+
+    count: int
+    shape: tuple[int, int, int] = (3, 32, 32)  # of an image
+    settings: SamplerSettings = field(default_factory=SamplerSettings)
+    seed: int = 0
+    batch: int = 128
+    wanted: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("count", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How far the drawing of a request has come: all that going on with it needs."""
+
+    samples: Samples | None = None  # of the chains that are done, those not wanted left out
+    done: int = 0  # chains, wanted or not
+    running: ChainState | None = None  # chains under way, after the first `done`
+    ended: tuple[ChainState, ...] = ()  # those that started with them
+    noise: Tensor | None = None  # state of their generator
+
+    def __len__(self) -> int:
+        return 0 if self.samples is None else len(self.samples.images)
+
+
+SAVED = (Drawing, Samples, ChainState, ChainInfo)  # what a file of an unfinished drawing may hold, tensors aside
+
+
+def save_drawing(path: Path, drawing: Drawing) -> None:
+    """Write an unfinished drawing, whole or not at all."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        torch.save(drawing, file)
+
+
+def load_drawing(path: Path) -> Drawing:
+    """What `save_drawing` wrote, or the beginning where there is no file; code in a file is not run."""
+    if not path.exists():
+        return Drawing()
+    with torch.serialization.safe_globals(list(SAVED)):
+        return torch.load(path, weights_only=True)
+
+
+def samples_where(samples: Samples, rows: Tensor) -> Samples:
+    """The samples at these rows: a mask (n,) or indices."""
+    return Samples(**{each.name: getattr(samples, each.name)[rows] for each in fields(Samples)})
+
+
+def joined(first: Samples | None, second: Samples) -> Samples:
+    """Samples after one another."""
+    if first is None:
+        return second
+    both = {each.name: [getattr(first, each.name), getattr(second, each.name)] for each in fields(Samples)}
+    return Samples(**{name: torch.cat(values) for name, values in both.items()})
+
+
+def begun(network: nn.Module, request: Request, drawing: Drawing, fit: int) -> Drawing:
+    """The drawing with its next chains started: at most `fit`, all of one batch."""
+    number, offset = divmod(drawing.done, request.batch)
+    still = request.batch if request.wanted is not None else request.count - drawing.done
+    chains = torch.arange(offset, min(offset + fit, request.batch, offset + still))
+    device = device_of(network, torch.default_generator)
+    noise = generator(request.seed, "samples", number, device)
+    running = initial(request.batch, request.shape, request.settings, noise, chains.to(device))
+    return replace(drawing, running=running, ended=(), noise=noise.get_state())
+
+
+def finished(request: Request, drawing: Drawing) -> Drawing:
+    """The drawing with the samples of the chains that were under way, all of which have ended."""
+    new = assembled(list(drawing.ended))
+    done = drawing.done + len(new.images)
+    if request.wanted is not None:
+        new = samples_where(new, new.predicted == request.wanted)
+    return Drawing(joined(drawing.samples, new), done)
+
+
+def drawings(
+    network: nn.Module, request: Request, drawing: Drawing | None = None, watch: Watch | None = None
+) -> Iterator[Drawing]:
+    """Draw on from `drawing`, or from the beginning; yields how far it has come every few steps, last the whole.
+
+    `watch` is told of each step, chains numbered over all batches. Where a batch does not fit into the device's
+    memory it is run in halves, with the same noise. Raises ValueError where the wanted class hardly ever comes.
+    """
+    drawing, fit = drawing or Drawing(), request.batch
+    while len(drawing) < request.count:
+        if drawing.running is None:
+            drawing = begun(network, request, drawing, fit)
+        first = drawing.done - drawing.done % request.batch  # chain 0 of this batch
+
+        def told(state: ChainState, info: ChainInfo, first: int = first) -> None:
+            watch(replace(state, chains=state.chains + first), info)
+
+        noise = torch.Generator(drawing.running.images.device)
+        noise.set_state(drawing.noise)
+        try:
+            with prepared(network, drawing.running.images, request.settings):
+                steps = advance(network, drawing.running, request.settings, noise, watch=told if watch else None)
+                for ended, running in steps:
+                    groups = (*drawing.ended, ended) if len(ended.chains) else drawing.ended
+                    drawing = replace(drawing, running=running, ended=groups, noise=noise.get_state())
+                    yield drawing
+        except torch.OutOfMemoryError:
+            if fit == 1:
+                raise
+            fit = (fit + 1) // 2
+            drawing = replace(drawing, running=None, ended=())
+            continue
+        drawing = finished(request, drawing)
+        check_found(request, drawing)
+        yield drawing
+
+
+def check_found(request: Request, drawing: Drawing) -> None:
+    """Raise ValueError where so few samples are of the wanted class that drawing on is of no use."""
+    if len(drawing) < request.count and drawing.done >= TRIES * max(request.count, request.batch):
+        raise ValueError(
+            f"only {len(drawing)} of {drawing.done} samples are predicted as class {request.wanted}: {request.count} "
+            "of them cannot be had; choose another class, seed or number of steps"
+        )
+
+
+def draw(network: nn.Module, request: Request, watch: Watch | None = None, progress: bool = True) -> Samples:
+    """Draw all samples of a request from `network` (scaled images (n, *shape) in [-1, 1] -> logits (n, C)).
+
+    Shows a progress bar unless `progress` is false. Raises what `drawings` and `advance` raise.
+    """
+    return drawn(request, drawings(network, request, watch=watch), progress)
+
+
+def drawn(
+    request: Request,
+    steps: Iterator[Drawing],
+    progress: bool = True,
+    each: Callable[[Drawing], None] = lambda drawing: None,
+) -> Samples:
+    """Follow `drawings` to their end with a progress bar, calling `each` with every one; the samples asked for."""
+    drawing = Drawing()
+    with tqdm(total=request.count, desc="sampling", unit="sample", disable=not progress) as bar:
+        for drawing in steps:
+            each(drawing)
+            if drawing.running is not None:
+                bar.set_postfix(step=drawing.running.step, chains=len(drawing.running.chains), refresh=False)
+            bar.update(min(len(drawing), request.count) - bar.n)
+    return samples_where(drawing.samples, torch.arange(request.count))
+
+
+class Trajectories:
+    """A `watch` that remembers confidence and energy at every step and, every so many steps, the images."""
+
+    def __init__(self, images_every: int = 0) -> None:
+        """`images_every` 0 keeps no images."""
+        self.images_every = images_every
+        self.images: dict[int, dict[int, Tensor]] = {}  # by step, then by chain: (channels, height, width)
+        self._seen: list[tuple[int, Tensor, Tensor, Tensor]] = []
+
+    def __call__(self, state: ChainState, info: ChainInfo) -> None:
+        """Take note of the chains that run, before a step."""
+        chains = state.chains[state.running].cpu()
+        values = (value[state.running].cpu() for value in (info.confidence, info.energy))
+        self._seen.append((state.step, chains, *values))
+        if self.images_every and state.step % self.images_every == 0:
+            images = state.images[state.running].cpu()
+            self.images.setdefault(state.step, {}).update(zip(chains.tolist(), images, strict=True))
+
+    @property
+    def confidence(self) -> Tensor:
+        """Confidence (chains, steps + 1), NaN after the end of a chain."""
+        return self._table(2)
+
+    @property
+    def energy(self) -> Tensor:
+        """Energy (chains, steps + 1), NaN after the end of a chain."""
+        return self._table(3)
+
+    def _table(self, column: int) -> Tensor:
+        chains = 1 + max(int(seen[1].max()) for seen in self._seen if len(seen[1]))
+        steps = 1 + max(seen[0] for seen in self._seen if len(seen[1]))
+        table = torch.full((chains, steps), torch.nan)
+        for seen in self._seen:
+            table[seen[1], seen[0]] = seen[column]
+        return table
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How confident a discriminator is on its own low-entropy samples."""
+
+    confidence: float  # mean over chains, each where the sampler's rule stops it: what FIG drives down
+    share_confident: float  # of the chains, above CONFIDENT there
+    steps: float  # mean, that the rule lets chains take
+    stops: tuple[int, ...]  # of each chain
+    mean: tuple[float, ...]  # confidence after 0, 1, ... steps, over all chains
+    low: tuple[float, ...]  # the same, its tenth percentile
+    high: tuple[float, ...]  # its ninetieth
+    share: tuple[float, ...]  # of the chains above CONFIDENT after 0, 1, ... steps
+
+
+def probed(
+    network: nn.Module,
+    count: int,
+    shape: tuple[int, int, int],
+    steps: int,
+    settings: SamplerSettings,
+    seed: int = 0,
+    batch: int = 128,
+    progress: bool = True,
+) -> Probe:
+    """Follow `count` chains of `network` for `steps` steps each, and see where the rule of `settings` stops them."""
+    seen = Trajectories()
+    unstopped = replace(settings, stop="chain", min_steps=steps, max_steps=steps)
+    draw(network, Request(count, shape, unstopped, seed, batch), seen, progress)
+    confidence = seen.confidence  # (count, steps + 1)
+    ruled = replace(settings, max_steps=min(settings.max_steps, steps), min_steps=min(settings.min_steps, steps))
+    stops = stopping_steps(confidence, ruled)
+    last = confidence.gather(1, stops[:, None])[:, 0]
+    low, high = confidence.quantile(torch.tensor([0.1, 0.9]), dim=0)
+    return Probe(
+        confidence=last.mean().item(),
+        share_confident=(last > CONFIDENT).float().mean().item(),
+        steps=stops.float().mean().item(),
+        stops=tuple(stops.tolist()),
+        mean=tuple(confidence.mean(dim=0).tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+        share=tuple((confidence > CONFIDENT).float().mean(dim=0).tolist()),
+    )

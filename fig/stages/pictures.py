@@ -1,0 +1,36 @@
+"""Samples as files: their arrays, and a grid of pictures."""
+
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fig.files import replacing
+from fig.sampler import Samples
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays as one .npz file, whole or not at all."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def write_samples(picture: Path, samples: Samples) -> None:
+    """Write samples as a grid of pictures, black at -1 and white at 1, and as arrays (.npz) beside it."""
+    pixels = ((samples.images.cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    arrays = {name: getattr(samples, name).cpu().numpy() for name in ("confidence", "energy", "predicted", "steps")}
+    write_arrays(picture.with_suffix(".npz"), images=pixels, **arrays)
+    with replacing(picture) as partial:
+        Image.fromarray(grid(pixels)).save(partial, format="png")
+
+
+def grid(images: np.ndarray, border: int = 2) -> np.ndarray:
+    """Images (N, height, width, 3) as one picture, about as wide as high, with black borders."""
+    columns = ceil(sqrt(len(images)))
+    missing = -len(images) % columns
+    framed = np.pad(images, ((0, missing), (border, border), (border, border), (0, 0)))
+    _, height, width, channels = framed.shape
+    rows = framed.reshape(-1, columns, height, width, channels).swapaxes(1, 2)  # (rows, height, columns, width, 3)
+    return rows.reshape(-1, columns * width, channels)

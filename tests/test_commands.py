@@ -1,0 +1,112 @@
+"""The `fig` command, as a person calls it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fig.data.arrays import Split
+from fig.discriminator import Card, Discriminator, load_card, save
+
+
+def fig(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fig", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture
+def folder(small: Discriminator, tmp_path: Path) -> Path:
+    """A saved discriminator of stripes."""
+    output = tmp_path / "stripes" / "resnet18" / "standard" / "0"
+    output.mkdir(parents=True)
+    save(output, small, Card(small.architecture, "stripes", "standard", 0, "untrained"))
+    return output
+
+
+@pytest.mark.parametrize("command", ["finetune", "probe", "sample", "sync"])
+def test_help_has_an_example(command: str):
+    assert f"fig {command}" in fig(command, "--help").stdout.partition("Example")[2]
+
+
+def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
+    out = tmp_path / "grid.png"
+    told = fig("sample", folder, "--count", 10, "--steps", 12, "--out", out).stdout
+    arrays = np.load(out.with_suffix(".npz"))
+    assert arrays["images"].shape == (10, 16, 16, 3) and (arrays["steps"] == 12).all()
+    assert Image.open(out).size == (4 * 20, 3 * 20)
+    assert f"{arrays['confidence'].mean():.3f}" in told
+
+
+def test_sample_goes_on_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
+    arguments = ["sample", folder, "--count", 4, "--steps", 4000, "--out"]
+    command = [sys.executable, "-m", "fig", *map(str, arguments), tmp_path / "broken.png"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in iter(lambda: process.stderr.read(1), ""):
+        if line == "=":  # the bar says step=...: it is under way
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    told = process.stderr.read()
+    assert process.wait(timeout=60) == 130 and "the same command goes on" in told
+    assert list(tmp_path.glob(".broken-*.unfinished"))
+    fig(*arguments, tmp_path / "broken.png")
+    fig(*arguments, tmp_path / "whole.png")
+    broken, whole = (np.load(tmp_path / f"{name}.npz") for name in ("broken", "whole"))
+    assert all((broken[name] == whole[name]).all() for name in whole)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_probe_reports_a_number_a_curve_and_a_picture(folder: Path, tmp_path: Path):
+    out = tmp_path / "probe.json"
+    fig("probe", folder, "--count", 16, "--steps", 30, "--out", out)
+    report = json.loads(out.read_text())["discriminators"]["stripes/resnet18/standard/0"]
+    assert 0.5 <= report["confidence"] <= 1 and 10 <= report["steps"] <= 30
+    assert len(report["mean"]) == len(report["share"]) == 31
+    assert Image.open(out.with_suffix(".png")).width > 500
+
+
+def test_finetune_patches_a_discriminator_with_a_folder_of_images(folder: Path, stripes: Split, tmp_path: Path):
+    for number, (pixels, label) in enumerate(zip(stripes.images, stripes.description.labels, strict=True)):
+        path = tmp_path / "images" / stripes.description.classes[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    out = tmp_path / "patched"
+    options = ["--iterations", 3, "--batch-size", 16]
+    fig("finetune", folder, tmp_path / "images", "--out", out, *options)
+    card = load_card(out)
+    assert card.variant == "fig" and card.settings["training"]["iterations"] == 3
+    assert (out / "history.csv").read_text().count("\n") == 2
+    assert (out / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
+    fig("sample", out, "--count", 2, "--out", tmp_path / "after.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--class", 7], "error: --class is 7: the discriminator's classes are 0 to 1"),
+        (["--settings", '{"step_size": 0}'], "error: sampler.step_size is 0"),
+        (["--settings", '{"size": 1}'], "error: --settings.size is not known: allowed are step_size"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence(folder: Path, tmp_path: Path, arguments: list, sentence: str):
+    done = fig("sample", folder, "--out", tmp_path / "grid.png", *arguments, check=False)
+    assert done.returncode == 1 and done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
+
+
+def test_a_folder_without_a_discriminator_is_named(tmp_path: Path):
+    done = fig("sample", tmp_path, "--out", tmp_path / "grid.png", check=False)
+    assert done.stderr.startswith(f"error: {tmp_path} holds no discriminator.json")
+
+
+def test_the_commands_start_without_torch():
+    code = "import sys, fig.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
