@@ -126,7 +126,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         batch = batch_at(discriminator, data, labels, augmentation, iteration, settings, seed)
-        row = update(discriminator, method, batch, optimizer, generator(seed, "chains", iteration))
+        row = update(discriminator, method, batch, optimizer, generator(seed, "chains", iteration, parallel.device()))
         if not isfinite(row["loss"]):
             raise DivergedError(f"the loss is {row['loss']} at iteration {iteration + 1} of {length}")
         yield iteration + 1, {"learning_rate": learning_rate} | row
