@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "config" / "presets"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 NETWORKS = ("resnet18", "vgg19", "shufflenetv2", "densenet100")  # built in; fig.networks has them
+DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram")  # fig.detectors has them
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
 Config = dict[str, Any]
@@ -72,6 +73,10 @@ def check(config: Config, own: Collection[str] = ()) -> None:
         check_own_dataset(name, config["datasets"][name])
     for name, network in config["networks"].items():
         check_network(name, network)
+    for name, detector in config["detectors"].items():
+        which = detector.get("detector", name)
+        if "." not in which:  # a class of pytorch-ood has a dot in its name
+            allowed_one("detector", which, DETECTORS, f"detectors.{name}")
     for number, study in enumerate(config["studies"]):
         check_study(config, study, f"studies[{number}]")
     for name, variant in config["variants"].items():

@@ -1,6 +1,7 @@
-"""Scores of one discriminator on ID and OOD images, and the metrics they give."""
+"""Scores of one discriminator under all its detectors, in one pass over each data set, and the metrics they give."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,46 +11,204 @@ from torch import Tensor
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.batches import images_at, labels_of
-from fig.detectors import Detector
+from fig.detectors.protocol import Detector, Scorer, Seen, Subject
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
-from fig.metrics import OOD_METRICS, harmonic_mean
+from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
+from fig.networks.taps import Tap, stages, tapped
+from fig.seeding import generator
 
-BATCH = 256  # images scored at once; the scores do not depend on it
+BATCH = 256  # images at once unless said otherwise; the scores do not depend on it
+HELD_OUT = 0.1  # share of the training images that no detector is fitted to, and
+MOST_HELD_OUT = 1000  # how many of them at most
+PROTOCOLS = ("oracle", "id-only")  # who chooses a detector's setting: each test OOD set, or ID images alone
 
 MetricRow = dict[str, str | float]
+Grid = NDArray[np.float64]  # (N, settings)
 
 
-def inputs_in_batches(discriminator: Discriminator, data: Split, batch_size: int = BATCH) -> Iterator[Tensor]:
-    """This worker's images of a split in turn, scaled: (b, 3, size, size)."""
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of all images of one data set."""
+
+    grids: Mapping[str, Grid]  # by detector: (N, settings)
+    logits: Tensor  # (N, C)
+
+
+def subject_of(discriminator: Discriminator) -> Subject:
+    """What detectors are told of a discriminator: its stages are the taps of its card or, without any, found."""
+    architecture, device = discriminator.architecture, parallel.device()
+    unit = 1 / torch.tensor(architecture.std, device=device).view(3, 1, 1)
+    images = torch.zeros(1, *discriminator.shape, device=device)
+    names = tuple(architecture.taps) or stages(discriminator.network, images)
+    return Subject(discriminator.network, architecture.classes, unit, names)
+
+
+def seen_in_turn(
+    discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor, batch: int
+) -> Iterator[tuple[Seen, Tensor]]:
+    """Images of a split in these rows, a batch at a time, as the frozen network saw them, and their rows.
+
+    Raises ValueError where the network gives what is not finite.
+    """
+    with tapped(discriminator.network, taps) as kept:
+        for chosen in rows.split(batch):
+            square = images_at(data, chosen).to(parallel.device())
+            inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
+            with torch.no_grad():
+                logits = discriminator.network(inputs)
+            seen = Seen(inputs.contiguous(memory_format=torch.channels_last), logits, dict(kept))
+            check_finite(seen)
+            yield seen, chosen
+
+
+def centred(images: Tensor, size: int) -> Tensor:
+    """The middle of images (B, 3, h, w), `size` pixels a side: training images may be stored larger."""
+    top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
+    return images[:, :, top : top + size, left : left + size]
+
+
+def check_finite(seen: Seen) -> None:
+    """Raise ValueError, naming the place, where logits or tapped features are not finite."""
+    for name, values in {"logits": seen.logits, **seen.kept}.items():
+        if not values.isfinite().all():
+            raise ValueError(f"the discriminator's {name} are not finite for some images: it cannot be evaluated")
+
+
+def fitted(
+    detectors: Mapping[str, Detector], discriminator: Discriminator, train: Split, seed: int, batch: int = BATCH
+) -> dict[str, Scorer]:
+    """The detectors, fitted to the training images in one pass over them.
+
+    A seeded part of the images is held out, for what is chosen or normalised by ID images. Workers share the pass.
+    The discriminator must be frozen.
+    """
+    subject = subject_of(discriminator)
+    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
+    taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
+    count = len(train.images)
+    order = torch.randperm(count, generator=generator(seed, "held-out"))
+    kept_out, rest = order.split([part := min(round(HELD_OUT * count), MOST_HELD_OUT), count - part])
+    observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
+    labels = labels_of(train)
+    if observers:
+        mine = rest.sort().values[parallel.rank() :: parallel.workers()]
+        for seen, rows in seen_in_turn(discriminator, taps, train, mine, batch):
+            for observer in observers.values():
+                observer.see(seen, labels[rows].to(parallel.device()))
+        observers = parallel.merged(observers)
+
+    def held_out() -> Iterator[Seen]:
+        return (seen for seen, _ in seen_in_turn(discriminator, taps, train, kept_out.sort().values, batch))
+
+    return {name: observers.get(name, each).scorer(subject, held_out) for name, each in detectors.items()}
+
+
+def evaluated(
+    detectors: Mapping[str, Detector],
+    scorers: Mapping[str, Scorer],
+    discriminator: Discriminator,
+    data: Split,
+    batch: int = BATCH,
+) -> Evaluated:
+    """Every detector's scores of every image of a split, shared out over the workers, in one pass.
+
+    The discriminator must be frozen. Raises ValueError where a detector gives a score that is not finite.
+    """
+    subject = subject_of(discriminator)
+    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
+    taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
     mine = torch.arange(parallel.rank(), len(data.images), parallel.workers())
-    for rows in mine.split(batch_size):
-        yield discriminator.scaled(images_at(data, rows).to(parallel.device()))
+    parts: dict[str, list[Tensor]] = {name: [] for name in scorers}
+    logits = []
+    for seen, _ in seen_in_turn(discriminator, taps, data, mine, batch):
+        logits.append(seen.logits.cpu())
+        for name, scorer in scorers.items():
+            scores = scorer.scores(seen).cpu()
+            if not scores.isfinite().all():
+                raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
+            parts[name].append(scores)
+    total = len(data.images)
+    grids = {name: parallel.gathered(torch.cat(each), total).numpy() for name, each in parts.items()}
+    return Evaluated(grids, parallel.gathered(torch.cat(logits), total))
 
 
-def scores(detector: Detector, discriminator: Discriminator, data: Split) -> NDArray[np.float64]:
-    """Scores (N,) of a split's images, higher = more in-distribution, shared out over the workers."""
+def scores(detector: Detector, discriminator: Discriminator, data: Split, train: Split | None = None) -> Grid:
+    """Scores (N, settings) of a split's images under one detector, fitted to `train`, or to `data` without one."""
     with frozen(discriminator):
-        parts = [detector.score(discriminator.network, inputs) for inputs in inputs_in_batches(discriminator, data)]
-    return parallel.gathered(torch.cat(parts).cpu(), len(data.images)).numpy()
+        scorers = fitted({"": detector}, discriminator, train or data, seed=0)
+        return evaluated({"": detector}, scorers, discriminator, data).grids[""]
 
 
-def accuracy(discriminator: Discriminator, data: Split) -> float:
-    """Share of a split's images whose most probable class is their label."""
-    with frozen(discriminator), torch.no_grad():
-        parts = [discriminator.network(inputs).argmax(1) for inputs in inputs_in_batches(discriminator, data)]
-    predicted = parallel.gathered(torch.cat(parts).cpu(), len(data.images))
-    return float((predicted == labels_of(data)).double().mean())
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of the images whose most probable class is their label: (N, C), (N,)."""
+    return float((logits.argmax(dim=1) == labels).double().mean())
 
 
-def metric_rows(id_accuracy: float, scores_of: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Iterator[MetricRow]:
-    """Tidy rows of every metric, detector and OOD set; `scores_of[detector]` holds "id" and one entry an OOD set."""
-    yield {"detector": "", "ood_dataset": "", "metric": "accuracy", "value": id_accuracy}
-    for detector, sets in scores_of.items():
-        for ood_dataset, ood_scores in sets.items():
+def own_rows(logits: Tensor, labels: Tensor) -> list[MetricRow]:
+    """What a discriminator's logits (N, C) of the ID test images are worth, as rows of metrics."""
+    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    error = calibration_error(confidence.numpy(), (predicted == labels).numpy())
+    values = {"accuracy": accuracy(logits, labels), "calibration_error": error}
+    return [row_of(metric, value) for metric, value in values.items()]
+
+
+def row_of(
+    metric: str, value: float, detector: str = "", ood_dataset: str = "", protocol: str = "", setting: str = ""
+) -> MetricRow:
+    """A tidy row of metrics."""
+    names = {"detector": detector, "protocol": protocol, "setting": setting, "ood_dataset": ood_dataset}
+    return names | {"metric": metric, "value": value}
+
+
+def aurocs(id_grid: Grid, ood_grid: Grid) -> list[float]:
+    """AUROC of each setting: (N, settings), (M, settings) -> settings."""
+    return [auroc(id_grid[:, column], ood_grid[:, column]) for column in range(id_grid.shape[1])]
+
+
+def metric_rows(
+    id_accuracy: float, scorers: Mapping[str, Scorer], sets: Mapping[str, Mapping[str, Grid]]
+) -> Iterator[MetricRow]:
+    """Tidy rows: every metric of every detector on every OOD set; `sets[detector]` holds "id" and the OOD sets.
+
+    Where a detector has settings, there are rows for both protocols and one of the metric `auroc` for every setting,
+    whose protocol is `grid`.
+    """
+    for detector, grids in sets.items():
+        settings, chosen = scorers[detector].settings, scorers[detector].chosen
+        for ood_dataset, ood_grid in grids.items():
             if ood_dataset == "id":
                 continue
-            values = {name: metric(sets["id"], ood_scores) for name, metric in OOD_METRICS.items()}
-            values["harmonic_mean"] = harmonic_mean(values["auroc"], id_accuracy)
-            for name, value in values.items():
-                yield {"detector": detector, "ood_dataset": ood_dataset, "metric": name, "value": value}
+            found = aurocs(grids["id"], ood_grid)
+            choices = zip(PROTOCOLS, (int(np.argmax(found)), chosen), strict=True)
+            columns = dict(choices) if len(settings) > 1 else {"": 0}
+            for protocol, column in columns.items():
+                values = values_of(grids["id"][:, column], ood_grid[:, column], id_accuracy)
+                for metric, value in values.items():
+                    yield row_of(metric, value, detector, ood_dataset, protocol, settings[column])
+            if len(settings) > 1:
+                for setting, value in zip(settings, found, strict=True):
+                    yield row_of("auroc", value, detector, ood_dataset, "grid", setting)
+
+
+def values_of(id_scores: NDArray, ood_scores: NDArray, id_accuracy: float) -> dict[str, float]:
+    """Every metric of a detector's scores of ID and OOD images."""
+    values = {name: metric(id_scores, ood_scores) for name, metric in OOD_METRICS.items()}
+    values["harmonic_mean"] = harmonic_mean(values["auroc"], id_accuracy)
+    low, high = auroc_interval(id_scores, ood_scores)
+    return values | {"auroc_low": low, "auroc_high": high}
+
+
+def chosen_scores(
+    scorers: Mapping[str, Scorer], sets: Mapping[str, Mapping[str, Grid]]
+) -> dict[str, dict[str, NDArray]]:
+    """Each detector's scores (N,) under the setting that ID images choose, by data set."""
+    return {
+        detector: {name: grid[:, scorers[detector].chosen] for name, grid in grids.items()}
+        for detector, grids in sets.items()
+    }
+
+
+def by_detector(evaluations: Mapping[str, Evaluated], detectors: Sequence[str]) -> dict[str, dict[str, Grid]]:
+    """Grids by detector, then by data set."""
+    return {name: {key: each.grids[name] for key, each in evaluations.items()} for name in detectors}

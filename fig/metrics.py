@@ -6,7 +6,7 @@ unbounded scores through a sigmoid first (torchmetrics' does) turns large scores
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 Scores = NDArray[np.floating]
 
@@ -53,6 +53,53 @@ def fpr95_id_positive(id_scores: Scores, ood_scores: Scores) -> float:
     return float(np.mean(ood_scores >= threshold))
 
 
+def fpr95_ood_positive(id_scores: Scores, ood_scores: Scores) -> float:
+    """Share of ID images rejected at the smallest threshold that rejects 95 % of the OOD images; in [0, 1].
+
+    This is OpenOOD's convention since version 1.5.
+    """
+    checked(id_scores, ood_scores)
+    return fpr95_id_positive(-ood_scores, -id_scores)
+
+
+def detection_error(id_scores: Scores, ood_scores: Scores) -> float:
+    """Smallest mean, over thresholds, of the shares of ID images rejected and of OOD images accepted; in [0, 1/2]."""
+    is_id, scores = joined(id_scores, ood_scores)
+    accepted_ood, accepted_id, _ = roc_curve(is_id, scores, drop_intermediate=False)
+    return float(np.min((1 - accepted_id + accepted_ood) / 2))
+
+
+def auroc_interval(
+    id_scores: Scores, ood_scores: Scores, level: float = 0.95, replicates: int = 300, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of AUROC over images, ID and OOD ones drawn anew each on their own; in [0, 1]."""
+    checked(id_scores, ood_scores)
+    draw = np.random.default_rng(seed)
+    values, codes = np.unique(np.concatenate([id_scores, ood_scores]), return_inverse=True)
+    id_codes, ood_codes = codes[: len(id_scores)], codes[len(id_scores) :]
+    found = np.empty(replicates)
+    for number in range(replicates):
+        ids = np.bincount(draw.choice(id_codes, len(id_codes)), minlength=len(values))
+        oods = np.bincount(draw.choice(ood_codes, len(ood_codes)), minlength=len(values))
+        below = np.cumsum(oods) - oods  # OOD images that score less than each value
+        found[number] = ids @ (below + oods / 2) / (len(id_codes) * len(ood_codes))
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def calibration_error(confidence: Scores, correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Expected calibration error (Guo et al., 2017): |accuracy - confidence| over equal bins of confidence; in [0, 1].
+
+    `confidence` (N,) is the largest class probability, `correct` (N,) whether that class is the label. Raises
+    ValueError where there are no images.
+    """
+    if not len(confidence):
+        raise ValueError("there are no images: their calibration error is not known")
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    excess = np.bincount(places, correct - confidence, minlength=bins)
+    return float(np.abs(excess).sum() / len(confidence))
+
+
 def harmonic_mean(a: float, b: float) -> float:
     """2ab / (a + b); 0 where both are 0."""
     return 2 * a * b / (a + b) if a + b else 0.0
@@ -61,6 +108,8 @@ def harmonic_mean(a: float, b: float) -> float:
 OOD_METRICS = {
     "auroc": auroc,
     "fpr95_id_positive": fpr95_id_positive,
+    "fpr95_ood_positive": fpr95_ood_positive,
+    "detection_error": detection_error,
     "aupr_in": aupr_in,
     "aupr_out": aupr_out,
 }

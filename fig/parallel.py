@@ -1,6 +1,7 @@
 """This process among the workers that share a job: one process is rank 0 of 1."""
 
 from collections.abc import Iterable
+from typing import Protocol, Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -38,6 +39,29 @@ def gathered(part: Tensor, total: int) -> Tensor:
     for index, rows in enumerate(parts):
         whole[index :: workers()] = rows
     return whole
+
+
+class Mergeable(Protocol):
+    """What each worker fills on its own."""
+
+    def merge(self, other: Self) -> None:
+        """Take over what another worker's has."""
+
+
+T = TypeVar("T", bound=Mergeable)
+
+
+def merged(mine: dict[str, T]) -> dict[str, T]:
+    """What all workers hold under each name as one, the same on every worker: merged in the order of their ranks."""
+    if workers() == 1:
+        return mine
+    parts: list[dict[str, T] | None] = [None] * workers()
+    dist.all_gather_object(parts, mine)
+    first, *others = parts
+    for name, value in first.items():
+        for other in others:
+            value.merge(other[name])
+    return first
 
 
 def device() -> torch.device:

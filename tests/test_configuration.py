@@ -58,7 +58,8 @@ def changed(path: str, value: object) -> dict:
         ("variants/fig/method", "figg", "variants.fig.method is 'figg': it must be one of fig, gaussian"),
         ("variants/fig/teacher", "vgg20", "variants.fig: no teacher is called 'vgg20'; allowed are resnet18, vgg19"),
         ("variants/standard", {"method": "fig"}, "variants.standard cannot be defined"),
-        ("detectors", ["odinn"], "detectors.0 is 'odinn': it must be one of baseline"),
+        ("detectors", {"odinn": {}}, "detectors.odinn: no detector is called 'odinn'; allowed are baseline, odin"),
+        ("detectors", {"odin": {"steps": [0]}}, "detectors.odin.steps is not a key of the configuration"),
         ("preset", "papers", "preset is 'papers': it must be one of authors, paper"),
     ],
 )
@@ -127,7 +128,9 @@ def test_the_schema_names_exactly_what_there_is():
 
     assert set(configuration.NETWORKS) == set(NETWORKS)
     assert set(definitions["part"]["properties"]["reader"]["enum"]) == set(READERS)
-    assert set(schema["properties"]["detectors"]["items"]["enum"]) == set(DETECTORS)
+    assert tuple(DETECTORS) == configuration.DETECTORS
+    settings = {field.name for each in DETECTORS.values() for field in fields(each)}
+    assert keys(definitions["detector"]) == settings | {"detector", "arguments"}
     assert {*definitions["variant"]["properties"]["method"]["enum"], "standard"} == set(METHODS)
     assert keys(definitions["training"]) == names(TrainingSettings)
     assert keys(definitions["fig"]) == names(ImplicitGenerator, but="teacher")

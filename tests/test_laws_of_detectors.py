@@ -1,55 +1,125 @@
-"""What holds for every detector, and the baseline by hand."""
+"""What holds for every detector; each one's own formula is tested in test_detectors.py."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fig.data.arrays import Split
-from fig.data.batches import images_at
-from fig.detectors import DETECTORS
-from fig.detectors.baseline import Baseline, log_odds
+from fig.detectors import DETECTORS, Detector, detector_of
 from fig.discriminator import Discriminator
-from fig.evaluation import accuracy, metric_rows, scores
+from fig.evaluation import evaluated, fitted, metric_rows, scores
+from fig.frozen import frozen
+
+SMALL = {  # settings that make a detector quick
+    "odin": {"temperatures": [1, 1000], "magnitudes": [0, 0.002]},
+    "mahalanobis": {"magnitudes": [0, 0.01]},
+    "residual_flow": {"magnitudes": [0.01], "epochs": 3, "learning_rate": 0.001, "couplings": 2},
+    "energy": {"detector": "pytorch_ood.detector.EnergyBased"},
+    "vim": {"detector": "pytorch_ood.detector.ViM", "arguments": {"d": 4}},
+    "react": {"detector": "pytorch_ood.detector.ReAct"},
+}
+ALL = [*DETECTORS, "energy", "vim", "react"]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
-def test_an_image_has_one_finite_score_whatever_batch_it_is_in(name: str, small: Discriminator, stripes: Split):
-    small.eval()
-    inputs = small.scaled(images_at(stripes, torch.arange(10)))
-    together = DETECTORS[name]().score(small.network, inputs)
-    alone = torch.cat([DETECTORS[name]().score(small.network, inputs[[i]]) for i in range(10)])
-    assert together.shape == (10,) and together.dtype == torch.float64 and together.isfinite().all()
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+def made(name: str) -> Detector:
+    return detector_of(name, SMALL.get(name, {}))
 
 
-def test_baseline_orders_by_the_maximum_softmax_probability_without_its_ties():
-    logits = torch.tensor([[2.0, 1.0, 0.0], [60.0, 0.0, 0.0], [50.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-    probability = logits.softmax(1).amax(1)
-    assert probability[1] == probability[2]  # rounded to 1: tied
-    odds = log_odds(logits)
-    assert odds.argsort(descending=True).tolist() == [1, 2, 0, 3]
-    torch.testing.assert_close(odds[[0, 3]].sigmoid(), probability[[0, 3]])
-
-
-def test_baseline_takes_the_log_odds_of_the_networks_logits():
-    network = torch.nn.Flatten()
-    images = torch.tensor([[1.0, 3.0], [0.0, 0.0]]).view(2, 2, 1, 1)
-    assert Baseline().score(network, images).tolist() == pytest.approx([2.0, 0.0])
-
-
-def test_scores_do_not_depend_on_how_images_are_batched_or_on_the_mode(small: Discriminator, stripes: Split):
+@pytest.fixture
+def trained(small: Discriminator) -> Discriminator:
+    """A discriminator whose running statistics have moved."""
     small.train()
-    whole = scores(Baseline(), small, stripes)
-    inputs = small.eval().scaled(images_at(stripes, torch.arange(40)))
-    np.testing.assert_allclose(whole, Baseline().score(small.network, inputs).numpy(), rtol=1e-5)
-    assert 0 <= accuracy(small, stripes) <= 1
+    with torch.no_grad():
+        for number in range(5):
+            small.network(2 * torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(number)) - 1)
+    return small
 
 
-def test_every_metric_of_every_ood_set_is_one_row():
-    sets = {"id": np.array([2.0, 3.0]), "far": np.array([0.0, 1.0]), "near": np.array([2.5, 2.6])}
-    rows = list(metric_rows(0.9, {"baseline": sets}))
-    values = {(row["ood_dataset"], row["metric"]): row["value"] for row in rows}
-    assert values["", "accuracy"] == 0.9
-    assert (values["far", "auroc"], values["near", "auroc"]) == (1.0, 0.5)
-    assert values["far", "harmonic_mean"] == pytest.approx(2 * 0.9 / 1.9)
-    assert len(rows) == 1 + 2 * 5
+@pytest.fixture
+def others(stripes: Split) -> Split:
+    """Images that no detector was fitted to: the stripes' negatives."""
+    return replace(stripes, images=255 - stripes.images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
+    name: str, trained: Discriminator, stripes: Split, others: Split
+):
+    detectors = {name: made(name)}
+    with frozen(trained):
+        scorers = fitted(detectors, trained, stripes, seed=0)
+        together = evaluated(detectors, scorers, trained, others).grids[name]
+        alone = evaluated(detectors, scorers, trained, others, batch=3).grids[name]
+    assert together.shape == (40, len(scorers[name].settings)) and together.dtype == np.float64
+    assert np.isfinite(together).all() and 0 <= scorers[name].chosen < len(scorers[name].settings)
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3 * np.abs(together).max())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_detector_does_not_change_the_discriminator(name: str, trained: Discriminator, stripes: Split):
+    before = {key: value.clone() for key, value in trained.state_dict().items()}
+    trained.train()
+    scores(made(name), trained, stripes)
+    assert trained.training and all(p.requires_grad and p.grad is None for p in trained.parameters())
+    assert all(value.equal(before[key]) for key, value in trained.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_batch_in_which_training_images_come_does_not_change_a_detector(
+    name: str, trained: Discriminator, stripes: Split, others: Split
+):
+    detectors = {name: made(name)}
+    with frozen(trained):
+        one, other = (
+            evaluated(detectors, fitted(detectors, trained, stripes, 0, batch), trained, others).grids[name]
+            for batch in (7, 256)
+        )
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_activations_that_are_not_finite_are_refused(name: str, trained: Discriminator, stripes: Split):
+    torch.nn.init.constant_(trained.network.layer1[0].conv1.weight, float("nan"))
+    with pytest.raises(ValueError, match=r"are not finite for some images"):
+        scores(made(name), trained, stripes)
+
+
+@pytest.mark.parametrize("name", ["mahalanobis", "residual_flow", "gram"])
+def test_a_class_without_training_images_is_left_out(name: str, trained: Discriminator, stripes: Split):
+    one_class = replace(stripes, description=replace(stripes.description, labels=[1] * 40))
+    trained.network.fc.bias.data[0] = 1e3  # and one that is never predicted
+    assert np.isfinite(scores(made(name), trained, stripes, train=one_class)).all()
+
+
+def test_detectors_are_named_in_the_configuration_or_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"detectors\.odinn: no detector is called 'odinn'"):
+        detector_of("odinn", {})
+    with pytest.raises(ValueError, match=r"detectors\.odin\.steps is not known: allowed are temperatures, magnitudes"):
+        detector_of("odin", {"steps": 3})
+    with pytest.raises(ValueError, match=r"'pytorch_ood\.detector\.Vim' cannot be imported"):
+        detector_of("vim", {"detector": "pytorch_ood.detector.Vim"})
+    with pytest.raises(ValueError, match=r"mahalanobis\.magnitudes is \[-1.0\]"):
+        detector_of("mahalanobis", {"magnitudes": [-1]})
+    assert detector_of("mine", {"detector": "gram", "orders": [1, 2]}).orders == (1, 2)
+
+
+class Fixed:
+    """A scorer of two settings, the second chosen by ID images."""
+
+    settings, chosen = ("a", "b"), 1
+
+
+def test_every_metric_of_every_ood_set_is_one_row_for_each_protocol_and_the_whole_grid_is_kept():
+    sets = {
+        "id": np.array([[2.0, 5], [3, 5]]),
+        "far": np.array([[0.0, 5], [1, 5]]),
+        "near": np.array([[2.5, 1], [2.6, 1]]),
+    }
+    rows = list(metric_rows(0.9, {"d": Fixed()}, {"d": sets}))
+    values = {(row["ood_dataset"], row["protocol"], row["setting"], row["metric"]): row["value"] for row in rows}
+    assert values["far", "oracle", "a", "auroc"] == 1 and values["far", "id-only", "b", "auroc"] == 0.5
+    assert values["near", "oracle", "b", "auroc"] == 1 and values["near", "grid", "a", "auroc"] == 0.5
+    assert values["far", "oracle", "a", "harmonic_mean"] == pytest.approx(2 * 0.9 / 1.9)
+    assert len(rows) == 2 * (2 * 9 + 2)

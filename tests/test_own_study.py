@@ -51,7 +51,7 @@ CONFIG = {
             "variants": ["standard", "fig"],
         }
     ],
-    "detectors": ["baseline"],
+    "detectors": {"baseline": {}},
     "variants": {"fig": {"method": "fig"}},
     "finetuning": {"iterations": 4, "batch_size": 16, "log_every": 2},
     "resources": {"training": {"workers": 1}, "evaluation": {"workers": 0}},

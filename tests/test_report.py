@@ -24,11 +24,22 @@ def metrics() -> pd.DataFrame:
         for seed, pair in seeds.items():
             common = (*NAMES, variant, seed, f"key{variant}{seed}")
             rows += [
-                (*common, "baseline", ood, "auroc", v) for ood, v in zip(("photos-c", "coco-c"), pair, strict=True)
+                (*common, "baseline", "", ood, "auroc", v) for ood, v in zip(("photos-c", "coco-c"), pair, strict=True)
             ]
             own = {"accuracy": 0.9 + 0.02 * seed, "sample_energy": -40.0, "sample_steps": 15.0}
-            rows += [(*common, "", "", name, value) for name, value in own.items()]
-    columns = ["id_dataset", "network", "variant", "seed", "key", "detector", "ood_dataset", "metric", "value"]
+            rows += [(*common, "", "", "", name, value) for name, value in own.items()]
+    columns = [
+        "id_dataset",
+        "network",
+        "variant",
+        "seed",
+        "key",
+        "detector",
+        "protocol",
+        "ood_dataset",
+        "metric",
+        "value",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

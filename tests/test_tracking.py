@@ -86,7 +86,8 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
     began = time.monotonic()
     done = workspace.run(
         *("python", "-m", "fig.stages.evaluate", "--discriminator", FIG, "--test", "data/32/digits/test.npy"),
-        *("--ood", "data/32/photos-c/test.npy", "--detector", "baseline", "--resources", '{"workers": 0}'),
+        *("--train", "data/32/digits/train.npy", "--ood", "data/32/photos-c/test.npy"),
+        *("--detectors", '{"baseline": {}}', "--resources", '{"workers": 0}'),
         MLFLOW_TRACKING_URI=address,
     )
     assert done.stderr.count("WARNING") == 1 and "fig sync" in " ".join(done.stderr.split())

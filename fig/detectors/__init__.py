@@ -1,17 +1,37 @@
 """The detectors that one chooses by name: each gives images a score, higher = more in-distribution."""
 
-from typing import Protocol
-
-from torch import Tensor, nn
+from collections.abc import Mapping
+from typing import Any
 
 from fig.detectors.baseline import Baseline
+from fig.detectors.gram import Gram
+from fig.detectors.library import LibraryDetector
+from fig.detectors.mahalanobis import Mahalanobis
+from fig.detectors.odin import Odin
+from fig.detectors.protocol import Detector
+from fig.detectors.residual_flow import ResidualFlow
+from fig.settings import settings_of
+
+DETECTORS: dict[str, type[Detector]] = {
+    "baseline": Baseline,
+    "odin": Odin,
+    "mahalanobis": Mahalanobis,
+    "residual_flow": ResidualFlow,
+    "gram": Gram,
+}
 
 
-class Detector(Protocol):
-    """What the evaluation asks of a detector."""
+def detector_of(name: str, stated: Mapping[str, Any]) -> Detector:
+    """The detector that a configuration calls `name`.
 
-    def score(self, network: nn.Module, inputs: Tensor) -> Tensor:
-        """Scores (B,) in float64, higher = more in-distribution, of scaled images (B, channels, height, width)."""
-
-
-DETECTORS: dict[str, type[Detector]] = {"baseline": Baseline}
+    `stated` holds its settings; a key `detector` says which it is where the name is one's own: a name of DETECTORS,
+    or a class of pytorch-ood with its `arguments`. Raises ValueError for what there is not.
+    """
+    settings = dict(stated)
+    which = settings.pop("detector", name)
+    if "." in which:
+        return settings_of(LibraryDetector, settings | {"name": which}, f"detectors.{name}")
+    if which not in DETECTORS:
+        allowed = ", ".join(DETECTORS)
+        raise ValueError(f"detectors.{name}: no detector is called {which!r}: choose {allowed} or a pytorch-ood class")
+    return settings_of(DETECTORS[which], settings, f"detectors.{name}")

@@ -2,22 +2,29 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Unfitted):
     """The maximum softmax probability p as its log-odds, log p / (1 - p).
 
     The order of the images is that of p, so every rank statistic is too; but where p itself is rounded to 1 and
     ties thousands of confident images, the log-odds, taken from the logits in float64, still tell them apart.
     """
 
-    def score(self, network: nn.Module, inputs: Tensor) -> Tensor:
-        """Scores (B,) of scaled images (B, channels, height, width); the logits need at least two classes."""
-        with torch.no_grad():
-            return log_odds(network(inputs).double())
+    settings = ("",)
+    chosen = 0
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """Itself: there is nothing to be fitted."""
+        return self
+
+    def scores(self, seen: Seen) -> Tensor:
+        """Scores (B, 1); the logits need at least two classes."""
+        return log_odds(seen.logits.double())[:, None]
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 Forward hooks rather than traced graphs, so that any module of one's own can be tapped, whatever its control flow.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,31 +13,83 @@ from torch import Tensor, nn
 from fig.frozen import frozen
 
 
-@contextmanager
-def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Give a dictionary that after each forward pass of `network` in the block holds the outputs of these submodules.
+def whole(features: Tensor) -> Tensor:
+    """The features as they are."""
+    return features
 
-    The forward result is unchanged, and gradients flow through the outputs. An output that a later module changes in
-    place is tapped as it became: tap stages, which end before. Raises ValueError for a name that is not there.
+
+def pooled(features: Tensor) -> Tensor:
+    """Means over the image plane: (B, C, h, w) or (B, C) -> (B, C)."""
+    return features.flatten(2).mean(dim=2) if features.ndim > 2 else features
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a network is tapped, and what is kept."""
+
+    module: str  # name of a submodule
+    keep: Callable[[Tensor], Tensor] = whole  # of what it gives
+    call: int = 0  # which of its calls in a forward pass, from 0
+    given: bool = False  # tap what the submodule is given, rather than what it gives
+
+
+class EnoughError(Exception):
+    """Ends a forward pass at a tap."""
+
+
+@contextmanager
+def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Give a dictionary that after each forward pass of `network` in the block holds what the taps kept.
+
+    The forward result is unchanged, and gradients flow through what is kept. What is kept is taken at once, before a
+    later module may change the features in place. With `stop` a forward pass goes no deeper than the first tap that it
+    comes to, and raises EnoughError there. Raises ValueError for a name that is not there.
     """
     modules = dict(network.named_modules())
-    if missing := [name for name in names if name not in modules]:
+    if missing := [tap.module for tap in taps.values() if tap.module not in modules]:
         children = ", ".join(name for name, _ in network.named_children())
         raise ValueError(f"the network has no submodule {missing[0]!r} to be tapped; its outermost ones are {children}")
-    outputs: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
+    calls: dict[str, int] = {}
 
-    def keep(name: str):
+    def begin(module: nn.Module, inputs: tuple) -> None:
+        kept.clear(), calls.clear()
+
+    def note(name: str, tap: Tap):
         def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            outputs[name] = output
+            call = calls[name] = calls.get(name, -1) + 1
+            if call == tap.call:
+                kept[name] = tap.keep(inputs[0] if tap.given else output)
+                if stop:
+                    raise EnoughError
 
         return hook
 
-    handles = [modules[name].register_forward_hook(keep(name)) for name in names]
+    handles = [network.register_forward_pre_hook(begin)]
+    handles += [modules[tap.module].register_forward_hook(note(name, tap)) for name, tap in taps.items()]
     try:
-        yield outputs
+        yield kept
     finally:
         for handle in handles:
             handle.remove()
+
+
+def kept_at(network: nn.Module, tap: Tap, images: Tensor) -> Tensor:
+    """What a tap keeps of a forward pass of `images` (B, channels, height, width) that goes no deeper than it."""
+    with tapped(network, {"": tap}, stop=True) as kept:
+        try:
+            network(images)
+        except EnoughError:
+            return kept[""]
+    raise ValueError(f"submodule {tap.module} has no call {tap.call} in a forward pass")
+
+
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer, which gives the logits; raises ValueError where there is none."""
+    found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not found:
+        raise ValueError("the network has no linear layer, so its penultimate features cannot be had")
+    return found[-1]
 
 
 def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:

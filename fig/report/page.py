@@ -35,7 +35,9 @@ PICTURES = {
 def findings(metrics: pd.DataFrame) -> Iterator[str]:
     """What came out, a sentence for each network, ID data set and detector: standard's AUROC and who changes it."""
     values = values_by_seed(metrics)
-    for (id_dataset, network, detector), rows in values.groupby(["id_dataset", "network", "detector"], sort=False):
+    for (id_dataset, network, detector, protocol), rows in values.groupby(
+        ["id_dataset", "network", "detector", "protocol"], sort=False
+    ):
         aurocs = rows[(rows["measure"] == "auroc") & (rows["variant"] == "standard")]["value"]
         gains = rows[rows["measure"] == "gain"]
         if aurocs.empty or gains.empty:
@@ -44,8 +46,9 @@ def findings(metrics: pd.DataFrame) -> Iterator[str]:
             f"{variant} {percent(own.mean(), own.std(), signed=True)} (up for {(own > 0).sum()} of {len(own)} seeds)"
             for variant, own in gains.groupby("variant", sort=False)["value"]
         )
+        by = f" ({protocol})" if protocol else ""
         yield (
-            f"On {id_dataset} with {network}, the {detector} detector's AUROC over the OOD sets is "
+            f"On {id_dataset} with {network}, the {detector} detector's AUROC{by} over the OOD sets is "
             f"{percent(aurocs.mean(), aurocs.std())} % for standard; relative to it, in points: {', '.join(changes)}."
         )
 

@@ -3,41 +3,44 @@
 import pandas as pd
 
 NAMES = ["id_dataset", "network", "variant"]
-SETTING = [*NAMES, "detector"]  # what is compared; seeds are averaged over
+SETTING = [*NAMES, "detector", "protocol"]  # what is compared; seeds are averaged over
 
 # Measures, as shares of one, and their headings; the arrow says which way is better.
 HEADINGS = {
     "auroc": "AUROC ↑",
     "gain": "AUROC gain over standard ↑",
     "fpr95_id_positive": "FPR at 95 % TPR ↓",
+    "fpr95_ood_positive": "FPR at 95 % TPR, OOD positive ↓",
+    "detection_error": "detection error ↓",
     "aupr_in": "AUPR in ↑",
     "aupr_out": "AUPR out ↑",
     "accuracy": "accuracy ↑",
+    "calibration_error": "calibration error ↓",
     "harmonic_mean": "harmonic mean ↑",
     "sample_confidence": "confidence on own samples ↓",
 }
 
 
 def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Each seed's measures: columns id_dataset, network, variant, detector, seed, measure, value.
+    """Each seed's measures: columns id_dataset, network, variant, detector, protocol, seed, measure, value.
 
     `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over OOD sets, and `auroc.<OOD set>`
     is each set's own; `gain` is the averaged AUROC less that of the standard discriminator of the same seed.
     """
     keys = [*SETTING, "seed"]
-    scored = metrics[metrics["detector"] != ""]
+    scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
     averaged = scored.groupby([*keys, "metric"], sort=False, as_index=False)["value"].mean()
     aurocs = scored[scored["metric"] == "auroc"].assign(metric=lambda rows: "auroc." + rows["ood_dataset"])
-    own = metrics[metrics["detector"] == ""].drop(columns="detector")
+    own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
     own = own.merge(averaged[keys].drop_duplicates(), on=[*NAMES, "seed"])
     values = pd.concat([averaged, aurocs, own])[[*keys, "metric", "value"]].rename(columns={"metric": "measure"})
     return pd.concat([values, gains(values)], ignore_index=True)
 
 
 def gains(values: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the measure `gain`: AUROC less standard's of the same ID data set, network, seed and detector."""
+    """Rows of the measure `gain`: AUROC less standard's, all else being equal."""
     aurocs = values[values["measure"] == "auroc"]
-    pair = ["id_dataset", "network", "detector", "seed"]
+    pair = ["id_dataset", "network", "detector", "protocol", "seed"]
     standard = aurocs[aurocs["variant"] == "standard"][[*pair, "value"]]
     both = aurocs.merge(standard, on=pair, suffixes=("", "_standard"))
     both = both[both["variant"] != "standard"]
@@ -45,7 +48,7 @@ def gains(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The comparison in tidy form: id_dataset, network, variant, detector, measure, mean, sd, seeds.
+    """The comparison in tidy form: id_dataset, network, variant, detector, protocol, measure, mean, sd, seeds.
 
     `sd` is the sample standard deviation over seeds, missing where there is one seed. Rows keep the metrics' order.
     """
@@ -76,12 +79,16 @@ def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
     wide = cells.pivot(index=SETTING, columns="measure", values="cell").reindex(order)
     wide = wide[[heading for heading in headings.values() if heading in wide]].fillna("")
     seeds = rows[rows["measure"] == "auroc"].set_index(SETTING)["seeds"]
-    return wide.assign(seeds=seeds).rename_axis(columns=None).reset_index().drop(columns="id_dataset")
+    table = wide.assign(seeds=seeds).rename_axis(columns=None).reset_index().drop(columns="id_dataset")
+    return table if table["protocol"].any() else table.drop(columns="protocol")
 
 
 def caption(id_dataset: str) -> str:
     """What stands above a comparison."""
-    return f"{id_dataset}: per cent, mean ± standard deviation over seeds; averages are over OOD sets"
+    return (
+        f"{id_dataset}: per cent, mean ± standard deviation over seeds; averages are over OOD sets. Where a detector's "
+        "settings are to be chosen, `oracle` chooses on each test OOD set, `id-only` with ID images alone"
+    )
 
 
 def markdown(compared: pd.DataFrame) -> str:

@@ -154,14 +154,15 @@ def history_metrics(folder: Path) -> Iterator[Any]:
 
 
 def final_metrics(folder: Path, key: str) -> Iterator[Any]:
-    """The evaluation of the weights with this key as MLflow metrics named final.<metric>.<detector>.<OOD set>."""
+    """The evaluation of the weights with this key: final.<metric>.<detector>.<protocol>.<OOD set>."""
     from mlflow.entities import Metric
 
     path = folder / "metrics.csv"
     for row in rows_of(path):
-        if row["key"] != key:
+        if row["key"] != key or row["protocol"] == "grid":
             continue
-        name = ".".join(part for part in (row["metric"], row["detector"], row["ood_dataset"]) if part)
+        parts = (row["metric"], row["detector"], row["protocol"], row["ood_dataset"])
+        name = ".".join(part for part in parts if part)
         yield Metric(f"final.{name}", float(row["value"]), int(path.stat().st_mtime * 1000), 0)
 
 

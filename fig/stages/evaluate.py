@@ -2,15 +2,33 @@
 
 import csv
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
 
 from fig import parallel
 from fig.data.arrays import open_split
-from fig.detectors import DETECTORS
+from fig.data.batches import labels_of
+from fig.detectors import Detector, detector_of
 from fig.discriminator import Discriminator, load, load_card
-from fig.evaluation import MetricRow, accuracy, metric_rows, scores
+from fig.evaluation import (
+    BATCH,
+    Evaluated,
+    MetricRow,
+    by_detector,
+    chosen_scores,
+    evaluated,
+    fitted,
+    metric_rows,
+    own_rows,
+    row_of,
+)
 from fig.files import replacing
+from fig.frozen import frozen
 from fig.runtime import timing
 from fig.runtime.cluster import Resources, run_on_workers
 from fig.runtime.command import command_line
@@ -18,7 +36,7 @@ from fig.runtime.tracking import try_to_mirror
 from fig.sampler import SamplerSettings, Samples, sample
 from fig.seeding import generator
 from fig.settings import settings_of
-from fig.stages.options import Detectors, Folder, Json, OodSets, Test, parsed
+from fig.stages.options import Folder, Json, OodSets, Test, Train, parsed
 from fig.stages.pictures import write_arrays, write_samples
 
 SAMPLES = 64  # drawn from the implicit generator, to be looked at
@@ -30,30 +48,32 @@ class EvaluationJob:
     """What is evaluated on what; paths are absolute."""
 
     discriminator: Path  # its folder
+    train: Path  # prepared training split of the ID data set, to which detectors are fitted
     test: Path  # prepared test split of the ID data set
     ood_datasets: tuple[Path, ...]  # prepared OOD sets
-    detectors: tuple[str, ...]
+    detectors: Mapping[str, Detector]
     sampler: SamplerSettings
+    batch: int
 
 
 def work(job: EvaluationJob) -> None:
     """Score on this worker; rank 0 writes the scores, the metrics and the samples."""
-    discriminator = load(job.discriminator).to(parallel.device())
-    test = open_split(job.test)
-    id_accuracy = accuracy(discriminator, test)
-    sets = {"id": test} | {path.parent.name: open_split(path) for path in job.ood_datasets}
-    scores_of = {
-        name: {key: scores(DETECTORS[name](), discriminator, data) for key, data in sets.items()}
-        for name in job.detectors
-    }
+    discriminator, card = load(job.discriminator).to(parallel.device()), load_card(job.discriminator)
+    sets = {"id": job.test} | {path.parent.name: path for path in job.ood_datasets}
+    found: dict[str, Evaluated] = {}
+    with frozen(discriminator):
+        scorers = fitted(job.detectors, discriminator, open_split(job.train), card.seed, job.batch)
+        for name, path in tqdm(sets.items(), desc="evaluate", unit="data set"):
+            found[name] = evaluated(job.detectors, scorers, discriminator, open_split(path), job.batch)
     if parallel.rank():
         return
-    for name, arrays in scores_of.items():
+    grids = by_detector(found, list(scorers))
+    for name, arrays in chosen_scores(scorers, grids).items():
         write_arrays(job.discriminator / "scores" / f"{name}.npz", **arrays)
-    samples = low_entropy_samples(discriminator, load_card(job.discriminator).seed, job.sampler)
+    samples = low_entropy_samples(discriminator, card.seed, job.sampler)
     write_samples(job.discriminator / "samples.png", samples)
-    rows = [*metric_rows(id_accuracy, scores_of), *sample_rows(samples)]
-    write_metrics(job.discriminator, rows)
+    own = own_rows(found["id"].logits, labels_of(open_split(job.test)))
+    write_metrics(job.discriminator, [*own, *metric_rows(own[0]["value"], scorers, grids), *sample_rows(samples)])
 
 
 def low_entropy_samples(discriminator: Discriminator, seed: int, settings: SamplerSettings) -> Samples:
@@ -69,7 +89,7 @@ def sample_rows(samples: Samples) -> list[MetricRow]:
         "sample_energy": samples.energy.mean(),
         "sample_steps": samples.steps.float().mean(),
     }
-    return [{"detector": "", "ood_dataset": "", "metric": name, "value": float(v)} for name, v in values.items()]
+    return [row_of(name, float(value)) for name, value in values.items()]
 
 
 def write_metrics(folder: Path, rows: list[MetricRow]) -> None:
@@ -78,23 +98,27 @@ def write_metrics(folder: Path, rows: list[MetricRow]) -> None:
     names = {"id_dataset": card.id_dataset, "network": card.architecture.network, "variant": card.variant}
     names |= {"seed": card.seed, "key": card.key}
     with replacing(folder / "metrics.csv") as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*names, "detector", "ood_dataset", "metric", "value"])
+        writer = csv.DictWriter(file, [*names, *rows[0]])
         writer.writeheader()
         writer.writerows(names | row for row in rows)
 
 
 def evaluate(
     discriminator: Folder,
+    train: Train,
     test: Test,
     ood: OodSets,
-    detector: Detectors,
+    detectors: Json,
     sampler: Json = "{}",
     resources: Json = "{}",
+    batch: Annotated[int, typer.Option(min=1, help="Images at once; the scores do not depend on it.")] = BATCH,
 ) -> None:
-    """Evaluate a discriminator."""
+    """Evaluate a discriminator with all detectors on all OOD sets."""
     clock = timing.begin("evaluate")
     settings = settings_of(SamplerSettings, parsed(sampler, "--sampler"), "fig.sampler")
-    job = EvaluationJob(discriminator, test, tuple(ood), tuple(detector), settings)
+    stated = parsed(detectors, "--detectors")
+    chosen = {name: detector_of(name, own) for name, own in stated.items()}
+    job = EvaluationJob(discriminator, train, test, tuple(ood), chosen, settings, batch)
     began = time.monotonic()
     _, seconds = run_on_workers(work, job, settings_of(Resources, parsed(resources, "--resources"), "resources"))
     clock = replace(clock, ray=time.monotonic() - began - seconds, work=seconds)

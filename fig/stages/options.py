@@ -18,7 +18,6 @@ Folders = Annotated[
 ]
 Test = Annotated[Path, typer.Option(exists=True, resolve_path=True, help="Prepared test split of the ID data set.")]
 OodSets = Annotated[list[Path], typer.Option(exists=True, resolve_path=True, help="A prepared OOD set; repeatable.")]
-Detectors = Annotated[list[str], typer.Option(help="A detector's name; repeatable.")]
 Variant = Annotated[str, typer.Option(help="Name of the variant, for the record.")]
 Network = Annotated[str, typer.Option(help="Name of the network.")]
 Size = Annotated[int, typer.Option(min=1, help="Pixels a side of the images as the network sees them.")]

@@ -4,6 +4,7 @@
 rule evaluate:
     input:
         model=f"{FOLDER}/model.safetensors",
+        train=train_split,
         test=test_split,
         ood=ood_splits,
     output:
@@ -28,8 +29,8 @@ rule evaluate:
         code=fingerprint("fig.stages.evaluate"),
         sampler=as_json(STUDY["fig"]["sampler"]),
         folder=subpath(input.model, parent=True),
-        detectors=" ".join(f"--detector {name}" for name in STUDY["detectors"]),
+        detectors=as_json(STUDY["detectors"]),
         ood=lambda wildcards, input: " ".join(f"--ood {path}" for path in input.ood),
     shell:
-        "python -m fig.stages.evaluate --discriminator {params.folder} --test {input.test} {params.ood}"
-        " {params.detectors} --sampler {params.sampler:q} --resources {resources.workers:q} 2> {log}"
+        "python -m fig.stages.evaluate --discriminator {params.folder} --train {input.train}"
+        " --test {input.test} {params.ood} --detectors {params.detectors:q} --sampler {params.sampler:q} --resources {resources.workers:q} 2> {log}"

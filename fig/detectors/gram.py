@@ -1,0 +1,144 @@
+"""Gram matrices (GM): how far feature correlations leave the range seen in training (Sastry and Oore, 2020)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.networks.taps import Tap
+
+SMALL = 1e-6  # of the authors' code: keeps relative deviations finite
+
+
+@dataclass(frozen=True)
+class Gram:
+    """The orders of the Gram matrices; features are those of every convolution and rectifier but the first."""
+
+    orders: tuple[int, ...] = tuple(range(1, 11))
+
+    def __post_init__(self) -> None:
+        if not self.orders or sorted(self.orders) != list(self.orders) or self.orders[0] < 1:
+            raise ValueError(f"gram.orders is {list(self.orders)}: they must be whole numbers from 1, in rising order")
+
+    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+        """Row sums at every call of every convolution and rectifier that gives (B, C, h, w), after the first."""
+        names = {module: name for name, module in subject.network.named_modules()}
+        calls: list[tuple[str, int]] = []
+
+        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            if output.ndim == 4:
+                calls.append((names[module], sum(name == names[module] for name, _ in calls)))
+
+        kinds = (nn.Conv2d, nn.ReLU)
+        handles = [m.register_forward_hook(note) for m in subject.network.modules() if isinstance(m, kinds)]
+        with torch.no_grad():
+            subject.network(images)
+        for handle in handles:
+            handle.remove()
+        keep = partial(row_sums, orders=self.orders)
+        found = {f"gram.{name}.{call}": Tap(name, keep, call) for name, call in calls[1:]}
+        if not found:
+            raise ValueError("gram finds no convolution in the network beyond the first: it has no features to compare")
+        return found
+
+    def observer(self, subject: Subject) -> "GramObserver":
+        """Smallest and largest statistics by predicted class."""
+        return GramObserver(subject.classes)
+
+
+def row_sums(features: Tensor, orders: tuple[int, ...]) -> Tensor:
+    """Row sums of the Gram matrices of powers of the features, rooted: (B, C, h, w) -> (B, orders, C).
+
+    With G_p = F^p (F^p)^T over places, this is sign(v) |v|^(1/p) for v = G_p 1, found as F^p times the sum of its
+    rows, so that no C x C matrix is formed. Powers are taken of features that are scaled to at most 1 and the scale's
+    square is put back (the root is homogeneous), so that order 10 does not overflow.
+    """
+    flat = features.flatten(2)  # (B, C, hw)
+    scale = flat.abs().amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(flat.dtype).tiny)  # (B, 1, 1)
+    base = flat / scale
+    power, rooted = torch.ones_like(base), []
+    for order in range(1, orders[-1] + 1):
+        power = power * base
+        if order in orders:
+            sums = (power * power.sum(dim=1, keepdim=True)).sum(dim=2)  # (B, C)
+            rooted.append(sums.sign() * sums.abs() ** (1 / order))
+    return torch.stack(rooted, dim=1) * scale.square()
+
+
+@dataclass
+class GramObserver:
+    """Smallest and largest statistics of training images, by the class that they are predicted as."""
+
+    classes: int
+    lowest: dict[str, Tensor] = field(default_factory=dict)  # by tap: (classes, orders, C)
+    highest: dict[str, Tensor] = field(default_factory=dict)
+
+    def see(self, seen: Seen, labels: Tensor) -> None:
+        """Widen the ranges by a batch."""
+        predicted = seen.logits.argmax(dim=1)
+        for name, values in gram_values(seen).items():
+            shape = (self.classes, *values.shape[1:])
+            lowest = self.lowest.setdefault(name, torch.full(shape, torch.inf, device=values.device))
+            highest = self.highest.setdefault(name, torch.full(shape, -torch.inf, device=values.device))
+            for c in predicted.unique():
+                lowest[c] = lowest[c].minimum(values[predicted == c].amin(dim=0))
+                highest[c] = highest[c].maximum(values[predicted == c].amax(dim=0))
+
+    def merge(self, other: "GramObserver") -> None:
+        """Widen the ranges by another worker's."""
+        for name in other.lowest:
+            if name in self.lowest:
+                self.lowest[name] = self.lowest[name].minimum(other.lowest[name].to(self.lowest[name]))
+                self.highest[name] = self.highest[name].maximum(other.highest[name].to(self.highest[name]))
+            else:
+                self.lowest[name], self.highest[name] = other.lowest[name], other.highest[name]
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """Deviations from the ranges, each tap's in units of its mean over held-out ID images.
+
+        A class that no training image was predicted as has the range of all classes together.
+        """
+        for lowest, highest in zip(self.lowest.values(), self.highest.values(), strict=True):
+            unseen = lowest.isinf().flatten(1).all(dim=1)
+            lowest[unseen], highest[unseen] = lowest.amin(dim=0), highest.amax(dim=0)
+        raw = GramScorer(self.lowest, self.highest, None)
+        sums, count = 0, 0
+        for seen in held_out():
+            deviations = raw.deviations(seen)
+            sums, count = sums + deviations.sum(dim=0), count + len(deviations)
+        return GramScorer(self.lowest, self.highest, sums / count + 1e-7)
+
+
+def gram_values(seen: Seen) -> dict[str, Tensor]:
+    """What this detector's taps kept: (B, orders, C) each."""
+    return {name: values for name, values in seen.kept.items() if name.startswith("gram.")}
+
+
+@dataclass(frozen=True)
+class GramScorer:
+    """Minus the total deviation from the ranges seen in training."""
+
+    lowest: Mapping[str, Tensor]
+    highest: Mapping[str, Tensor]
+    usual: Tensor | None  # (taps,) mean deviation of held-out ID images
+    settings = ("",)
+    chosen = 0
+
+    def deviations(self, seen: Seen) -> Tensor:
+        """Relative deviation at each tap over the confidence: (B, taps)."""
+        predicted = seen.logits.argmax(dim=1)
+        confidence = seen.logits.double().softmax(dim=1).amax(dim=1)
+        columns = []
+        for name, values in gram_values(seen).items():
+            lowest, highest = self.lowest[name][predicted], self.highest[name][predicted]
+            below = (lowest - values).relu() / (lowest + SMALL).abs()
+            above = (values - highest).relu() / (highest + SMALL).abs()
+            columns.append((below + above).double().sum(dim=(1, 2)) / confidence)
+        return torch.stack(columns, dim=1)
+
+    def scores(self, seen: Seen) -> Tensor:
+        """Scores (B, 1)."""
+        return -(self.deviations(seen) / self.usual).sum(dim=1, keepdim=True)

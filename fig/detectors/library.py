@@ -1,0 +1,137 @@
+"""Detectors of the library pytorch-ood, by the name of their class."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.networks.taps import Tap, last_linear
+
+PENULTIMATE = "penultimate"
+KINDS = ("logits", "features", "feature_maps")  # what pytorch-ood's detectors score; the rest need whole images
+
+
+@dataclass(frozen=True)
+class LibraryDetector:
+    """A detector class, `pytorch_ood.detector.ViM` for example, with its `arguments`; its sign is turned.
+
+    It is given logits or what the last linear layer is given, as features or as maps of one place. What it asks of
+    the network by name is the last linear layer: its weights `w` and `b`, or itself as the `head`.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind_of(self.name)
+
+    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+        """The features before the last linear layer."""
+        return {PENULTIMATE: Tap(last_linear(subject.network)[0], keep=flat, given=True)}
+
+    def observer(self, subject: Subject) -> "LibraryObserver | None":
+        """Features and logits of the training images, where the detector is fitted."""
+        return LibraryObserver(self)
+
+
+def flat(features: Tensor) -> Tensor:
+    """Features (B, ...) as (B, D)."""
+    return features.flatten(1)
+
+
+def imported(name: str) -> type:
+    """The class of this name; raises ValueError where there is none."""
+    module, _, cls = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"detector {name!r} cannot be imported ({error}): pytorch_ood.detector.ViM is one") from error
+
+
+def kind_of(name: str) -> str:
+    """What the detector of this name scores: one of KINDS; raises ValueError for any other."""
+    cls = imported(name)
+    found = [kind for kind in KINDS if callable(getattr(cls, f"predict_{kind}", None))]
+    if not found:
+        raise ValueError(f"detector {name!r} scores neither logits nor features of a layer: it cannot be used here")
+    return found[0]
+
+
+def built(detector: LibraryDetector, subject: Subject) -> Any:
+    """The detector for this discriminator."""
+    cls, (_, linear) = imported(detector.name), last_linear(subject.network)
+    bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
+    on_maps = kind_of(detector.name) == "feature_maps"
+    known = {
+        "model": None,
+        "encoder": None,
+        "backbone": None,
+        "head": nn.Sequential(nn.Flatten(), linear) if on_maps else linear,
+        "w": linear.weight.detach(),
+        "b": bias.detach(),
+        "num_classes": subject.classes,
+        "n_classes": subject.classes,
+    }
+    wanted = inspect.signature(cls).parameters
+    try:
+        return cls(**{name: value for name, value in known.items() if name in wanted} | dict(detector.arguments))
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ValueError(f"{detector.name} cannot be made with {dict(detector.arguments)}: {error}") from error
+
+
+def given(seen: Seen, kind: str) -> Tensor:
+    """What a detector of this kind is given of a batch."""
+    features = seen.kept[PENULTIMATE]
+    return {"logits": seen.logits, "features": features, "feature_maps": features[..., None, None]}[kind]
+
+
+@dataclass
+class LibraryObserver:
+    """What the detector is fitted to, kept."""
+
+    detector: LibraryDetector
+    values: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+    def see(self, seen: Seen, labels: Tensor) -> None:
+        """Keep a batch."""
+        self.values.append(given(seen, kind_of(self.detector.name)).cpu())
+        self.labels.append(labels.cpu())
+
+    def merge(self, other: "LibraryObserver") -> None:
+        """Append another worker's batches."""
+        self.values += other.values
+        self.labels += other.labels
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """The library's detector, fitted where it can be."""
+        made, kind = built(self.detector, subject), kind_of(self.detector.name)
+        fit = getattr(made, f"fit_{kind}", None)
+        if fit:
+            device = subject.unit.device
+            if hasattr(made, "to"):
+                made.to(device)
+            with torch.no_grad():
+                fit(torch.cat(self.values).to(device), torch.cat(self.labels).to(device))
+        return LibraryScorer(made, kind)
+
+
+@dataclass(frozen=True)
+class LibraryScorer:
+    """Scores of the library's detector, turned so that higher means more in-distribution."""
+
+    detector: Any
+    kind: str
+    settings = ("",)
+    chosen = 0
+
+    def scores(self, seen: Seen) -> Tensor:
+        """Scores (B, 1)."""
+        with torch.no_grad():
+            outlier = getattr(self.detector, f"predict_{self.kind}")(given(seen, self.kind))
+        return -outlier.double().reshape(-1, 1)

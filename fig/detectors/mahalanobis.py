@@ -1,0 +1,79 @@
+"""Mahalanobis (MLB): distance of each stage's features to the nearest class mean (Lee et al., 2018)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fig.detectors.gaussians import Moments, precision, root_of
+from fig.detectors.perturbed import PerturbedScorer, checked_magnitudes, stage_means, stage_taps
+from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.networks.taps import Tap
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """The magnitudes of the step; scores of the stages are added, without Lee et al.'s logistic regression.
+
+    Without OOD data the magnitude is the one that held-out ID images choose.
+    """
+
+    magnitudes: tuple[float, ...] = (0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01, 0.05, 0.1, 0.2)
+
+    def __post_init__(self) -> None:
+        checked_magnitudes(self.magnitudes, "mahalanobis")
+
+    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+        """Spatial means of every stage."""
+        return stage_taps(subject)
+
+    def observer(self, subject: Subject) -> "MahalanobisObserver":
+        """Sums of every stage's features."""
+        return MahalanobisObserver(subject.classes, self.magnitudes)
+
+
+@dataclass
+class MahalanobisObserver:
+    """Moments of every stage's features."""
+
+    classes: int
+    magnitudes: tuple[float, ...]
+    moments: dict[str, Moments] = field(default_factory=dict)  # by tap
+
+    def see(self, seen: Seen, labels: Tensor) -> None:
+        """Add a batch's features to the sums."""
+        for name, features in stage_means(seen).items():
+            if name not in self.moments:
+                self.moments[name] = Moments.of(self.classes, features.shape[1])
+            self.moments[name].see(features, labels)
+
+    def merge(self, other: "MahalanobisObserver") -> None:
+        """Add another worker's sums."""
+        for name, moments in other.moments.items():
+            self.moments[name].merge(moments) if name in self.moments else self.moments.update({name: moments})
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """Distances to class means under the covariance that the classes share."""
+        densities = [Gaussians.of(self.moments[name], subject.unit.device) for name in stage_taps(subject)]
+        return PerturbedScorer(subject, densities, self.magnitudes).settled(held_out)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Gaussians of equal covariance, one for each class that was seen."""
+
+    means: Tensor  # (C, D), times the root
+    root: Tensor  # (D, D), of the precision
+
+    @staticmethod
+    def of(moments: Moments, device: torch.device) -> "Gaussians":
+        """The Gaussians of these moments; a class of which nothing was seen has none."""
+        root = root_of(precision(moments.covariance))
+        means = moments.means[moments.counts > 0] @ root
+        return Gaussians(means.to(device), root.to(device))
+
+    def logs(self, features: Tensor) -> Tensor:
+        """Minus half the squared Mahalanobis distance to each class mean: (B, D) -> (B, C)."""
+        white = features @ self.root  # (B, D)
+        squares = white.square().sum(dim=1, keepdim=True) + self.means.square().sum(dim=1)  # (B, C)
+        return white @ self.means.T - 0.5 * squares

@@ -1,0 +1,94 @@
+"""What a detector is told of a discriminator and its images, and what is asked of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from fig.networks.taps import Tap
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The discriminator that is judged, its network frozen."""
+
+    network: nn.Module  # scaled images (B, channels, h, w) -> logits (B, classes)
+    classes: int
+    unit: Tensor  # (channels, 1, 1): how far one unit of the pixel range [0, 1] is in the network's input space
+    stages: tuple[str, ...]  # submodules whose outputs are the features
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch of images, and what the network's one forward pass gave for them, without gradients."""
+
+    inputs: Tensor  # (B, channels, h, w), scaled
+    logits: Tensor  # (B, classes)
+    kept: Mapping[str, Tensor]  # what the detectors' taps kept, (B, ...)
+
+
+HeldOut = Callable[[], Iterable[Seen]]  # ID images held out from training images: none of them was seen in fitting
+
+
+class Scorer(Protocol):
+    """A fitted detector."""
+
+    settings: tuple[str, ...]  # each of which gives scores; one, the empty text, where nothing is to be chosen
+    chosen: int  # the setting that ID images alone would choose
+
+    def scores(self, seen: Seen) -> Tensor:
+        """Scores (B, settings) in float64, finite, higher = more in-distribution."""
+
+
+class Observer(Protocol):
+    """What looks at training images for a detector, a batch after the other, in memory that does not grow."""
+
+    def see(self, seen: Seen, labels: Tensor) -> None:
+        """Take note of a batch with its labels (B,)."""
+
+    def merge(self, other: Self) -> None:
+        """Take over what another worker's observer has seen."""
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """The detector, fitted to what was seen. Raises ValueError, in a sentence, where that cannot be."""
+
+
+class Detector(Protocol):
+    """A detector's settings, and what it wants to see; without an observer it has a `scorer` of its own."""
+
+    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+        """What is to be kept of each forward pass; equal names of several detectors mean equal taps."""
+
+    def observer(self, subject: Subject) -> Observer | None:
+        """What looks at training images; None where the detector needs no look at them."""
+
+
+class Unfitted:
+    """What detectors share that need no look at training images."""
+
+    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+        """Nothing is kept but the logits."""
+        return {}
+
+    def observer(self, subject: Subject) -> None:
+        """No look at training images is needed."""
+        return
+
+
+def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> int:
+    """The setting among these whose mean score of held-out ID images is largest.
+
+    This is how Hsu et al. (Generalized ODIN, CVPR 2020, Section 3.2) choose the magnitude of the input's
+    perturbation without OOD data.
+    """
+    if len(among) == 1:
+        return among[0]
+    sums = sum(scorer.scores(seen)[:, among].sum(dim=0) for seen in held_out())
+    return among[int(sums.argmax())]
+
+
+def towards(gradient: Tensor, unit: Tensor) -> Tensor:
+    """One unit of the pixel range in the direction of a gradient's signs; the sign of 0 is +1, as in ODIN's code."""
+    return torch.where(gradient >= 0, unit, -unit)

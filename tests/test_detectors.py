@@ -1,0 +1,318 @@
+"""Each detector against its formula written out, another library, or brute force."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from pytorch_ood import detector as library
+from sklearn.covariance import EmpiricalCovariance
+from torch import nn
+
+from fig.data.arrays import Split
+from fig.data.batches import labels_of
+from fig.detectors.baseline import Baseline, log_odds
+from fig.detectors.flows import LinearFlow, ResidualFlows
+from fig.detectors.gaussians import Moments, precision
+from fig.detectors.gram import Gram, row_sums
+from fig.detectors.library import LibraryDetector
+from fig.detectors.mahalanobis import Gaussians, Mahalanobis
+from fig.detectors.odin import Odin
+from fig.detectors.protocol import Seen, Subject
+from fig.detectors.residual_flow import ResidualFlow, class_batches, trained
+from fig.discriminator import Discriminator
+from fig.evaluation import fitted, scores, seen_in_turn, subject_of
+from fig.frozen import frozen
+from fig.networks.taps import Tap, kept_at, pooled
+from fig.seeding import generator
+
+
+@pytest.fixture
+def seen(small: Discriminator, stripes: Split) -> Seen:
+    """The stripes as the discriminator sees them."""
+    small.eval().requires_grad_(False)
+    return next(seen_in_turn(small, {}, stripes, torch.arange(40), 40))[0]
+
+
+def test_baseline_orders_by_the_maximum_softmax_probability_without_its_ties():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [60.0, 0.0, 0.0], [50.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    probability = logits.softmax(1).amax(1)
+    assert probability[1] == probability[2]  # rounded to 1: tied
+    odds = log_odds(logits)
+    assert odds.argsort(descending=True).tolist() == [1, 2, 0, 3]
+    torch.testing.assert_close(odds[[0, 3]].sigmoid(), probability[[0, 3]])
+
+
+def test_baseline_takes_the_log_odds_of_the_networks_logits(small: Discriminator, stripes: Split, seen: Seen):
+    np.testing.assert_allclose(
+        scores(Baseline(), small, stripes)[:, 0], log_odds(seen.logits.double()).numpy(), rtol=1e-5
+    )
+
+
+def test_odin_is_its_formula_setting_by_setting(small: Discriminator, stripes: Split, seen: Seen):
+    odin = Odin((1, 10, 1000), (0, 0.002, 0.004))
+    grid, column = scores(odin, small, stripes), 0
+    for temperature in odin.temperatures:
+        for magnitude in odin.magnitudes:
+            inputs = seen.inputs.clone().requires_grad_()
+            logits = small.network(inputs)
+            loss = nn.functional.cross_entropy(logits / temperature, logits.argmax(1), reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, inputs)
+            step = torch.where(gradient >= 0, 1.0, -1.0) / 0.5  # the pixel range [0, 1] is two wide here
+            moved = small.network(inputs - magnitude * step).detach()
+            probability = (moved.double() / temperature).softmax(1).amax(1)
+            torch.testing.assert_close(torch.from_numpy(grid[:, column]).sigmoid(), probability, rtol=1e-4, atol=1e-5)
+            column += 1
+
+
+def test_odin_equals_pytorch_oods(small: Discriminator, stripes: Split, seen: Seen):
+    theirs = library.ODIN(small.network, eps=0.002, temperature=1000, norm_std=[0.5, 0.5, 0.5])
+    probability = -theirs.predict(seen.inputs.clone()).detach().double()
+    ours = torch.from_numpy(scores(Odin((1000,), (0.002,)), small, stripes)[:, 0]).sigmoid()
+    torch.testing.assert_close(ours, probability, rtol=1e-5, atol=1e-6)
+
+
+def test_energy_through_the_library_is_pytorch_oods_with_its_sign_turned(
+    small: Discriminator, stripes: Split, seen: Seen
+):
+    ours = scores(LibraryDetector("pytorch_ood.detector.EnergyBased"), small, stripes)[:, 0]
+    np.testing.assert_allclose(ours, -library.EnergyBased.score(seen.logits).double().numpy(), rtol=1e-5)
+
+
+@pytest.fixture
+def features() -> tuple[torch.Tensor, torch.Tensor]:
+    """Features (300, 6) of three classes, correlated, one of them constant, with labels."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    mix = torch.randn(6, 6, generator=draw)
+    values = torch.randn(300, 6, generator=draw) @ mix + 3 * torch.randn(3, 6, generator=draw)[labels]
+    values[:, 5] = 1.0
+    return values, labels
+
+
+def moments_of(features: torch.Tensor, labels: torch.Tensor) -> Moments:
+    moments = Moments.of(3, 6)
+    for rows in torch.arange(300).split(77):
+        moments.see(features[rows], labels[rows])
+    return moments
+
+
+def test_moments_are_scikit_learns_means_and_covariance(features):
+    values, labels = features
+    moments = moments_of(values, labels)
+    means = torch.stack([values[labels == c].mean(0) for c in range(3)]).double()
+    torch.testing.assert_close(moments.means, means, rtol=1e-5, atol=1e-5)
+    theirs = EmpiricalCovariance(assume_centered=False).fit((values - means.float()[labels]).numpy())
+    np.testing.assert_allclose(moments.covariance.numpy(), theirs.covariance_, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(precision(moments.covariance).numpy()[:5, :5], theirs.precision_[:5, :5], rtol=1e-3)
+    with pytest.raises(ValueError, match="1 images give no covariance"):
+        lonely = Moments.of(2, 6)
+        lonely.see(values[:1], labels[:1])
+        _ = lonely.covariance
+
+
+def test_merged_moments_are_those_of_all_features(features):
+    values, labels = features
+    first, second = (moments_of(values[half], labels[half]) for half in (torch.arange(300), torch.arange(300)))
+    half = Moments.of(3, 6)
+    half.see(values[:100], labels[:100])
+    rest = Moments.of(3, 6)
+    rest.see(values[100:], labels[100:])
+    half.merge(rest)
+    torch.testing.assert_close(half.covariance, first.covariance)
+    torch.testing.assert_close(half.means, second.means)
+
+
+def pool(small: Discriminator, stage: str, inputs: torch.Tensor) -> torch.Tensor:
+    return kept_at(small.network, Tap(stage, pooled), inputs)
+
+
+def test_mahalanobis_is_its_formula_layer_by_layer(small: Discriminator, stripes: Split, seen: Seen):
+    """Class means and one covariance of each stage, a step of that stage's own gradient, scores added."""
+    stages = ("layer1", "layer3")
+    tapped = Discriminator(replace(small.architecture, taps=stages))
+    tapped.load_state_dict(small.state_dict())
+    tapped.eval().requires_grad_(False)
+    with frozen(tapped):
+        (scorer,) = fitted({"": Mahalanobis((0, 0.01))}, tapped, stripes, seed=0).values()
+    fit = torch.randperm(40, generator=generator(0, "held-out"))[4:].sort().values
+    labels = labels_of(stripes)
+    total = torch.zeros(40, 2, dtype=torch.float64)
+    for stage in stages:
+        train = pool(tapped, stage, seen.inputs[fit]).double()
+        means = torch.stack([train[labels[fit] == c].mean(0) for c in range(2)])
+        inverse = torch.from_numpy(EmpiricalCovariance().fit((train - means[labels[fit]]).numpy()).precision_)
+
+        def distances(inputs, stage=stage, means=means, inverse=inverse):
+            away = pool(tapped, stage, inputs).double()[:, None] - means
+            return -0.5 * torch.einsum("bcd,de,bce->bc", away, inverse, away)
+
+        inputs = seen.inputs.clone().requires_grad_()
+        found = distances(inputs)
+        (gradient,) = torch.autograd.grad(found.amax(1).sum(), inputs)
+        step = torch.where(gradient >= 0, 2.0, -2.0)
+        total[:, 0] += found.detach().amax(1)
+        total[:, 1] += distances(seen.inputs + 0.01 * step).amax(1)
+    kept = {f"mean.{stage}": pool(tapped, stage, seen.inputs) for stage in stages}
+    ours = scorer.scores(Seen(seen.inputs, seen.logits, kept))
+    torch.testing.assert_close(ours[:, 0], total[:, 0], rtol=1e-3, atol=1e-2)
+    assert (ours[:, 1] - total[:, 1]).abs().median() < 0.02 * total[:, 1].abs().median()
+
+
+def test_mahalanobis_of_the_last_layer_without_noise_equals_pytorch_oods(features):
+    values, labels = features
+    values = values[:, :5]  # theirs has no pseudo-inverse, and does not divide its covariance by the 300 images
+    theirs = library.Mahalanobis(None).fit_features(values, labels)
+    moments = Moments.of(3, 5)
+    moments.see(values, labels)
+    ours = Gaussians.of(moments, torch.device("cpu")).logs(values.double()).amax(1)
+    torch.testing.assert_close(-ours / 300, theirs.predict_features(values).double(), rtol=1e-3, atol=1e-5)
+
+
+def test_row_sums_are_those_of_gram_matrices_formed_in_full():
+    features = torch.randn(3, 5, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours = row_sums(features, tuple(range(1, 11)))
+    for order in range(1, 11):
+        powers = features.flatten(2) ** order
+        rows = (powers @ powers.transpose(1, 2)).sum(2)
+        torch.testing.assert_close(ours[:, order - 1], rows.sign() * rows.abs() ** (1 / order))
+
+
+def test_row_sums_do_not_overflow_where_the_powers_would():
+    huge = torch.full((1, 2, 3, 3), 1e6)
+    assert torch.isinf(huge**10).all()
+    assert row_sums(huge, (10,)).isfinite().all()
+    assert row_sums(torch.zeros(1, 2, 3, 3), (1, 10)).eq(0).all()
+
+
+def test_gram_is_the_authors_deviation(small: Discriminator, stripes: Split, seen: Seen):
+    """Minimum and maximum by predicted class, deviations of both ends, over the confidence, each tap in its unit."""
+    gram = Gram((1, 2))
+    with frozen(small):
+        subject = subject_of(small)
+        taps = gram.taps(subject, seen.inputs[:1])
+        scorer = fitted({"": gram}, small, stripes, seed=0)[""]
+        full = next(seen_in_turn(small, taps, stripes, torch.arange(40), 40))[0]
+    order = torch.randperm(40, generator=generator(0, "held-out"))
+    held_out, fit = order[:4], order[4:]
+    predicted, confidence = full.logits.argmax(1), full.logits.double().softmax(1).amax(1)
+    total = torch.zeros(40, dtype=torch.float64)
+    for values in full.kept.values():
+        deviation = torch.zeros(40, dtype=torch.float64)
+        for image in range(40):
+            same = values[fit][predicted[fit] == predicted[image]]
+            same = same if len(same) else values[fit]
+            low, high, value = same.amin(0), same.amax(0), values[image]
+            away = (low - value).relu() / (low + 1e-6).abs() + (value - high).relu() / (high + 1e-6).abs()
+            deviation[image] = away.double().sum() / confidence[image]
+        total -= deviation / (deviation[held_out].mean() + 1e-7)
+    torch.testing.assert_close(scorer.scores(full)[:, 0], total, rtol=1e-3, atol=1e-3)
+
+
+def test_gram_taps_every_convolution_and_rectifier_after_the_first(small: Discriminator):
+    names = Gram().taps(subject_of(small.eval()), torch.zeros(1, 3, 16, 16))
+    assert "gram.conv1.0" not in names
+    assert {"gram.layer1.0.conv2.0", "gram.layer1.0.relu.0", "gram.layer1.0.relu.1"} <= set(names)
+
+
+def test_the_linear_flow_has_the_density_of_a_multivariate_normal(features):
+    values, labels = features
+    values = values[:, :4].double()
+    moments = Moments.of(3, 4)
+    moments.see(values, labels)
+    flow = LinearFlow.of(moments.covariance)
+    centred = values - moments.means[labels]
+    white = flow(centred)
+    ours = -0.5 * (white.square().sum(1) + 4 * np.log(2 * np.pi)) + flow.log_determinant
+    normal = torch.distributions.MultivariateNormal(torch.zeros(4, dtype=torch.float64), moments.covariance)
+    torch.testing.assert_close(ours, normal.log_prob(centred))
+
+
+def test_constant_features_are_left_out_of_the_linear_flow_and_its_size_is_even(features):
+    moments = moments_of(*features)
+    assert LinearFlow.of(moments.covariance).matrix.shape == (6, 4)  # five directions vary
+    with pytest.raises(ValueError, match="fewer than two directions"):
+        LinearFlow.of(torch.zeros(6, 6, dtype=torch.float64))
+
+
+@pytest.fixture
+def flows() -> ResidualFlows:
+    """Flows of two classes that are far from the identity."""
+    draw = torch.Generator().manual_seed(0)
+    flows = ResidualFlows(2, 6, 5, 4, draw).double()
+    for parameter in flows.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+    return flows
+
+
+def test_residual_flows_start_as_the_identity():
+    z = torch.randn(2, 7, 6, generator=torch.Generator().manual_seed(0))
+    moved, log_determinant = ResidualFlows(2, 6, 6, 10, torch.Generator().manual_seed(0))(z)
+    assert log_determinant.eq(0).all()
+    torch.testing.assert_close(moved.sort(dim=2).values, z.sort(dim=2).values)  # but for the order of the variables
+
+
+def test_a_residual_flows_log_determinant_is_its_jacobians_and_its_inverse_is_one(flows: ResidualFlows):
+    z = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    moved, log_determinant = flows(z)
+    torch.testing.assert_close(flows.inverse(moved), z)
+    for c in range(2):
+        for row in range(3):
+            move = partial(one_of, flows, z, c, row)
+            jacobian = torch.autograd.functional.jacobian(move, z[c, row])
+            torch.testing.assert_close(jacobian.det().abs().log(), log_determinant[c, row].detach())
+
+
+def one_of(flows: ResidualFlows, z: torch.Tensor, c: int, row: int, one: torch.Tensor) -> torch.Tensor:
+    """What the flow of class c makes of one row."""
+    given = z.clone()
+    given[c, row] = one
+    return flows(given)[0][c, row]
+
+
+def test_classes_flows_do_not_know_of_each_other(flows: ResidualFlows):
+    z = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    other = z.clone()
+    other[1] += 1
+    assert flows.log_density(other)[0].equal(flows.log_density(z)[0])
+
+
+def test_training_a_flow_finds_a_density_that_no_gaussian_has():
+    draw = torch.Generator().manual_seed(0)
+    first = torch.randn(2000, 1, generator=draw)
+    bent = torch.cat([first, first.square() + 0.1 * torch.randn(2000, 1, generator=draw)], dim=1)
+    labels = torch.zeros(2000, dtype=torch.long)
+    settings = ResidualFlow(epochs=0, hidden=8, learning_rate=1e-3)
+    plain, learnt = (trained(bent, labels, 1, replace(settings, epochs=epochs)) for epochs in (0, 30))
+    held_out = torch.cat([first, first.square()], dim=1)
+    assert learnt.logs(held_out).mean() > plain.logs(held_out).mean() + 0.5
+
+
+def test_an_epoch_shows_every_feature_of_every_class_once():
+    white = [torch.arange(5.0)[:, None], 10 + torch.arange(3.0)[:, None]]
+    batches = list(class_batches(white, 2, torch.Generator().manual_seed(0)))
+    shown = [torch.cat([z[c, there[c] == 1, 0] for z, there in batches]).sort().values for c in range(2)]
+    assert shown[0].tolist() == [0, 1, 2, 3, 4] and shown[1].tolist() == [10, 11, 12]
+
+
+def test_the_setting_is_chosen_by_held_out_training_images_alone(small: Discriminator, stripes: Split):
+    """The magnitude is that of the largest mean score of the held-out images, found here by hand."""
+    odin = Odin((1, 1000), (0, 0.001, 0.004))
+    small.eval()
+    with frozen(small):
+        scorer = fitted({"": odin}, small, stripes, seed=0)[""]
+    held_out = torch.randperm(40, generator=generator(0, "held-out"))[:4]
+    means = scores(odin, small, stripes)[held_out.numpy()].mean(0)
+    assert scorer.chosen == 3 + int(means[3:].argmax())
+    assert scorer.settings[scorer.chosen].startswith("temperature=1000 ")
+
+
+def test_a_library_detector_that_needs_whole_images_is_refused():
+    with pytest.raises(ValueError, match="scores neither logits nor features"):
+        LibraryDetector("pytorch_ood.detector.ODIN")
+
+
+def test_images_move_by_units_of_the_pixel_range_whatever_the_scaling(small: Discriminator):
+    assert subject_of(small.eval()).unit.flatten().tolist() == [2, 2, 2]
+    assert isinstance(subject_of(small), Subject)
