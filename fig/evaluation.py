@@ -46,8 +46,8 @@ def subject_of(discriminator: Discriminator) -> Subject:
 
 def seen_in_turn(
     discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor, batch: int
-) -> Iterator[tuple[Seen, Tensor]]:
-    """Images of a split in these rows, a batch at a time, as the frozen network saw them, and their rows.
+) -> Iterator[Seen]:
+    """Images of a split in these rows, a batch at a time, as the frozen network saw them.
 
     Raises ValueError where the network gives what is not finite.
     """
@@ -57,9 +57,9 @@ def seen_in_turn(
             inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
             with torch.no_grad():
                 logits = discriminator.network(inputs)
-            seen = Seen(inputs.contiguous(memory_format=torch.channels_last), logits, dict(kept))
+            seen = Seen(chosen, inputs.contiguous(memory_format=torch.channels_last), logits, dict(kept))
             check_finite(seen)
-            yield seen, chosen
+            yield seen
 
 
 def centred(images: Tensor, size: int) -> Tensor:
@@ -93,13 +93,13 @@ def fitted(
     labels = labels_of(train)
     if observers:
         mine = rest.sort().values[parallel.rank() :: parallel.workers()]
-        for seen, rows in seen_in_turn(discriminator, taps, train, mine, batch):
+        for seen in seen_in_turn(discriminator, taps, train, mine, batch):
             for observer in observers.values():
-                observer.see(seen, labels[rows].to(parallel.device()))
+                observer.see(seen, labels[seen.rows].to(parallel.device()))
         observers = parallel.merged(observers)
 
     def held_out() -> Iterator[Seen]:
-        return (seen for seen, _ in seen_in_turn(discriminator, taps, train, kept_out.sort().values, batch))
+        return seen_in_turn(discriminator, taps, train, kept_out.sort().values, batch)
 
     return {name: observers.get(name, each).scorer(subject, held_out) for name, each in detectors.items()}
 
@@ -121,7 +121,7 @@ def evaluated(
     mine = torch.arange(parallel.rank(), len(data.images), parallel.workers())
     parts: dict[str, list[Tensor]] = {name: [] for name in scorers}
     logits = []
-    for seen, _ in seen_in_turn(discriminator, taps, data, mine, batch):
+    for seen in seen_in_turn(discriminator, taps, data, mine, batch):
         logits.append(seen.logits.cpu())
         for name, scorer in scorers.items():
             scores = scorer.scores(seen).cpu()

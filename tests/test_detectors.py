@@ -32,7 +32,7 @@ from fig.seeding import generator
 def seen(small: Discriminator, stripes: Split) -> Seen:
     """The stripes as the discriminator sees them."""
     small.eval().requires_grad_(False)
-    return next(seen_in_turn(small, {}, stripes, torch.arange(40), 40))[0]
+    return next(seen_in_turn(small, {}, stripes, torch.arange(40), 40))
 
 
 def test_baseline_orders_by_the_maximum_softmax_probability_without_its_ties():
@@ -155,7 +155,7 @@ def test_mahalanobis_is_its_formula_layer_by_layer(small: Discriminator, stripes
         total[:, 0] += found.detach().amax(1)
         total[:, 1] += distances(seen.inputs + 0.01 * step).amax(1)
     kept = {f"mean.{stage}": pool(tapped, stage, seen.inputs) for stage in stages}
-    ours = scorer.scores(Seen(seen.inputs, seen.logits, kept))
+    ours = scorer.scores(Seen(seen.rows, seen.inputs, seen.logits, kept))
     torch.testing.assert_close(ours[:, 0], total[:, 0], rtol=1e-3, atol=1e-2)
     assert (ours[:, 1] - total[:, 1]).abs().median() < 0.02 * total[:, 1].abs().median()
 
@@ -193,7 +193,7 @@ def test_gram_is_the_authors_deviation(small: Discriminator, stripes: Split, see
         subject = subject_of(small)
         taps = gram.taps(subject, seen.inputs[:1])
         scorer = fitted({"": gram}, small, stripes, seed=0)[""]
-        full = next(seen_in_turn(small, taps, stripes, torch.arange(40), 40))[0]
+        full = next(seen_in_turn(small, taps, stripes, torch.arange(40), 40))
     order = torch.randperm(40, generator=generator(0, "held-out"))
     held_out, fit = order[:4], order[4:]
     predicted, confidence = full.logits.argmax(1), full.logits.double().softmax(1).amax(1)

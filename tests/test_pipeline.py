@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import yaml
 from safetensors.torch import load_file
-from workspace import Workspace, copy_of_project
+from workspace import Workspace, copy_of_project, copy_of_results
 
 from fig.runtime.cluster import Resources, run_on_workers
 
@@ -131,6 +133,23 @@ def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(monkeypa
     monkeypatch.setenv("PYTHONPATH", here)
     value, _ = run_on_workers(rank_sums, [1.0, 10.0], Resources(workers=2))
     assert value == [3.0, 30.0, 0, 1, 2, 3, 4]
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(finished: Workspace, tmp_path: Path):
+    workspace = copy_of_results(finished, tmp_path / "workspace")
+    folder = workspace.folder / STANDARD
+    alone = {path.stem: dict(np.load(path)) for path in folder.glob("scores/*.npz")}
+    detectors = yaml.safe_load((workspace.folder / "tests/tiny.yaml").read_text())["detectors"]
+    workspace.run(
+        *("python", "-m", "fig.stages.evaluate", "--discriminator", STANDARD, "--train", "data/32/digits/train.npy"),
+        *("--test", "data/32/digits/test.npy", "--ood", "data/32/photos-c/test.npy"),
+        *("--detectors", json.dumps(detectors), "--resources", '{"workers": 2}'),
+    )
+    assert set(alone) == set(detectors)
+    for name in detectors:
+        shared = dict(np.load(folder / "scores" / f"{name}.npz"))
+        for key, scores in shared.items():
+            np.testing.assert_allclose(scores, alone[name][key], rtol=2e-3, atol=2e-3 * np.abs(scores).max())
 
 
 def broken(settings: None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
 from fig.networks.taps import Tap, last_linear
 
 PENULTIMATE = "penultimate"
@@ -95,29 +95,27 @@ class LibraryObserver:
     """What the detector is fitted to, kept."""
 
     detector: LibraryDetector
-    values: list[Tensor] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
+    kept: Kept = field(default_factory=Kept)
 
     def see(self, seen: Seen, labels: Tensor) -> None:
         """Keep a batch."""
-        self.values.append(given(seen, kind_of(self.detector.name)).cpu())
-        self.labels.append(labels.cpu())
+        kind = kind_of(self.detector.name)
+        self.kept.see(seen, labels, {kind: given(seen, kind)})
 
     def merge(self, other: "LibraryObserver") -> None:
         """Append another worker's batches."""
-        self.values += other.values
-        self.labels += other.labels
+        self.kept.merge(other.kept)
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """The library's detector, fitted where it can be."""
         made, kind = built(self.detector, subject), kind_of(self.detector.name)
         fit = getattr(made, f"fit_{kind}", None)
         if fit:
-            device = subject.unit.device
+            labels, values = self.kept.in_order(subject.unit.device)
             if hasattr(made, "to"):
-                made.to(device)
+                made.to(subject.unit.device)
             with torch.no_grad():
-                fit(torch.cat(self.values).to(device), torch.cat(self.labels).to(device))
+                fit(values[kind], labels)
         return LibraryScorer(made, kind)
 
 

@@ -1,7 +1,7 @@
 """What a detector is told of a discriminator and its images, and what is asked of it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import torch
@@ -24,6 +24,7 @@ class Subject:
 class Seen:
     """A batch of images, and what the network's one forward pass gave for them, without gradients."""
 
+    rows: Tensor  # (B,): which images of their data set
     inputs: Tensor  # (B, channels, h, w), scaled
     logits: Tensor  # (B, classes)
     kept: Mapping[str, Tensor]  # what the detectors' taps kept, (B, ...)
@@ -63,6 +64,35 @@ class Detector(Protocol):
 
     def observer(self, subject: Subject) -> Observer | None:
         """What looks at training images; None where the detector needs no look at them."""
+
+
+@dataclass
+class Kept:
+    """Values of training images, kept for a detector that needs all of them at once."""
+
+    rows: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+    values: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def see(self, seen: Seen, labels: Tensor, values: Mapping[str, Tensor]) -> None:
+        """Keep the values (B, ...) of a batch."""
+        self.rows.append(seen.rows.cpu())
+        self.labels.append(labels.cpu())
+        for name, value in values.items():
+            self.values.setdefault(name, []).append(value.cpu())
+
+    def merge(self, other: Self) -> None:
+        """Append what another worker kept."""
+        self.rows += other.rows
+        self.labels += other.labels
+        for name, values in other.values.items():
+            self.values.setdefault(name, []).extend(values)
+
+    def in_order(self, device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+        """Labels (N,) and values (N, ...) in the order of the rows, so that it does not matter who saw them."""
+        order = torch.cat(self.rows).argsort()
+        values = {name: torch.cat(values)[order].to(device) for name, values in self.values.items()}
+        return torch.cat(self.labels)[order].to(device), values
 
 
 class Unfitted:

@@ -9,7 +9,7 @@ from torch import Tensor
 from fig.detectors.flows import LinearFlow, ResidualFlows
 from fig.detectors.gaussians import Moments
 from fig.detectors.perturbed import PerturbedScorer, checked_magnitudes, stage_means, stage_taps
-from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
 from fig.networks.taps import Tap
 from fig.seeding import generator
 
@@ -51,28 +51,20 @@ class FeatureObserver:
 
     classes: int
     flow: ResidualFlow
-    labels: list[Tensor] = field(default_factory=list)  # (B,) each
-    features: dict[str, list[Tensor]] = field(default_factory=dict)  # by tap: (B, D) each
+    kept: Kept = field(default_factory=Kept)
 
     def see(self, seen: Seen, labels: Tensor) -> None:
         """Keep a batch's features."""
-        self.labels.append(labels.cpu())
-        for name, features in stage_means(seen).items():
-            self.features.setdefault(name, []).append(features.cpu())
+        self.kept.see(seen, labels, stage_means(seen))
 
     def merge(self, other: "FeatureObserver") -> None:
         """Append another worker's features."""
-        self.labels += other.labels
-        for name, features in other.features.items():
-            self.features.setdefault(name, []).extend(features)
+        self.kept.merge(other.kept)
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """The densities that flows of every stage find."""
-        labels, device = torch.cat(self.labels), subject.unit.device
-        densities = [
-            trained(torch.cat(self.features[name]).to(device), labels.to(device), self.classes, self.flow)
-            for name in stage_taps(subject)
-        ]
+        labels, features = self.kept.in_order(subject.unit.device)
+        densities = [trained(features[name], labels, self.classes, self.flow) for name in stage_taps(subject)]
         return PerturbedScorer(subject, densities, self.flow.magnitudes).settled(held_out)
 
 
