@@ -10,43 +10,22 @@ from typing import Annotated
 
 import torch
 import typer
+from digits import digits, trained
 from ratios import Ratio, machine, ratio
 from reference_sampler import reference_sample
 from torch import nn
 
-from fig.data.arrays import Split, open_split
+from fig.data.arrays import Split
 from fig.data.augment import Augmentation
-from fig.data.catalogue import datasets_of, entries, recipe
-from fig.data.prepare import prepare
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.penalty import penalised_loss, share_of
-from fig.methods.standard import Standard
 from fig.networks import NETWORKS
 from fig.sampler import SamplerSettings, sample
-from fig.training import TrainingSettings, batch_at, optimizer_of, train, update
+from fig.training import TrainingSettings, batch_at, optimizer_of, update
 
 STEPS = 10  # of each timed run at equal step counts
 NEVER = 2.0  # a confidence that no batch exceeds
-
-
-def digits(folder: Path) -> Split:
-    """The training digits, prepared."""
-    output = folder / "32" / "digits" / "train.npy"
-    output.parent.mkdir(parents=True)
-    prepare(output, [], recipe("digits", "train", 32, datasets_of(entries()), own=False))
-    return open_split(output)
-
-
-def trained(name: str, size: int, data: Split, iterations: int) -> Discriminator:
-    """A discriminator that has seen some digits (of 32 pixels a side; enlarged ones cost more than they tell)."""
-    discriminator = Discriminator(Architecture(name, 10, 32 if size == 32 else size))
-    if size == 32:
-        settings = TrainingSettings(learning_rate=0.02, iterations=iterations)
-        optimizer = optimizer_of(discriminator, settings)
-        for _ in train(discriminator, optimizer, data, Standard(), settings, Augmentation(32, 2), seed=0):
-            pass
-    return discriminator
 
 
 def per_step(network: nn.Module, batch: int, size: int, settings: SamplerSettings, pairs: int) -> Ratio:
@@ -60,23 +39,28 @@ def per_step(network: nn.Module, batch: int, size: int, settings: SamplerSetting
     )
 
 
-def thousand(network: nn.Module, settings: SamplerSettings, batch: int, pairs: int) -> tuple[Ratio, float, float]:
-    """Time to about 1,000 samples whose mean confidence is the reference's, and both mean confidences."""
+def to_samples(network: nn.Module, settings: SamplerSettings, samples: int) -> tuple[Ratio, float, float]:
+    """Time to so many samples whose mean confidence is the reference's, and both mean confidences.
+
+    Both stop a batch where its mean confidence exceeds 0.9; the reference's are of 12, ours of up to 125.
+    """
+    batch = min(125, samples)
     ours_stops = replace(settings, stop="batch", min_steps=0, max_steps=100, noise="deviation")
     confidences: dict[str, float] = {}
 
     def theirs() -> None:
-        means = [reference_sample(network, 12, (3, 32, 32), 100)[1].mean() for _ in range(1000 // 12)]
+        means = [reference_sample(network, 12, (3, 32, 32), 100)[1].mean() for _ in range(samples // 12)]
         confidences["theirs"] = float(torch.stack(means).mean())
 
     def ours() -> None:
         generator = torch.Generator().manual_seed(0)
         means = [
-            sample(network, batch, (3, 32, 32), ours_stops, generator).confidence.mean() for _ in range(1000 // batch)
+            sample(network, batch, (3, 32, 32), ours_stops, generator).confidence.mean()
+            for _ in range(samples // batch)
         ]
         confidences["ours"] = float(torch.stack(means).mean())
 
-    found = ratio(theirs, ours, pairs, warm=False)
+    found = ratio(theirs, ours, pairs=1, warm=False)
     return found, confidences["theirs"], confidences["ours"]
 
 
@@ -102,6 +86,7 @@ def main(
     networks: Annotated[list[str], typer.Option(help="Networks at full width; repeatable.")] = list(NETWORKS),  # noqa: B006
     pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each comparison.")] = 3,
     iterations: Annotated[int, typer.Option(min=1, help="Training iterations before sampling.")] = 15,
+    samples: Annotated[int, typer.Option(min=12, help="Samples to equal mean confidence.")] = 1000,
     large: Annotated[bool, typer.Option(help="Time ResNet18 at 224 x 224 too.")] = True,
 ) -> None:
     """Print the table of docs/performance.md."""
@@ -110,20 +95,23 @@ def main(
     with TemporaryDirectory() as folder:
         data = digits(Path(folder))
         for name in networks:
-            discriminator = trained(name, 32, data, iterations)
+            discriminator = trained(name, data, iterations)
             for batch in (12, 128):
                 for precision, settings in precisions.items():
                     found = per_step(discriminator.network, batch, 32, settings, pairs)
                     print(f"| per step | {name} | 32 | {batch} | {precision} | {found} |", flush=True)
             if name == "resnet18":
                 for precision, settings in precisions.items():
-                    found, theirs, own = thousand(discriminator.network, settings, 125, pairs=1)
+                    found, theirs, own = to_samples(discriminator.network, settings, samples)
                     told = f"{found}; mean confidence {theirs:.3f} and {own:.3f}"
-                    print(f"| 1,000 samples | {name} | 32 | 12, ours 125 | {precision} | {told} |", flush=True)
+                    print(
+                        f"| {samples} samples | {name} | 32 | 12, ours {min(125, samples)} | {precision} | {told} |",
+                        flush=True,
+                    )
                     found = finetuning(discriminator, data, settings, 1)
                     print(f"| fine-tuning iteration | {name} | 32 | 128 + 13 | {precision} | {found} |", flush=True)
         if large:
-            network = trained("resnet18", 224, data, iterations).network
+            network = Discriminator(Architecture("resnet18", 10, 224)).network
             for precision, settings in precisions.items():
                 found = per_step(network, 12, 224, settings, 1)
                 print(f"| per step | resnet18 | 224 | 12 | {precision} | {found} |", flush=True)

@@ -1,0 +1,33 @@
+"""Trained discriminators of digits, for benchmarks that need one."""
+
+from pathlib import Path
+
+import torch
+
+from fig.data.arrays import Split, open_split
+from fig.data.augment import Augmentation
+from fig.data.catalogue import datasets_of, entries, recipe
+from fig.data.prepare import prepare
+from fig.discriminator import Architecture, Discriminator
+from fig.methods.standard import Standard
+from fig.training import TrainingSettings, optimizer_of, train
+
+
+def digits(folder: Path, split: str = "train") -> Split:
+    """The digits, prepared in a folder."""
+    output = folder / "32" / "digits" / f"{split}.npy"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare(output, [], recipe("digits", split, 32, datasets_of(entries()), own=False))
+    return open_split(output)
+
+
+def trained(name: str, data: Split, iterations: int, width: float = 1.0) -> Discriminator:
+    """A discriminator that has seen some digits."""
+    discriminator = Discriminator(Architecture(name, 10, 32, width))
+    settings = TrainingSettings(learning_rate=0.02, iterations=iterations)
+    optimizer = optimizer_of(discriminator, settings)
+    for _ in train(discriminator, optimizer, data, Standard(), settings, Augmentation(32, 2), seed=0):
+        pass
+    if torch.cuda.is_available():
+        discriminator.cuda()
+    return discriminator
