@@ -124,6 +124,12 @@ def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tenso
     return ChainState(images, chains, recent, running, zeros, ChainInfo(none, none, zeros, running), count, step=0)
 
 
+def logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (n, C) alone."""
+    with torch.no_grad():
+        return network(images).float()
+
+
 def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[Tensor, Tensor]:
     """Logits (n, C) and the energy's gradient by the images (n, channels, height, width), from one forward pass."""
     with torch.enable_grad():
@@ -145,7 +151,10 @@ def step(
     happens to its neighbours. The confidence is that of the images before the step, from the same forward pass;
     a chain that it makes stop keeps those images.
     """
-    logits, gradient = logits_and_gradient(network, state.images, settings.c)
+    if state.step >= settings.max_steps:  # every chain ends here, and needs no direction
+        logits, gradient = logits_of(network, state.images), torch.zeros_like(state.images)
+    else:
+        logits, gradient = logits_and_gradient(network, state.images, settings.c)
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
     info = ChainInfo(confidence(logits), energy(logits, settings.c), logits.argmax(dim=1), finite)
     recent = torch.cat([state.recent[:, 1:], info.confidence[:, None]], dim=1)
