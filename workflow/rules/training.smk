@@ -13,7 +13,7 @@ rule pretrain:
         "logs/{run}/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(PRETRAINED),
-    priority: 10  # whatever waits for a training waits longest
+    priority: 20  # all its variants wait for a standard discriminator
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -49,7 +49,7 @@ rule adopt:
         "logs/{run}/adopt/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(ADOPTED),
-    priority: 10  # whatever waits for a training waits longest
+    priority: 20  # all its variants wait for a standard discriminator
     conda:
         "../../envs/fig.yaml"
     params:
