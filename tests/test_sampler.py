@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import ks_2samp
 from torch import nn
 
 from fig.discriminator import Discriminator
@@ -121,6 +122,7 @@ def test_folding_and_bfloat16_change_few_signs_and_no_mean(small: Discriminator,
     for name, share in (("folded", 0.001), ("bfloat16", 0.15)):
         assert (found[name][0] != plain[0]).float().mean() < share, name
         assert found[name][1].confidence.mean().item() == pytest.approx(plain[1].confidence.mean().item(), abs=0.01)
+        assert ks_2samp(found[name][1].confidence, plain[1].confidence).pvalue > 0.01, name
         spread = plain[1].energy.std().item()
         assert found[name][1].energy.mean().item() == pytest.approx(plain[1].energy.mean().item(), abs=0.1 * spread)
 
