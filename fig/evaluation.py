@@ -18,7 +18,6 @@ from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, h
 from fig.networks.taps import Tap, stages, tapped
 from fig.seeding import generator
 
-BATCH = 256  # images at once unless said otherwise; the scores do not depend on it
 HELD_OUT = 0.1  # share of the training images that no detector is fitted to, and
 MOST_HELD_OUT = 1000  # how many of them at most
 PROTOCOLS = ("oracle", "id-only")  # who chooses a detector's setting: each test OOD set, or ID images alone
@@ -28,9 +27,29 @@ Grid = NDArray[np.float64]  # (N, settings)
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """Scores of all images of one data set."""
+class EvaluationSettings:
+    """How much is looked at: `images` of each test set and `training_images` are drawn by a fixed seed; 0 means all.
 
+    The scores do not depend on `batch`, the images at once.
+    """
+
+    batch: int = 256
+    images: int = 0
+    training_images: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or min(self.images, self.training_images) < 0:
+            raise ValueError("evaluation.batch must be at least 1, images and training_images at least 0")
+
+
+ALL = EvaluationSettings()
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of the images of one data set that were looked at."""
+
+    rows: Tensor  # (N,): which images
     grids: Mapping[str, Grid]  # by detector: (N, settings)
     logits: Tensor  # (N, C)
 
@@ -75,8 +94,19 @@ def check_finite(seen: Seen) -> None:
             raise ValueError(f"the discriminator's {name} are not finite for some images: it cannot be evaluated")
 
 
+def some(count: int, most: int) -> Tensor:
+    """Rows of `count` images in rising order: all of them, or `most` drawn by a fixed seed where that is not 0."""
+    if not most or most >= count:
+        return torch.arange(count)
+    return torch.randperm(count, generator=generator(0, "evaluation"))[:most].sort().values
+
+
 def fitted(
-    detectors: Mapping[str, Detector], discriminator: Discriminator, train: Split, seed: int, batch: int = BATCH
+    detectors: Mapping[str, Detector],
+    discriminator: Discriminator,
+    train: Split,
+    seed: int,
+    settings: EvaluationSettings = ALL,
 ) -> dict[str, Scorer]:
     """The detectors, fitted to the training images in one pass over them.
 
@@ -86,20 +116,21 @@ def fitted(
     subject = subject_of(discriminator)
     example = torch.zeros(1, *discriminator.shape, device=parallel.device())
     taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
-    count = len(train.images)
-    order = torch.randperm(count, generator=generator(seed, "held-out"))
-    kept_out, rest = order.split([part := min(round(HELD_OUT * count), MOST_HELD_OUT), count - part])
+    rows = some(len(train.images), settings.training_images)
+    part = max(1, min(round(HELD_OUT * len(rows)), MOST_HELD_OUT))
+    order = torch.randperm(len(rows), generator=generator(seed, "held-out"))
+    kept_out, rest = (rows[these].sort().values for these in order.split([part, len(rows) - part]))
     observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
     labels = labels_of(train)
     if observers:
-        mine = rest.sort().values[parallel.rank() :: parallel.workers()]
-        for seen in seen_in_turn(discriminator, taps, train, mine, batch):
+        mine = rest[parallel.rank() :: parallel.workers()]
+        for seen in seen_in_turn(discriminator, taps, train, mine, settings.batch):
             for observer in observers.values():
                 observer.see(seen, labels[seen.rows].to(parallel.device()))
         observers = parallel.merged(observers)
 
     def held_out() -> Iterator[Seen]:
-        return seen_in_turn(discriminator, taps, train, kept_out.sort().values, batch)
+        return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
 
     return {name: observers.get(name, each).scorer(subject, held_out) for name, each in detectors.items()}
 
@@ -109,28 +140,27 @@ def evaluated(
     scorers: Mapping[str, Scorer],
     discriminator: Discriminator,
     data: Split,
-    batch: int = BATCH,
+    settings: EvaluationSettings = ALL,
 ) -> Evaluated:
-    """Every detector's scores of every image of a split, shared out over the workers, in one pass.
+    """Every detector's scores of a split's images, shared out over the workers, in one pass.
 
     The discriminator must be frozen. Raises ValueError where a detector gives a score that is not finite.
     """
     subject = subject_of(discriminator)
     example = torch.zeros(1, *discriminator.shape, device=parallel.device())
     taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
-    mine = torch.arange(parallel.rank(), len(data.images), parallel.workers())
+    rows = some(len(data.images), settings.images)
     parts: dict[str, list[Tensor]] = {name: [] for name in scorers}
     logits = []
-    for seen in seen_in_turn(discriminator, taps, data, mine, batch):
+    for seen in seen_in_turn(discriminator, taps, data, rows[parallel.rank() :: parallel.workers()], settings.batch):
         logits.append(seen.logits.cpu())
         for name, scorer in scorers.items():
             scores = scorer.scores(seen).cpu()
             if not scores.isfinite().all():
                 raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
             parts[name].append(scores)
-    total = len(data.images)
-    grids = {name: parallel.gathered(torch.cat(each), total).numpy() for name, each in parts.items()}
-    return Evaluated(grids, parallel.gathered(torch.cat(logits), total))
+    grids = {name: parallel.gathered(torch.cat(each), len(rows)).numpy() for name, each in parts.items()}
+    return Evaluated(rows, grids, parallel.gathered(torch.cat(logits), len(rows)))
 
 
 def scores(detector: Detector, discriminator: Discriminator, data: Split, train: Split | None = None) -> Grid:

@@ -11,6 +11,7 @@ from fig import configuration
 from fig.configuration import SCHEMA, ConfigurationError, complete, discriminators, settings_of_variant
 from fig.data.readers import READERS
 from fig.detectors import DETECTORS
+from fig.evaluation import EvaluationSettings
 from fig.methods.gaussian import Gaussian
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.table import METHODS
@@ -77,6 +78,7 @@ def test_a_missing_key_is_named():
 def test_presets_are_the_papers_readings():
     paper, authors = (complete(changed("preset", name)) for name in ("paper", "authors"))
     sampler = settings_of(SamplerSettings, paper["fig"]["sampler"], "fig.sampler")
+    assert settings_of(EvaluationSettings, paper["evaluation"], "evaluation") == EvaluationSettings()
     assert sampler == SamplerSettings()  # the code's defaults are the paper's
     assert settings_of(ImplicitGenerator, paper["fig"], "fig") == ImplicitGenerator()
     assert (paper["fig"]["K"], paper["finetuning"]["learning_rate"]) == (0.1, 0.001)
@@ -143,6 +145,7 @@ def test_the_schema_names_exactly_what_there_is():
     assert keys(definitions["training"]) == names(TrainingSettings)
     assert keys(definitions["fig"]) == names(ImplicitGenerator, but="teacher")
     assert keys(definitions["fig"]["properties"]["sampler"]) == names(SamplerSettings)
+    assert keys(schema["properties"]["evaluation"]) == names(EvaluationSettings)
     assert keys(definitions["gaussian"]) == names(Gaussian)
     assert keys(definitions["resources"]) == names(Resources)
     presets = {path.stem for path in (ROOT / "config" / "presets").glob("*.yaml")}

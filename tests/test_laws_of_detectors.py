@@ -9,7 +9,7 @@ import torch
 from fig.data.arrays import Split
 from fig.detectors import DETECTORS, Detector, detector_of
 from fig.discriminator import Discriminator
-from fig.evaluation import evaluated, fitted, metric_rows, scores
+from fig.evaluation import EvaluationSettings, evaluated, fitted, metric_rows, own_rows, scores
 from fig.frozen import frozen
 
 SMALL = {  # settings that make a detector quick
@@ -51,7 +51,7 @@ def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
     with frozen(trained):
         scorers = fitted(detectors, trained, stripes, seed=0)
         together = evaluated(detectors, scorers, trained, others).grids[name]
-        alone = evaluated(detectors, scorers, trained, others, batch=3).grids[name]
+        alone = evaluated(detectors, scorers, trained, others, EvaluationSettings(batch=3)).grids[name]
     assert together.shape == (40, len(scorers[name].settings)) and together.dtype == np.float64
     assert np.isfinite(together).all() and 0 <= scorers[name].chosen < len(scorers[name].settings)
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3 * np.abs(together).max())
@@ -72,10 +72,8 @@ def test_the_batch_in_which_training_images_come_does_not_change_a_detector(
 ):
     detectors = {name: made(name)}
     with frozen(trained):
-        one, other = (
-            evaluated(detectors, fitted(detectors, trained, stripes, 0, batch), trained, others).grids[name]
-            for batch in (7, 256)
-        )
+        fits = (fitted(detectors, trained, stripes, 0, EvaluationSettings(batch)) for batch in (7, 256))
+        one, other = (evaluated(detectors, scorers, trained, others).grids[name] for scorers in fits)
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3 * np.abs(one).max())
 
 
@@ -103,6 +101,18 @@ def test_detectors_are_named_in_the_configuration_or_refused_in_a_sentence():
     with pytest.raises(ValueError, match=r"mahalanobis\.magnitudes is \[-1.0\]"):
         detector_of("mahalanobis", {"magnitudes": [-1]})
     assert detector_of("mine", {"detector": "gram", "orders": [1, 2]}).orders == (1, 2)
+
+
+def test_some_images_are_the_same_ones_for_every_discriminator_and_detector(trained: Discriminator, stripes: Split):
+    detectors, few = {"baseline": made("baseline")}, EvaluationSettings(images=15, training_images=20)
+    with frozen(trained):
+        scorers = fitted(detectors, trained, stripes, 0, few)
+        whole, part = (evaluated(detectors, scorers, trained, stripes, each) for each in (EvaluationSettings(), few))
+    assert len(part.rows) == 15 and part.rows.unique().numel() == 15
+    np.testing.assert_allclose(part.grids["baseline"], whole.grids["baseline"][part.rows.numpy()], rtol=1e-5)
+    labels = torch.tensor(stripes.description.labels)
+    expected = (whole.logits.argmax(1) == labels)[part.rows].double().mean().item()
+    assert own_rows(part.logits, labels[part.rows])[0]["value"] == pytest.approx(expected)
 
 
 class Fixed:

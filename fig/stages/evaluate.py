@@ -5,9 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from tqdm import tqdm
 
 from fig import parallel
@@ -16,8 +14,8 @@ from fig.data.batches import labels_of
 from fig.detectors import Detector, detector_of
 from fig.discriminator import Discriminator, load, load_card
 from fig.evaluation import (
-    BATCH,
     Evaluated,
+    EvaluationSettings,
     MetricRow,
     by_detector,
     chosen_scores,
@@ -53,7 +51,7 @@ class EvaluationJob:
     ood_datasets: tuple[Path, ...]  # prepared OOD sets
     detectors: Mapping[str, Detector]
     sampler: SamplerSettings
-    batch: int
+    settings: EvaluationSettings
 
 
 def work(job: EvaluationJob) -> None:
@@ -62,9 +60,9 @@ def work(job: EvaluationJob) -> None:
     sets = {"id": job.test} | {path.parent.name: path for path in job.ood_datasets}
     found: dict[str, Evaluated] = {}
     with frozen(discriminator):
-        scorers = fitted(job.detectors, discriminator, open_split(job.train), card.seed, job.batch)
+        scorers = fitted(job.detectors, discriminator, open_split(job.train), card.seed, job.settings)
         for name, path in tqdm(sets.items(), desc="evaluate", unit="data set"):
-            found[name] = evaluated(job.detectors, scorers, discriminator, open_split(path), job.batch)
+            found[name] = evaluated(job.detectors, scorers, discriminator, open_split(path), job.settings)
     if parallel.rank():
         return
     grids = by_detector(found, list(scorers))
@@ -72,7 +70,7 @@ def work(job: EvaluationJob) -> None:
         write_arrays(job.discriminator / "scores" / f"{name}.npz", **arrays)
     samples = low_entropy_samples(discriminator, card.seed, job.sampler)
     write_samples(job.discriminator / "samples.png", samples)
-    own = own_rows(found["id"].logits, labels_of(open_split(job.test)))
+    own = own_rows(found["id"].logits, labels_of(open_split(job.test))[found["id"].rows])
     write_metrics(job.discriminator, [*own, *metric_rows(own[0]["value"], scorers, grids), *sample_rows(samples)])
 
 
@@ -111,14 +109,15 @@ def evaluate(
     detectors: Json,
     sampler: Json = "{}",
     resources: Json = "{}",
-    batch: Annotated[int, typer.Option(min=1, help="Images at once; the scores do not depend on it.")] = BATCH,
+    settings: Json = "{}",
 ) -> None:
     """Evaluate a discriminator with all detectors on all OOD sets."""
     clock = timing.begin("evaluate")
-    settings = settings_of(SamplerSettings, parsed(sampler, "--sampler"), "fig.sampler")
+    sampling = settings_of(SamplerSettings, parsed(sampler, "--sampler"), "fig.sampler")
+    looked_at = settings_of(EvaluationSettings, parsed(settings, "--settings"), "evaluation")
     stated = parsed(detectors, "--detectors")
     chosen = {name: detector_of(name, own) for name, own in stated.items()}
-    job = EvaluationJob(discriminator, train, test, tuple(ood), chosen, settings, batch)
+    job = EvaluationJob(discriminator, train, test, tuple(ood), chosen, sampling, looked_at)
     began = time.monotonic()
     _, seconds = run_on_workers(work, job, settings_of(Resources, parsed(resources, "--resources"), "resources"))
     clock = replace(clock, ray=time.monotonic() - began - seconds, work=seconds)

@@ -30,7 +30,9 @@ rule evaluate:
         sampler=as_json(STUDY["fig"]["sampler"]),
         folder=subpath(input.model, parent=True),
         detectors=as_json(STUDY["detectors"]),
+        settings=as_json(STUDY["evaluation"]),
         ood=lambda wildcards, input: " ".join(f"--ood {path}" for path in input.ood),
     shell:
         "python -m fig.stages.evaluate --discriminator {params.folder} --train {input.train}"
-        " --test {input.test} {params.ood} --detectors {params.detectors:q} --sampler {params.sampler:q} --resources {resources.workers:q} 2> {log}"
+        " --test {input.test} {params.ood} --detectors {params.detectors:q} --sampler {params.sampler:q}"
+        " --settings {params.settings:q} --resources {resources.workers:q} 2> {log}"
