@@ -52,9 +52,14 @@ def hashed(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def ray_processes() -> set[int]:
-    names = ("raylet", "gcs_server")
-    return {p.pid for p in psutil.process_iter(["name"]) if p.info["name"] in names}
+def ray_processes(workspace: Workspace) -> list[str]:
+    """The Ray clusters that this workspace's jobs have started; other work on the machine may have its own."""
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):
+            if process.info["name"] in ("raylet", "gcs_server"):
+                found += [process.info["name"]] * (process.environ().get("PYTHONPATH") == str(workspace.folder))
+    return found
 
 
 @pytest.mark.parametrize("victim", ["driver", "worker"])
@@ -63,7 +68,6 @@ def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
 ):
     workspace = with_ray(copy_of_project(tmp_path))
     (tmp_path / "data").symlink_to(finished.folder / "data")
-    before = ray_processes()
     command = ["snakemake", f"{STANDARD}/model.safetensors", "--profile", "local", "--configfile", "tests/tiny.yaml"]
     running = subprocess.Popen(
         command, cwd=tmp_path, env=workspace.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -79,11 +83,12 @@ def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
     assert hashed(tmp_path / STANDARD / "model.safetensors") == hashed(finished.folder / STANDARD / "model.safetensors")
     first = (tmp_path / STANDARD / "history.csv").read_text().splitlines()[1]
     assert float(first.split(",")[1]) < at, "the first iterations were done again: it did not go on from a checkpoint"
-    waited_for(lambda: not ray_processes() - before, 30, "end of Ray")
+    waited_for(lambda: not ray_processes(workspace), 30, "end of Ray")
 
 
 def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finished: Workspace, tmp_path: Path):
-    settings = {"method": "fig", "settings": {}, "training": {"iterations": 20, "learning_rate": 1e6, "log_every": 1}}
+    training = {"iterations": 20, "learning_rate": 1e6, "log_every": 1}
+    settings = {"method": "fig", "settings": {}, "training": training, "augmentation": {"size": 32}}
     done = finished.run(
         *("python", "-m", "fig.stages.finetune", "--train", "data/32/digits/train.npy", "--standard", STANDARD),
         *("--output", tmp_path / "fig" / "0", "--checkpoints", tmp_path / "checkpoints", "--variant", "fig"),
@@ -97,9 +102,9 @@ def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finis
 
 
 def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, tmp_path: Path):
-    before = ray_processes()
-    common = ("--train", "data/32/digits/train.npy", "--network", "resnet18", "--width", "0.0625")
-    training = ("--training", '{"epochs": 1, "learning_rate": 0.1}', "--checkpoints", str(tmp_path / "checkpoints"))
+    common = ("--train", "data/32/digits/train.npy", "--network", "resnet18", "--architecture", '{"width": 0.0625}')
+    training = ("--training", '{"epochs": 1, "learning_rate": 0.1}', "--augmentation", '{"size": 32}')
+    training += ("--checkpoints", str(tmp_path / "checkpoints"))
     jobs = [
         subprocess.Popen(
             ["python", "-m", "fig.stages.pretrain", *common, *training, "--seed", seed, "--output", tmp_path / seed],
@@ -114,7 +119,7 @@ def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, 
     assert [job.returncode for job in jobs] == [0, 0], errors
     weights = [load_file(tmp_path / seed / "model.safetensors")["fc.weight"] for seed in ("1", "2")]
     assert not weights[0].equal(weights[1])
-    waited_for(lambda: not ray_processes() - before, 30, "end of Ray")
+    waited_for(lambda: not ray_processes(finished), 30, "end of Ray")
 
 
 def rank_sums(values: list[float]) -> list[float]:
