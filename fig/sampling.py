@@ -174,7 +174,8 @@ def drawn(
 ) -> Samples:
     """Follow `drawings` to their end with a progress bar, calling `each` with every one; the samples asked for."""
     drawing = Drawing()
-    with tqdm(total=request.count, desc="sampling", unit="sample", disable=not progress) as bar:
+    shown = {"desc": "sampling", "unit": "sample", "disable": not progress, "miniters": 0}  # steps move the bar too
+    with tqdm(total=request.count, **shown) as bar:
         for drawing in steps:
             each(drawing)
             if drawing.running is not None:

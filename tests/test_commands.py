@@ -46,7 +46,7 @@ def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
 
 
 def test_sample_goes_on_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
-    arguments = ["sample", folder, "--count", 4, "--steps", 1500, "--out"]
+    arguments = ["sample", folder, "--count", 4, "--steps", 400, "--out"]
     command = [sys.executable, "-m", "fig", *map(str, arguments), tmp_path / "broken.png"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in iter(lambda: process.stderr.read(1), ""):
