@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
 def test_sample_goes_on_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
     arguments = ["sample", folder, "--count", 4, "--steps", 400, "--out"]
     command = [sys.executable, "-m", "fig", *map(str, arguments), tmp_path / "broken.png"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     for line in iter(lambda: process.stderr.read(1), ""):
         if line == "=":  # the bar says step=...: it is under way
             break
