@@ -141,7 +141,7 @@ def samples(samples_of: Mapping[Key, Mapping[str, NDArray]]) -> Figure:
 
 def probes(reports: Mapping[str, Probe]) -> Figure:
     """Confidence of discriminators on their own samples against steps, and how many chains the rule has stopped."""
-    figure, axes = panels(1, 3, width=4)
+    figure, axes = panels(1, 3, width=4, height=3.4)
     for colour, (name, report) in zip(cycle((ID, *OOD_COLOURS)), reports.items(), strict=False):
         steps = np.arange(len(report.mean))
         axes[0, 0].plot(steps, report.mean, color=colour, label=name)
@@ -158,5 +158,5 @@ def probes(reports: Mapping[str, Probe]) -> Figure:
     for each, title in zip(axes.flat, titles, strict=True):
         each.set(title=title, xlabel="steps", ylim=(-0.02, 1.05))
         each.title.set_fontsize("medium")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
