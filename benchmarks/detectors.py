@@ -120,7 +120,7 @@ def at_once(detectors: dict[str, Detector], discriminator: Discriminator, train:
 def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Tensor, pairs: int) -> None:
     """The definitions that coincide with pytorch-ood's."""
     network, inputs = subject.network, seen.inputs
-    softmax, odin = library.MaxSoftmax(network), library.ODIN(network, 1000, 0.0014, norm_std=[0.5] * 3)
+    softmax, odin = library.MaxSoftmax(network), library.ODIN(network, temperature=1000, eps=0.0014, norm_std=[0.5] * 3)
     with torch.no_grad():
         told(
             "baseline against pytorch-ood",
