@@ -63,6 +63,13 @@ def subject_of(discriminator: Discriminator) -> Subject:
     return Subject(discriminator.network, architecture.classes, unit, names)
 
 
+def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -> tuple[Subject, dict[str, Tap]]:
+    """What detectors are told of a discriminator, and all their taps."""
+    subject = subject_of(discriminator)
+    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
+    return subject, {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
+
+
 def seen_in_turn(
     discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor, batch: int
 ) -> Iterator[Seen]:
@@ -70,15 +77,14 @@ def seen_in_turn(
 
     Raises ValueError where the network gives what is not finite.
     """
-    with tapped(discriminator.network, taps) as kept:
-        for chosen in rows.split(batch):
-            square = images_at(data, chosen).to(parallel.device())
-            inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
-            with torch.no_grad():
-                logits = discriminator.network(inputs)
-            seen = Seen(chosen, inputs.contiguous(memory_format=torch.channels_last), logits, dict(kept))
-            check_finite(seen)
-            yield seen
+    for chosen in rows.split(batch):
+        square = images_at(data, chosen).to(parallel.device())
+        inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
+        with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
+            logits = discriminator.network(inputs)
+        seen = Seen(chosen, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
+        check_finite(seen)
+        yield seen
 
 
 def centred(images: Tensor, size: int) -> Tensor:
@@ -113,9 +119,7 @@ def fitted(
     A seeded part of the images is held out, for what is chosen or normalised by ID images. Workers share the pass.
     The discriminator must be frozen.
     """
-    subject = subject_of(discriminator)
-    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
-    taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
+    subject, taps = looked_at(detectors, discriminator)
     rows = some(len(train.images), settings.training_images)
     part = max(1, min(round(HELD_OUT * len(rows)), MOST_HELD_OUT))
     order = torch.randperm(len(rows), generator=generator(seed, "held-out"))
@@ -146,9 +150,7 @@ def evaluated(
 
     The discriminator must be frozen. Raises ValueError where a detector gives a score that is not finite.
     """
-    subject = subject_of(discriminator)
-    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
-    taps = {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
+    _, taps = looked_at(detectors, discriminator)
     rows = some(len(data.images), settings.images)
     parts: dict[str, list[Tensor]] = {name: [] for name in scorers}
     logits = []
@@ -170,16 +172,11 @@ def scores(detector: Detector, discriminator: Discriminator, data: Split, train:
         return evaluated({"": detector}, scorers, discriminator, data).grids[""]
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of the images whose most probable class is their label: (N, C), (N,)."""
-    return float((logits.argmax(dim=1) == labels).double().mean())
-
-
 def own_rows(logits: Tensor, labels: Tensor) -> list[MetricRow]:
     """What a discriminator's logits (N, C) of the ID test images are worth, as rows of metrics."""
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
-    error = calibration_error(confidence.numpy(), (predicted == labels).numpy())
-    values = {"accuracy": accuracy(logits, labels), "calibration_error": error}
+    confidence = logits.double().softmax(dim=1).amax(dim=1).numpy()
+    correct = (logits.argmax(dim=1) == labels).numpy()
+    values = {"accuracy": float(correct.mean()), "calibration_error": calibration_error(confidence, correct)}
     return [row_of(metric, value) for metric, value in values.items()]
 
 

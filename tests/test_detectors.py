@@ -308,6 +308,15 @@ def test_the_setting_is_chosen_by_held_out_training_images_alone(small: Discrimi
     assert scorer.settings[scorer.chosen].startswith("temperature=1000 ")
 
 
+def test_taps_take_no_note_of_the_detectors_own_passes(small: Discriminator, stripes: Split):
+    small.eval()
+    noted = []
+    taps = {"": Tap("layer1", lambda features: noted.append(features) or features)}
+    for seen in seen_in_turn(small, taps, stripes, torch.arange(40), 20):
+        small.network(seen.inputs)
+    assert len(noted) == 2
+
+
 def test_a_library_detector_that_needs_whole_images_is_refused():
     with pytest.raises(ValueError, match="scores neither logits nor features"):
         LibraryDetector("pytorch_ood.detector.ODIN")

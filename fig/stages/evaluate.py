@@ -32,13 +32,13 @@ from fig.runtime.cluster import Resources, run_on_workers
 from fig.runtime.command import command_line
 from fig.runtime.tracking import try_to_mirror
 from fig.sampler import SamplerSettings, Samples, sample
+from fig.sampling import CONFIDENT
 from fig.seeding import generator
 from fig.settings import settings_of
 from fig.stages.options import Folder, Json, OodSets, Test, Train, parsed
 from fig.stages.pictures import write_arrays, write_samples
 
 SAMPLES = 64  # drawn from the implicit generator, to be looked at
-HIGH = 0.9  # confidence above which a sample counts as one that the discriminator is wrong about
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def sample_rows(samples: Samples) -> list[MetricRow]:
     """How confident the discriminator is on its own low-entropy samples, as rows of metrics."""
     values = {
         "sample_confidence": samples.confidence.mean(),
-        "sample_share_confident": (samples.confidence > HIGH).float().mean(),
+        "sample_share_confident": (samples.confidence > CONFIDENT).float().mean(),
         "sample_energy": samples.energy.mean(),
         "sample_steps": samples.steps.float().mean(),
     }
