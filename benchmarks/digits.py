@@ -10,7 +10,7 @@ from fig.data.catalogue import datasets_of, entries, recipe
 from fig.data.prepare import prepare
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.standard import Standard
-from fig.training import TrainingSettings, optimizer_of, train
+from fig.training import TrainingSettings, players_of, train
 
 
 def digits(folder: Path, split: str = "train") -> Split:
@@ -25,8 +25,8 @@ def trained(name: str, data: Split, iterations: int, width: float = 1.0) -> Disc
     """A discriminator that has seen some digits."""
     discriminator = Discriminator(Architecture(name, 10, 32, width))
     settings = TrainingSettings(learning_rate=0.02, iterations=iterations)
-    optimizer = optimizer_of(discriminator, settings)
-    for _ in train(discriminator, optimizer, data, Standard(), settings, Augmentation(32, 2), seed=0):
+    players = players_of(discriminator, Standard(), settings, seed=0)
+    for _ in train(discriminator, players, data, Standard(), settings, Augmentation(32, 2), seed=0):
         pass
     if torch.cuda.is_available():
         discriminator.cuda()

@@ -16,7 +16,7 @@ from fig.data.arrays import Written, open_split, write_description, write_header
 from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.standard import Standard
-from fig.training import TrainingSettings, optimizer_of, train
+from fig.training import TrainingSettings, players_of, train
 
 SIDE, CLASSES, ITERATIONS = 256, 10, 100
 
@@ -37,10 +37,10 @@ def measured(path: str) -> None:
     """Train on the split and print the peak of resident memory, in MB."""
     discriminator = Discriminator(Architecture("resnet18", CLASSES, 64, 1 / 16))
     settings = TrainingSettings(learning_rate=0.01, iterations=ITERATIONS)
-    optimizer = optimizer_of(discriminator, settings)
+    players = players_of(discriminator, Standard(), settings, 0)
     steps = train(
         discriminator,
-        optimizer,
+        players,
         open_split(Path(path)),
         Standard(),
         settings,

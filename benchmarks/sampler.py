@@ -19,10 +19,12 @@ from fig.data.arrays import Split
 from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.implicit_generator import ImplicitGenerator
-from fig.methods.penalty import penalised_loss, share_of
+from fig.methods.penalty import penalised, share_of
+from fig.methods.protocol import NETWORK, Method
+from fig.methods.standard import Standard
 from fig.networks import NETWORKS
 from fig.sampler import SamplerSettings, sample
-from fig.training import TrainingSettings, batch_at, optimizer_of, update
+from fig.training import TrainingSettings, batch_at, players_of, update
 
 STEPS = 10  # of each timed run at equal step counts
 NEVER = 2.0  # a confidence that no batch exceeds
@@ -64,17 +66,18 @@ def to_samples(network: nn.Module, settings: SamplerSettings, samples: int) -> t
 def finetuning(discriminator: Discriminator, data: Split, settings: SamplerSettings, pairs: int) -> Ratio:
     """A whole fine-tuning iteration of 128 digits with K = 0.1: the reference samples for T = 100 steps."""
     training = TrainingSettings(learning_rate=0.001, iterations=100)
-    optimizer = optimizer_of(discriminator, training)
+    players = players_of(discriminator, Standard(), training, 0)
     batch = batch_at(discriminator, data, torch.from_numpy(data.labels), Augmentation(32, 2), 0, training, 0)
     count = share_of(0.1, batch.total)
 
-    class WithReference:
-        def loss(self, network, batch, generator):
+    class WithReference(Method):
+        def losses(self, players, batch, generator):
+            network = players[NETWORK]
             images, _, _ = reference_sample(network, count, (3, 32, 32), 100, 0.1**0.5, confident=NEVER)
-            return penalised_loss(network, batch, images.contiguous(memory_format=torch.channels_last), count)
+            yield penalised(network, batch, images.contiguous(memory_format=torch.channels_last), count)
 
     def iteration(method) -> None:
-        update(discriminator, method, batch, optimizer, torch.Generator().manual_seed(0))
+        update(players, method, batch, torch.Generator().manual_seed(0))
 
     return ratio(lambda: iteration(WithReference()), lambda: iteration(ImplicitGenerator(0.1, settings)), pairs)
 

@@ -6,6 +6,7 @@ Read at every parse of the Snakefile, so torch is not imported; the names that a
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from fig.data.catalogue import datasets_of, entries, id_names, ood_parts
+from fig.methods.table import FINETUNING, METHODS, SECTIONS
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "config" / "presets"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 NETWORKS = ("resnet18", "vgg19", "shufflenetv2", "densenet100")  # built in; fig.networks has them
-DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram")  # fig.detectors has them
+DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram", "deconf")  # fig.detectors has them
+NEEDED_METHOD = {"deconf": "deconf"}  # by detectors that look at what one method alone adds to a network
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
 Config = dict[str, Any]
@@ -49,12 +52,18 @@ def complete(stated: Mapping[str, Any]) -> Config:
     config = merged(*layers, rest, stated)
     config["datasets"] = with_own(entries(), stated.get("datasets", {}))
     for section in ("pretraining", "finetuning"):
-        if "iterations" in stated.get(section, {}):
-            config[section].pop("epochs", None)
-        elif "epochs" in stated.get(section, {}):
-            config[section].pop("iterations", None)
+        config[section] = of_one_length(config[section], stated.get(section, {}))
     check(config, stated.get("datasets", {}))
     return config
+
+
+def of_one_length(training: Any, stated: Any) -> Any:
+    """Settings of a training without the epochs where iterations were stated, and the other way round."""
+    if not isinstance(training, Mapping) or not isinstance(stated, Mapping):
+        return training  # of a wrong type: the check says so
+    other = {"iterations": "epochs", "epochs": "iterations"}
+    dropped = {other[name] for name in other if name in stated} - set(stated)
+    return {name: value for name, value in training.items() if name not in dropped}
 
 
 def with_own(catalogue: Mapping[str, Any], own: Any) -> Config:
@@ -66,7 +75,7 @@ def with_own(catalogue: Mapping[str, Any], own: Any) -> Config:
 
 def check(config: Config, own: Collection[str] = ()) -> None:
     """Raise ConfigurationError in one sentence for the first thing that is wrong; `own` are the user's data sets."""
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = with_methods(yaml.safe_load(SCHEMA.read_text()))
     for error in sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path))):
         raise ConfigurationError(sentence(error))
     for name in own:
@@ -82,7 +91,21 @@ def check(config: Config, own: Collection[str] = ()) -> None:
     for name, variant in config["variants"].items():
         if name == STANDARD:
             raise ConfigurationError("variants.standard cannot be defined: standard is what pretraining makes")
-        allowed_one("teacher", variant.get("teacher"), config["networks"], f"variants.{name}")
+        check_variant(config, name, variant)
+
+
+def with_methods(schema: Config) -> Config:
+    """The schema with the methods by name and a section for the settings of each, wherever they may be stated.
+
+    The settings of a method that the schema does not spell out may be any: its training checks them.
+    """
+    definitions = schema["$defs"]
+    definitions["variant"]["properties"]["method"] = {"enum": list(METHODS)}
+    for section in {SECTIONS.get(method, method): None for method in METHODS}:
+        stated = {"$ref": f"#/$defs/{section}"} if section in definitions else {"type": "object"}
+        for each in (schema, definitions["variant"], definitions["difference"]):
+            each["properties"][section] = stated
+    return schema
 
 
 def sentence(error: ValidationError) -> str:
@@ -135,6 +158,25 @@ def check_network(name: str, network: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"networks.{name}.checkpoint: there is no {network['checkpoint']}")
 
 
+def check_variant(config: Config, name: str, variant: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError where a variant names something that there is not."""
+    where = f"variants.{name}"
+    if "teacher" in variant:
+        if variant["method"] != "fig":
+            raise ConfigurationError(f"{where}: the method {variant['method']} follows no teacher, only fig does")
+        network, teacher = teacher_of(variant)
+        allowed_one("teacher", network, config["networks"], where)
+        allowed_one("teacher's variant", teacher, [STANDARD, *config["variants"]], where)
+    for dataset in variant.get("id_datasets", {}):
+        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), f"{where}.id_datasets")
+
+
+def teacher_of(variant: Mapping[str, Any]) -> tuple[str, str]:
+    """Network and variant of a variant's teacher, stated as `network` or as `network/variant`."""
+    network, _, teacher = variant["teacher"].partition("/")
+    return network, teacher or STANDARD
+
+
 def check_study(config: Config, study: Mapping[str, Any], where: str) -> None:
     """Raise ConfigurationError where a study names something that there is not."""
     datasets = datasets_of(config["datasets"])
@@ -148,17 +190,30 @@ def check_study(config: Config, study: Mapping[str, Any], where: str) -> None:
         allowed_one("network", name, config["networks"], where)
     for name in study["variants"]:
         allowed_one("variant", name, [STANDARD, *config["variants"]], where)
+    for name in study.get("detectors", ()):
+        allowed_one("detector", name, config["detectors"], where)
+    for variant, detector in product(study["variants"], detectors_of(config, study)):
+        needed = NEEDED_METHOD.get(config["detectors"][detector].get("detector", detector))
+        if needed and method_of(config, variant) != needed:
+            what = f"detector {detector} needs variants of the method {needed}, {variant} is none"
+            raise ConfigurationError(f"{where}: {what}: name the study's detectors")
+
+
+def detectors_of(config: Config, study: Mapping[str, Any]) -> list[str]:
+    """The detectors of a study: those that it names, or all of the configuration."""
+    return study.get("detectors", list(config["detectors"]))
 
 
 @dataclass(frozen=True)
 class Discriminator:
-    """One discriminator of a run, by its four names, and the OOD sets it is evaluated on."""
+    """One discriminator of a run, by its four names, the OOD sets it is evaluated on and the detectors that do it."""
 
     id_dataset: str
     network: str
     variant: str
     seed: int
     ood_datasets: tuple[str, ...]
+    detectors: tuple[str, ...]
 
     @property
     def path(self) -> str:
@@ -167,16 +222,15 @@ class Discriminator:
 
 
 def discriminators(config: Config) -> Iterator[Discriminator]:
-    """Every discriminator that the studies ask for; a name in two studies is evaluated on the OOD sets of both."""
-    ood: dict[tuple[str, str, str, int], dict[str, None]] = {}
+    """Every discriminator that the studies ask for; one in two studies has the OOD sets and detectors of both."""
+    found: dict[tuple[str, str, str, int], tuple[dict[str, None], dict[str, None]]] = {}
     for study in config["studies"]:
-        for network in study["networks"]:
-            for variant in study["variants"]:
-                for seed in config["seeds"]:
-                    names = (study["id_dataset"], network, variant, seed)
-                    ood.setdefault(names, {}).update(dict.fromkeys(study["ood_datasets"]))
-    for names, sets in ood.items():
-        yield Discriminator(*names, tuple(sets))
+        for network, variant, seed in product(study["networks"], study["variants"], config["seeds"]):
+            ood, detectors = found.setdefault((study["id_dataset"], network, variant, seed), ({}, {}))
+            ood.update(dict.fromkeys(study["ood_datasets"]))
+            detectors.update(dict.fromkeys(detectors_of(config, study)))
+    for names, (ood, detectors) in found.items():
+        yield Discriminator(*names, tuple(ood), tuple(detectors))
 
 
 def method_of(config: Config, variant: str) -> str:
@@ -184,11 +238,17 @@ def method_of(config: Config, variant: str) -> str:
     return STANDARD if variant == STANDARD else config["variants"][variant]["method"]
 
 
-def settings_of_variant(config: Config, variant: str) -> Config:
-    """The training and the method's settings of a variant, its own differences put over the configuration's."""
-    if variant == STANDARD:
-        return {"method": STANDARD, "training": config["pretraining"], "settings": {}}
-    own = config["variants"][variant]
-    method = own["method"]
-    sections = merged({name: config[name] for name in ("finetuning", method)}, {k: own[k] for k in own if k in config})
-    return {"method": method, "training": sections["finetuning"], "settings": sections[method]}
+def settings_of_variant(config: Config, variant: str, id_dataset: str) -> Config:
+    """The method of a variant, its settings and its training's on an ID data set.
+
+    The variant's own differences are put over the configuration's, and over them those for this ID data set.
+    """
+    own = {} if variant == STANDARD else config["variants"][variant]
+    method = method_of(config, variant)
+    section = SECTIONS.get(method, method)
+    length = "finetuning" if method in FINETUNING else "pretraining"
+    training, settings = config[length], config.get(section, {})
+    for stated in (own, own.get("id_datasets", {}).get(id_dataset, {})):
+        training = of_one_length(merged(training, stated.get(length, {})), stated.get(length, {}))
+        settings = merged(settings, stated.get(section, {}))
+    return {"method": method, "training": training, "settings": settings}

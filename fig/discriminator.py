@@ -21,6 +21,7 @@ class Architecture:
 
     `network` is a name of fig.networks or, where there is a `factory` (package.module:function, called with the
     `arguments`), a name of one's own. `taps` are the submodules whose outputs detectors look at; none: the stages.
+    `head` is a name of fig.networks.heads, and takes the place of the last linear layer.
     """
 
     network: str
@@ -32,6 +33,7 @@ class Architecture:
     factory: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     taps: tuple[str, ...] = ()
+    head: str = "linear"
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,16 @@ class Card:
 def network_of(architecture: Architecture, seed: int) -> nn.Module:
     """A freshly initialised network; `seed` alone determines the weights."""
     from fig.networks import build  # torchvision takes seconds to import: only where a network is built
+    from fig.networks.heads import with_head
     from fig.networks.own import made_by
 
-    if not architecture.factory:
-        return build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return made_by(architecture.factory, architecture.arguments)
+        if architecture.factory:
+            network = made_by(architecture.factory, architecture.arguments)
+        else:
+            network = build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
+        return with_head(network, architecture.head)
 
 
 class Discriminator(nn.Module):
@@ -81,6 +86,16 @@ class Discriminator(nn.Module):
             for values in (self.architecture.mean, self.architecture.std)
         )
         return (images.float() - mean) / std
+
+    @property
+    def range(self) -> tuple[Tensor, Tensor]:
+        """Black and unit (3, 1, 1): a pixel p in [0, 1] enters the network as black + p unit."""
+        device = next(self.parameters()).device
+        mean, std = (
+            torch.tensor(values, device=device).view(3, 1, 1)
+            for values in (self.architecture.mean, self.architecture.std)
+        )
+        return -mean / std, 1 / std
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, 3, size, size)."""

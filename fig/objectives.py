@@ -1,9 +1,11 @@
-"""What fine-tuning minimises: cross-entropy on ID images, negative entropy on OOD ones (Eqs. 19 and 20)."""
+"""What trainings minimise: cross-entropy on ID images, negative entropy on OOD ones (Eqs. 19 and 20)."""
+
+from math import log
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from fig.energy import entropy
+from fig.energy import entropy, log_probabilities
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, total: int | None = None) -> Tensor:
@@ -17,6 +19,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, total: int | None = None) -> T
 def negative_entropy(logits: Tensor, total: int | None = None) -> Tensor:
     """Mean of the sum over classes of q log q, in [-log C, 0]: (B, C) logits of OOD images -> scalar."""
     return -entropy(logits).sum() / (total or len(logits))
+
+
+def divergence_from_uniform(logits: Tensor, total: int | None = None) -> Tensor:
+    """Mean divergence KL(uniform || q), at least 0, of the class probabilities q: (B, C) logits -> scalar."""
+    divergences = -log_probabilities(logits).mean(dim=1) - log(logits.shape[1])  # (B,)
+    return divergences.sum() / (total or len(logits))
 
 
 def fig_objective(

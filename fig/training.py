@@ -1,12 +1,12 @@
 """The one optimisation loop: every method, from scratch or from a trained discriminator, on one worker or several."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, isfinite
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fig import parallel
 from fig.data.arrays import Split
@@ -14,19 +14,21 @@ from fig.data.augment import Augmentation, augment
 from fig.data.batches import images_at, labels_of
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
-from fig.methods.protocol import Method
+from fig.methods.protocol import NETWORK, Method, Player
 from fig.seeding import generator
+
+PRECISIONS = ("float32", "bfloat16")
 
 Row = dict[str, float]
 
 
 class DivergedError(ArithmeticError):
-    """The loss is no longer finite; the rows so far are in the history."""
+    """A loss is no longer finite; the rows so far, its own the last, are in the history."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """SGD on mini-batches, for a number of `epochs` or of `iterations`: one of the two.
+    """SGD on mini-batches, for a number of `epochs` or of `iterations`: one of the two, or neither for none at all.
 
     The learning rate is divided by ten at each of the `milestones`, which are shares of the length in (0, 1).
     """
@@ -39,12 +41,15 @@ class TrainingSettings:
     weight_decay: float = 5e-4
     milestones: tuple[float, ...] = ()
     log_every: int = 50  # iterations averaged into one row of the history
+    precision: str = "float32"  # bfloat16: of what autocast computes in it, the weights are float32 all the same
 
     def __post_init__(self) -> None:
-        if (self.epochs > 0) == (self.iterations > 0):
-            raise ValueError(f"epochs is {self.epochs} and iterations {self.iterations}: exactly one must be above 0")
+        if min(self.epochs, self.iterations) < 0 or (self.epochs and self.iterations):
+            raise ValueError(f"epochs is {self.epochs} and iterations {self.iterations}: only one can be above 0")
         if min(self.batch_size, self.log_every) < 1 or self.learning_rate <= 0:
             raise ValueError("batch_size, log_every and learning_rate must be above 0")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: it must be one of {', '.join(PRECISIONS)}")
 
     def length(self, images: int) -> int:
         """Iterations in all, for a training set of this many images."""
@@ -54,20 +59,32 @@ class TrainingSettings:
         """Iterations in an epoch; the last batch of an epoch may be smaller."""
         return ceil(images / self.batch_size)
 
-    def learning_rate_at(self, progress: float) -> float:
-        """Learning rate when this share, in [0, 1), of the training is done."""
-        return self.learning_rate * 0.1 ** bisect_right(self.milestones, progress)
+    def decay_at(self, progress: float) -> float:
+        """What learning rates are multiplied by when this share, in [0, 1), of the training is done."""
+        return 0.1 ** bisect_right(self.milestones, progress)
 
 
-def optimizer_of(discriminator: Discriminator, settings: TrainingSettings) -> torch.optim.SGD:
-    """SGD over all weights, as in the paper's setup."""
-    return torch.optim.SGD(
-        discriminator.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
-    )
+def optimizer_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.SGD:
+    """SGD over all weights, as in the paper's setup; those that a module calls `undecayed` are not decayed."""
+    undecayed = [getattr(module, name) for module in network.modules() for name in getattr(module, "undecayed", ())]
+    decayed = [weight for weight in network.parameters() if not any(weight is each for each in undecayed)]
+    groups = [{"params": decayed}] + [{"params": undecayed, "weight_decay": 0.0}] * bool(undecayed)
+    return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
+
+
+def players_of(
+    discriminator: Discriminator, method: Method, settings: TrainingSettings, seed: int
+) -> dict[str, Player]:
+    """Who takes part in a training: the discriminator's network and the method's companions, with their optimisers."""
+    network, device = discriminator.network, parallel.device()
+    companions = method.companions(network, discriminator.shape, generator(seed, "companions"))
+    for companion in companions.values():
+        companion.module.to(device, memory_format=torch.channels_last)
+    return {NETWORK: Player(network, optimizer_of(network, settings)), **companions}
 
 
 def batch_rows(images: int, iteration: int, settings: TrainingSettings, seed: int) -> Tensor:
-    """Which images the mini-batch of an iteration holds, over all workers: (b,) from the epoch's permutation."""
+    """Which images the mini-batch of an iteration holds, over all workers: (B,) from the epoch's permutation."""
     epoch, place = divmod(iteration, settings.per_epoch(images))
     order = torch.randperm(images, generator=generator(seed, "order", epoch))
     return order[place * settings.batch_size :][: settings.batch_size]
@@ -82,31 +99,54 @@ def batch_at(
     settings: TrainingSettings,
     seed: int,
 ) -> Batch:
-    """This worker's part of the mini-batch of an iteration, augmented and scaled."""
+    """The mini-batch of an iteration, augmented and scaled."""
     rows = batch_rows(len(data.images), iteration, settings, seed)
     device = parallel.device()
     images = augment(images_at(data, rows).to(device), augmentation, generator(seed, "augment", iteration))
-    mine = torch.arange(parallel.rank(), len(rows), parallel.workers())
-    inputs = discriminator.scaled(images[mine.to(device)]).contiguous(memory_format=torch.channels_last)
-    return Batch(inputs, labels[rows[mine]].to(device), len(rows), parallel.rank(), parallel.workers())
+    return Batch(
+        discriminator.scaled(images).contiguous(memory_format=torch.channels_last),
+        labels[rows].to(device),
+        *discriminator.range,
+        begins_epoch=iteration % settings.per_epoch(len(data.images)) == 0,
+        rank=parallel.rank(),
+        workers=parallel.workers(),
+    )
 
 
-def update(discriminator: Discriminator, method: Method, batch: Batch, optimizer: torch.optim.SGD, noise) -> Row:
-    """One step of the optimiser on a batch: the history's row of it, over all workers."""
-    discriminator.train()
-    loss, row = method.loss(discriminator.network, batch, noise)
-    optimizer.zero_grad()
-    loss.backward()
-    parallel.sum_over_workers(p.grad for p in discriminator.parameters() if p.grad is not None)
-    values = torch.stack([loss.detach() * batch.workers, *row.values()]).double()
+def step(player: Player, loss: Tensor) -> None:
+    """Move a player's weights, and nothing else, by its loss summed over the workers."""
+    weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+        weight.grad = gradient
+    parallel.sum_over_workers(weight.grad for weight in weights if weight.grad is not None)
+    player.optimizer.step()
+    player.optimizer.zero_grad()
+
+
+def update(
+    players: Mapping[str, Player], method: Method, batch: Batch, noise: torch.Generator, precision: str = "float32"
+) -> Row:
+    """One step of every player on a batch: the history's row of it, over all workers."""
+    for player in players.values():
+        player.module.train()
+    losses = method.losses({name: player.module for name, player in players.items()}, batch, noise)
+    seen: dict[str, Tensor] = {}
+    while True:
+        with torch.autocast(batch.whole.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = next(losses, None)
+        if loss is None:
+            break
+        name = "loss" if loss.player == NETWORK else f"{loss.player}_loss"
+        seen |= {name: loss.value.detach() * batch.workers, **loss.row}
+        step(players[loss.player], loss.value)
+    values = torch.stack(list(seen.values())).double()
     parallel.sum_over_workers([values])
-    optimizer.step()
-    return dict(zip(["loss", *row], (values / batch.workers).tolist(), strict=True))
+    return dict(zip(seen, (values / batch.workers).tolist(), strict=True))
 
 
 def train(
     discriminator: Discriminator,
-    optimizer: torch.optim.SGD,
+    players: Mapping[str, Player],
     data: Split,
     method: Method,
     settings: TrainingSettings,
@@ -117,16 +157,17 @@ def train(
     """Train in place from iteration `start` on; yields (iterations done, row) after each iteration.
 
     Every batch, crop and chain depends on `seed` and the iteration alone, so training that stops and starts again
-    from a checkpoint gives the same weights. Raises DivergedError where the loss is not finite.
+    from a checkpoint gives the same weights. Raises DivergedError after the row of a loss that is not finite.
     """
     labels = labels_of(data)
     length = settings.length(len(data.images))
+    groups = [group for player in players.values() if player.optimizer for group in player.optimizer.param_groups]
     for iteration in range(start, length):
-        learning_rate = settings.learning_rate_at(iteration / length)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+        for group in groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * settings.decay_at(iteration / length)
         batch = batch_at(discriminator, data, labels, augmentation, iteration, settings, seed)
-        row = update(discriminator, method, batch, optimizer, generator(seed, "chains", iteration, parallel.device()))
-        if not isfinite(row["loss"]):
-            raise DivergedError(f"the loss is {row['loss']} at iteration {iteration + 1} of {length}")
-        yield iteration + 1, {"learning_rate": learning_rate} | row
+        noise = generator(seed, "chains", iteration, parallel.device())
+        row = update(players, method, batch, noise, settings.precision)
+        yield iteration + 1, {"learning_rate": groups[0]["lr"]} | row
+        if wild := [f"{name} is {value}" for name, value in row.items() if "loss" in name and not isfinite(value)]:
+            raise DivergedError(f"the {' and the '.join(wild)} at iteration {iteration + 1} of {length}")

@@ -7,11 +7,11 @@ import torch
 
 from fig.data.arrays import Split
 from fig.data.augment import Augmentation
-from fig.discriminator import Discriminator
-from fig.methods.implicit_generator import ImplicitGenerator
+from fig.discriminator import Architecture, Discriminator
+from fig.methods.table import METHODS, method_class
 from fig.sampler import SamplerSettings, sample
 from fig.sampling import Request, draw
-from fig.training import TrainingSettings, optimizer_of, train
+from fig.training import TrainingSettings, players_of, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SHAPE = (3, 16, 16)
@@ -37,10 +37,11 @@ def test_a_gpu_and_a_cpu_find_the_same_confidence(small: Discriminator):
     assert there.confidence.mean().item() == pytest.approx(here.confidence.mean().item(), abs=0.02)
 
 
-def test_fine_tuning_runs_on_a_gpu(small: Discriminator, stripes: Split):
-    small.cuda()
-    settings = TrainingSettings(0.01, iterations=3, batch_size=16)
-    steps = train(
-        small, optimizer_of(small, settings), stripes, ImplicitGenerator(0.2), settings, Augmentation(16), seed=0
-    )
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_method_trains_on_a_gpu(name: str, precision: str, stripes: Split):
+    method = method_class(name)()
+    small = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=method.head)).cuda()
+    settings = TrainingSettings(0.01, iterations=3, batch_size=16, precision=precision)
+    steps = train(small, players_of(small, method, settings, 0), stripes, method, settings, Augmentation(16), seed=0)
     assert [done for done, _ in steps] == [1, 2, 3]

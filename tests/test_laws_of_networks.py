@@ -5,8 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from fig.networks import NETWORKS, STAGES, build
-from fig.networks.taps import Tap, kept_at, last_linear, pooled, stages, tapped
+from fig.networks import NETWORKS, build
+from fig.networks.heads import last_linear
+from fig.networks.taps import STAGES, Tap, kept_at, pooled, stages, tapped
 
 
 def size_of(network: torch.nn.Module) -> int:

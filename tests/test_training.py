@@ -5,66 +5,114 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from fig.checkpoint import load_checkpoint, save_checkpoint
 from fig.data.arrays import Split
 from fig.data.augment import Augmentation
-from fig.discriminator import Discriminator
+from fig.discriminator import Architecture, Discriminator
+from fig.methods.batch import Batch
+from fig.methods.protocol import NETWORK, Loss, Method, Player
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS
+from fig.methods.table import METHODS, method_class
 from fig.sampler import SamplerSettings
-from fig.training import DivergedError, TrainingSettings, batch_rows, optimizer_of, train
+from fig.training import DivergedError, TrainingSettings, batch_rows, players_of, train, update
 
-SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16)
+SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16, milestones=(0.5,))
 AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
 
 
-def method_named(name: str):
-    method = METHODS[name]()
+def method_named(name: str) -> Method:
+    method = method_class(name)()
     return replace(method, sampler=SamplerSettings(max_steps=11)) if hasattr(method, "sampler") else method
 
 
-def trained(discriminator: Discriminator, data: Split, method, folder: Path, stop: int = 7, key: str = "key"):
+def discriminator_for(method: Method, seed: int = 0) -> Discriminator:
+    return Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=method.head), seed)
+
+
+def trained(data: Split, method: Method, folder: Path, stop: int = 7, key: str = "key", seed: int = 0):
     """Train from the checkpoint in `folder`, if there is one, to iteration `stop`, and leave one there."""
-    optimizer = optimizer_of(discriminator, SETTINGS)
-    start, rows = load_checkpoint(folder, key, discriminator, optimizer)
-    for done, row in train(discriminator, optimizer, data, method, SETTINGS, AUGMENTATION, seed=0, start=start):
+    discriminator = discriminator_for(method, seed)
+    players = players_of(discriminator, method, SETTINGS, seed)
+    start, rows = load_checkpoint(folder, key, players)
+    for done, row in train(discriminator, players, data, method, SETTINGS, AUGMENTATION, seed=0, start=start):
         rows.append(row)
         if done == stop:
-            save_checkpoint(folder, key, discriminator, optimizer, done, rows)
+            save_checkpoint(folder, key, players, done, rows)
             break
-    return discriminator.state_dict(), rows
+    return {name: player.module.state_dict() for name, player in players.items()}, rows
+
+
+def rows_of(settings: TrainingSettings, data: Split, method: Method):
+    discriminator = discriminator_for(method)
+    players = players_of(discriminator, method, settings, 0)
+    return (row for _, row in train(discriminator, players, data, method, settings, Augmentation(16), 0))
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_resumed_training_gives_the_same_weights_and_history(
-    name: str, small: Discriminator, stripes: Split, tmp_path: Path
-):
-    undisturbed, history = trained(Discriminator(small.architecture), stripes, method_named(name), tmp_path / "a")
-    trained(small, stripes, method_named(name), tmp_path / "b", stop=3)
-    fresh = Discriminator(small.architecture, seed=9)
-    resumed, resumed_history = trained(fresh, stripes, method_named(name), tmp_path / "b")
-    assert all(value.equal(resumed[key]) for key, value in undisturbed.items())
+def test_a_resumed_training_gives_the_same_weights_and_history(name: str, stripes: Split, tmp_path: Path):
+    method = method_named(name)
+    undisturbed, history = trained(stripes, method, tmp_path / "a")
+    trained(stripes, method, tmp_path / "b", stop=4)
+    resumed, resumed_history = trained(stripes, method, tmp_path / "b", seed=9)
+    for player, weights in undisturbed.items():
+        assert all(value.equal(resumed[player][key]) for key, value in weights.items()), player
     assert history == resumed_history and len(history) == 7
 
 
-def test_a_checkpoint_of_another_job_is_refused(small: Discriminator, stripes: Split, tmp_path: Path):
-    trained(small, stripes, Standard(), tmp_path, stop=2)
+def test_a_checkpoint_of_another_job_is_refused(stripes: Split, tmp_path: Path):
+    trained(stripes, Standard(), tmp_path, stop=2)
     with pytest.raises(ValueError, match="belongs to job key, not to other: delete it"):
-        trained(small, stripes, Standard(), tmp_path, key="other")
+        trained(stripes, Standard(), tmp_path, key="other")
 
 
-def test_training_learns(small: Discriminator, stripes: Split):
-    settings = replace(SETTINGS, iterations=30)
-    augmentation = Augmentation(16)
-    rows = [r for _, r in train(small, optimizer_of(small, settings), stripes, Standard(), settings, augmentation, 0)]
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_learns(precision: str, stripes: Split):
+    rows = list(rows_of(replace(SETTINGS, iterations=30, precision=precision), stripes, Standard()))
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"] and rows[-1]["accuracy"] > 0.95
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(small: Discriminator, stripes: Split):
-    wild = replace(SETTINGS, learning_rate=1e20)
+def test_weights_are_float32_whatever_computes_with_them(stripes: Split):
+    settings = replace(SETTINGS, iterations=1, precision="bfloat16")
+    discriminator = discriminator_for(Standard())
+    kinds: set[torch.dtype] = set()
+    discriminator.network.layer2.register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype))
+    players = players_of(discriminator, Standard(), settings, 0)
+    list(train(discriminator, players, stripes, Standard(), settings, AUGMENTATION, 0))
+    assert kinds == {torch.bfloat16}
+    assert {p.dtype for p in discriminator.parameters()} == {torch.float32}
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_after_its_row(stripes: Split):
+    rows, steps = [], rows_of(replace(SETTINGS, learning_rate=1e20), stripes, Standard())
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at iteration \d of 7"):
-        list(train(small, optimizer_of(small, wild), stripes, Standard(), wild, AUGMENTATION, 0))
+        rows.extend(steps)
+    assert not torch.tensor(rows[-1]["loss"]).isfinite()
+
+
+def test_each_player_is_moved_by_its_own_loss_alone_before_the_next_is_asked_for():
+    moves: list[float] = []
+
+    class Duel(Method):
+        def losses(self, players, batch, generator):
+            network, rival = players[NETWORK], players["rival"]
+            yield Loss((network.weight * rival.weight).sum(), player="rival")
+            moves.append(rival.weight.item())
+            yield Loss((network.weight * rival.weight).sum())
+            moves.append(network.weight.item())
+
+    def player(start: float) -> Player:
+        module = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(module.weight, start)
+        return Player(module, torch.optim.SGD(module.parameters(), lr=1.0))
+
+    none = torch.zeros(1)
+    players = {NETWORK: player(1), "rival": player(5)}
+    row = update(players, Duel(), Batch(none, none, none, none), torch.Generator())
+    assert moves == [4, -3]  # 5 - 1, then 1 - 4
+    assert row == {"rival_loss": 5, "loss": 4}
+    assert all(p.grad is None for each in players.values() for p in each.module.parameters())
 
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
@@ -73,14 +121,18 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
     assert not epochs[0].equal(epochs[1])
 
 
-def test_the_learning_rate_falls_tenfold_at_each_milestone():
+def test_the_learning_rate_falls_tenfold_at_each_milestone(stripes: Split):
     settings = TrainingSettings(learning_rate=0.1, epochs=10, milestones=(0.5, 0.75))
-    rates = [settings.learning_rate_at(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    decays = [settings.decay_at(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
+    assert decays == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert settings.length(1000) == 80
+    short = replace(settings, epochs=0, iterations=4)
+    assert [row["learning_rate"] for row in rows_of(short, stripes, Standard())] == pytest.approx(
+        [0.1, 0.1, 0.01, 1e-3]
+    )
 
 
-def test_a_length_is_asked_for_once():
-    for stated in ({}, {"epochs": 1, "iterations": 1}):
-        with pytest.raises(ValueError, match="exactly one must be above 0"):
-            TrainingSettings(learning_rate=0.1, **stated)
+def test_a_length_is_asked_for_once_and_none_at_all_leaves_a_network_as_it_is(stripes: Split):
+    with pytest.raises(ValueError, match="only one can be above 0"):
+        TrainingSettings(learning_rate=0.1, epochs=1, iterations=1)
+    assert list(rows_of(TrainingSettings(learning_rate=0.1), stripes, Standard())) == []

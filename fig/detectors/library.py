@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
-from fig.networks.taps import Tap, last_linear
+from fig.networks.heads import last_linear
+from fig.networks.taps import Tap
 
 PENULTIMATE = "penultimate"
 KINDS = ("logits", "features", "feature_maps")  # what pytorch-ood's detectors score; the rest need whole images

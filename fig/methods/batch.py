@@ -1,4 +1,4 @@
-"""One worker's part of a mini-batch of ID images."""
+"""A mini-batch of ID images, and one worker's part of it."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,37 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """ID images as the network takes them, and what this worker's part is of the mini-batch over all workers."""
+    """A mini-batch of ID images as the network takes them, the same on every worker.
 
-    inputs: Tensor  # (b, channels, height, width), scaled
-    labels: Tensor  # (b,) in [0, classes)
-    total: int  # images in the mini-batch over all workers
+    A pixel p in [0, 1] enters the network as `black` + p `unit`.
+    """
+
+    whole: Tensor  # (B, channels, height, width), scaled
+    whole_labels: Tensor  # (B,) in [0, classes)
+    black: Tensor  # (channels, 1, 1)
+    unit: Tensor  # (channels, 1, 1)
+    begins_epoch: bool = False  # whether it is the first of an epoch
     rank: int = 0
     workers: int = 1
+
+    @property
+    def inputs(self) -> Tensor:
+        """This worker's images: (b, channels, height, width)."""
+        return self.of_worker(self.whole)
+
+    @property
+    def labels(self) -> Tensor:
+        """This worker's labels: (b,)."""
+        return self.of_worker(self.whole_labels)
+
+    @property
+    def total(self) -> int:
+        """Images in the mini-batch over all workers."""
+        return len(self.whole)
+
+    def of_worker(self, rows: Tensor) -> Tensor:
+        """This worker's of what there is one of for each image of the mini-batch: (B, ...) -> (b, ...)."""
+        return rows[self.rank :: self.workers]
 
     def share(self, count: int) -> Tensor:
         """Which of `count` rows over all workers are this worker's: (about count / workers,)."""

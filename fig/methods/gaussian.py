@@ -1,18 +1,19 @@
 """GS: Algorithm 2 with Gaussian noise in place of the sampler's images."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
 
-from fig.energy import confidence, energy
 from fig.frozen import frozen
 from fig.methods.batch import Batch
-from fig.methods.penalty import penalised_loss, share_of
+from fig.methods.penalty import penalised, share_of
+from fig.methods.protocol import NETWORK, Loss, Method, Players
+from fig.methods.standard import seen
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Method):
     """Noise N(0, 1) for every pixel in the network's input space, clipped to [-1, 1]; K as in FIG."""
 
     K: float = 0.1
@@ -20,17 +21,13 @@ class Gaussian:
     def __post_init__(self) -> None:
         share_of(self.K, 1)
 
-    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """This worker's part of the objective (Eq. 20, negated), and what the history keeps of the batch."""
-        count = share_of(self.K, batch.total)
-        noise = torch.randn((count, *batch.inputs.shape[1:]), generator=generator, device=generator.device)
-        images = noise[batch.share(count)].clamp(-1, 1).to(batch.inputs)
-        loss, row = penalised_loss(network, batch, images, count)
-        if not len(images):
-            return loss, row
-        with torch.no_grad(), frozen(network):
-            logits = network(images)
-        return loss, row | {
-            "generated_confidence": confidence(logits).mean(),
-            "generated_energy": energy(logits).mean(),
-        }
+    def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
+        """The objective of Eq. 20, negated, on noise."""
+        network, count = players[NETWORK], share_of(self.K, batch.total)
+        noise = torch.randn((count, *batch.whole.shape[1:]), generator=generator, device=generator.device)
+        images = noise[batch.share(count)].clamp(-1, 1).to(batch.whole)
+        loss = penalised(network, batch, images, count)
+        if len(images):
+            with torch.no_grad(), frozen(network):
+                loss = replace(loss, row={**loss.row, **seen("generated", network(images))})
+        yield loss

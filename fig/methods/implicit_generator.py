@@ -1,17 +1,19 @@
 """FIG: penalise confidence on the low-entropy samples of an implicit generator (Algorithm 2)."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fig.methods.batch import Batch
-from fig.methods.penalty import penalised_loss, share_of
+from fig.methods.penalty import penalised, share_of
+from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.sampler import SamplerSettings, sample
 
 
 @dataclass(frozen=True)
-class ImplicitGenerator:
+class ImplicitGenerator(Method):
     """FIG's settings: the low-entropy share K in [0, 1] of a batch, and how its samples are drawn.
 
     The samples are drawn anew for every batch, from the discriminator as it is at that moment or, where a `teacher`
@@ -26,17 +28,25 @@ class ImplicitGenerator:
     def __post_init__(self) -> None:
         share_of(self.K, 1)
 
-    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """This worker's part of the objective (Eq. 20, negated), and what the history keeps of the batch."""
+    def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
+        """The objective of Eq. 20, negated, on low-entropy samples."""
+        yield self.loss_on_samples(players[NETWORK], self.teacher or players[NETWORK], batch, generator)
+
+    def loss_on_samples(
+        self, network: nn.Module, followed: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> Loss:
+        """The loss of `network` on samples drawn from the implicit generator of the network that is `followed`."""
         count = share_of(self.K, batch.total)
         rows = batch.share(count)
         if not len(rows):
-            return penalised_loss(network, batch, batch.inputs[:0], count)
-        shape = tuple(batch.inputs.shape[1:])
-        samples = sample(self.teacher or network, count, shape, self.sampler, generator, rows)
-        loss, row = penalised_loss(network, batch, samples.images, count)
-        return loss, row | {
+            return penalised(network, batch, batch.whole[:0], count)
+        shape = tuple(batch.whole.shape[1:])
+        with torch.autocast(batch.whole.device.type, enabled=False):  # the sampler has a precision of its own
+            samples = sample(followed, count, shape, self.sampler, generator, rows)
+        loss = penalised(network, batch, samples.images, count)
+        drawn = {
             "generated_confidence": samples.confidence.mean(),
             "generated_energy": samples.energy.mean(),
             "steps": samples.steps.float().mean(),
         }
+        return replace(loss, row={**loss.row, **drawn})

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from fig.methods.batch import Batch
-from fig.methods.standard import accuracy, seen
+from fig.methods.protocol import Loss
+from fig.methods.standard import seen_of
 from fig.objectives import fig_objective
 
 
@@ -15,14 +16,17 @@ def share_of(K: float, total: int) -> int:
     return max(1, round(K * total)) if K else 0
 
 
-def penalised_loss(
-    network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """This worker's part of the objective, ID and OOD images sharing one forward pass of `network`.
+def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of this worker's ID images (b, C) and of `ood_images` (n, C): one forward pass, one batch's statistics."""
+    logits = network(torch.cat([batch.inputs, ood_images]))
+    return logits.split([len(batch.inputs), len(ood_images)])
+
+
+def penalised(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int) -> Loss:
+    """The objective of Eq. 20, negated.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.
     """
-    logits = network(torch.cat([batch.inputs, ood_images]))  # (b + n, C)
-    id_logits, ood_logits = logits.split([len(batch.inputs), len(ood_images)])
+    id_logits, ood_logits = logits_of_both(network, batch, ood_images)
     loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total)
-    return loss, seen("id", id_logits.detach()) | {"accuracy": accuracy(id_logits, batch.labels)}
+    return Loss(loss, seen_of(id_logits, batch.labels))

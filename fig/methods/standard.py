@@ -1,31 +1,33 @@
 """Standard training: the cross-entropy of ID images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fig.energy import confidence, energy
 from fig.methods.batch import Batch
+from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.objectives import cross_entropy
 
 
 @dataclass(frozen=True)
-class Standard:
+class Standard(Method):
     """Standard training has no settings of its own."""
 
-    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """This worker's part of the mean cross-entropy, and what the history keeps of the batch."""
-        logits = network(batch.inputs)  # (b, C)
-        loss = cross_entropy(logits, batch.labels, batch.total)
-        return loss, seen("id", logits.detach()) | {"accuracy": accuracy(logits, batch.labels)}
+    def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
+        """The mean cross-entropy."""
+        logits = players[NETWORK](batch.inputs)  # (b, C)
+        yield Loss(cross_entropy(logits, batch.labels, batch.total), seen_of(logits, batch.labels))
 
 
 def seen(prefix: str, logits: Tensor) -> dict[str, Tensor]:
     """Mean confidence and energy of a batch's logits (B, C), as named in the history."""
+    logits = logits.detach()
     return {f"{prefix}_confidence": confidence(logits).mean(), f"{prefix}_energy": energy(logits).mean()}
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the logits (B, C) whose largest entry is the label's (B,)."""
-    return (logits.argmax(dim=1) == labels).float().mean()
+def seen_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What the history keeps of ID images, from their logits (B, C) and labels (B,)."""
+    return seen("id", logits) | {"accuracy": (logits.argmax(dim=1) == labels).float().mean()}

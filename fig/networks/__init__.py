@@ -19,19 +19,6 @@ NETWORKS: dict[str, Callable[[int, float, bool], nn.Module]] = {
     "densenet100": densenet100,
 }
 
-STAGES: dict[str, tuple[str, ...]] = {  # the submodules whose outputs the literature calls a network's features
-    "resnet18": ("layer1", "layer2", "layer3", "layer4"),
-    "vgg19": (
-        "features.5",
-        "features.12",
-        "features.25",
-        "features.38",
-        "features.51",
-    ),  # each block before its pooling
-    "shufflenetv2": ("stage2", "stage3", "stage4", "conv5"),
-    "densenet100": ("features.transition1", "features.transition2", "features.norm5"),
-}
-
 
 def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
     """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).

@@ -12,6 +12,19 @@ from torch import Tensor, nn
 
 from fig.frozen import frozen
 
+STAGES: dict[str, tuple[str, ...]] = {  # the submodules whose outputs the literature calls a network's features
+    "resnet18": ("layer1", "layer2", "layer3", "layer4"),
+    "vgg19": (
+        "features.5",
+        "features.12",
+        "features.25",
+        "features.38",
+        "features.51",
+    ),  # each block before its pooling
+    "shufflenetv2": ("stage2", "stage3", "stage4", "conv5"),
+    "densenet100": ("features.transition1", "features.transition2", "features.norm5"),
+}
+
 
 def whole(features: Tensor) -> Tensor:
     """The features as they are."""
@@ -82,14 +95,6 @@ def kept_at(network: nn.Module, tap: Tap, images: Tensor) -> Tensor:
         except EnoughError:
             return kept[""]
     raise ValueError(f"submodule {tap.module} has no call {tap.call} in a forward pass")
-
-
-def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer, which gives the logits; raises ValueError where there is none."""
-    found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not found:
-        raise ValueError("the network has no linear layer, so its penultimate features cannot be had")
-    return found[-1]
 
 
 def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:

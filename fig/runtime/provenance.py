@@ -56,10 +56,10 @@ def digest_and_imports(path: Path) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest(), names
 
 
-def modules_behind(module: str) -> dict[str, Path]:
-    """A module and everything of this project that it imports, directly or not, with the packages around each."""
+def modules_behind(*modules: str) -> dict[str, Path]:
+    """Modules and everything of this project that they import, directly or not, with the packages around each."""
     found: dict[str, Path] = {}
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         path = module_path(name)
@@ -72,14 +72,15 @@ def modules_behind(module: str) -> dict[str, Path]:
     return found
 
 
-def fingerprint(module: str) -> str:
-    """Hash over the code of `module` and of all it imports of this project: 16 hexadecimal digits.
+def fingerprint(*modules: str) -> str:
+    """Hash over the code of `modules` and of all they import of this project: 16 hexadecimal digits.
 
     Comments, docstrings and layout do not enter it. Raises ModuleNotFoundError where there is no such module.
     """
-    if module_path(module) is None:
-        raise ModuleNotFoundError(f"{module} is not a module of this project")
-    parts = sorted((name, digest_and_imports(path)[0]) for name, path in modules_behind(module).items())
+    for module in modules:
+        if module_path(module) is None:
+            raise ModuleNotFoundError(f"{module} is not a module of this project")
+    parts = sorted((name, digest_and_imports(path)[0]) for name, path in modules_behind(*modules).items())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

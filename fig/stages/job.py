@@ -1,4 +1,4 @@
-"""What pretraining, fine-tuning and transfer share: one discriminator is trained, from checkpoint to folder."""
+"""What all stages that train share: one discriminator is trained, from checkpoint to folder."""
 
 import csv
 import logging
@@ -23,7 +23,7 @@ from fig.runtime.progress import followed
 from fig.runtime.provenance import file_hash, fingerprint, provenance_key
 from fig.runtime.tracking import try_to_mirror
 from fig.settings import settings_of
-from fig.training import DivergedError, Row, TrainingSettings, optimizer_of, train
+from fig.training import DivergedError, Row, TrainingSettings, players_of, train
 
 SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
 SECONDS_BETWEEN = 1.0  # checkpoints, at least
@@ -52,7 +52,7 @@ class TrainingJob:
         """What the provenance key is made of: code, settings and inputs."""
         parents = {"standard": self.standard, "teacher": self.teacher}
         return {
-            "code": fingerprint(f"fig.stages.{self.stage}"),
+            "code": fingerprint(f"fig.stages.{self.stage}", type(self.method).__module__),
             "settings": {"training": asdict(self.training), "method": asdict(self.method)},
             "architecture": asdict(self.architecture),
             "seed": self.seed,
@@ -84,8 +84,8 @@ def write_history(path: Path, rows: Iterable[Row]) -> None:
 
 
 def averaged(done: int, rows: list[Row]) -> Row:
-    """One row of the history from those of the iterations up to `done`."""
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     return {"iteration": done, "time": round(time.time(), 3)} | means
 
 
@@ -97,25 +97,30 @@ def work(call: tuple[TrainingJob, Path, str]) -> None:
     method = job.method
     if job.teacher:
         method = replace(method, teacher=load(job.teacher).network.to(parallel.device()))
-    optimizer = optimizer_of(discriminator, job.training)
-    start, rows = load_checkpoint(folder, key, discriminator, optimizer)
+    players = players_of(discriminator, method, job.training, job.seed)
+    start, rows = load_checkpoint(folder, key, players)
     data = open_split(job.train)
     first = parallel.rank() == 0
     since: list[Row] = []
     saved, cost = time.monotonic(), 0.0
-    for done, row in train(discriminator, optimizer, data, method, job.training, job.augmentation, job.seed, start):
-        since.append(row)
-        if done % job.training.log_every == 0 or done == job.training.length(len(data.images)):
-            rows.append(averaged(done, since))
-            since = []
-            if first:
-                write_history(folder / "history.csv", rows)
-        if first and not since and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
-            began = time.monotonic()
-            save_checkpoint(folder, key, discriminator, optimizer, done, rows)
-            saved, cost = time.monotonic(), time.monotonic() - began
+    try:
+        for done, row in train(discriminator, players, data, method, job.training, job.augmentation, job.seed, start):
+            since.append(row)
+            if done % job.training.log_every == 0 or done == job.training.length(len(data.images)):
+                rows.append(averaged(done, since))
+                since = []
+                if first:
+                    write_history(folder / "history.csv", rows)
+            if first and not since and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
+                began = time.monotonic()
+                save_checkpoint(folder, key, players, done, rows)
+                saved, cost = time.monotonic(), time.monotonic() - began
+    except DivergedError:
+        if first and since:
+            write_history(folder / "history.csv", [*rows, averaged(done, since)])
+        raise
     if first:
-        write_history(job.output / "history.csv", rows)
+        write_history(job.output / "history.csv", rows or [averaged(0, [])])
         save(job.output, discriminator, card_of(job, key))
 
 

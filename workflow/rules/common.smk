@@ -12,6 +12,7 @@ from fig.configuration import (
     discriminators,
     method_of,
     settings_of_variant,
+    teacher_of,
 )
 from fig.data.catalogue import (
     IdDataset,
@@ -22,6 +23,7 @@ from fig.data.catalogue import (
     recipe,
     source_of,
 )
+from fig.methods.table import RETRAINING, module_of
 from fig.runtime.provenance import file_hash, fingerprint, module_hash
 
 if not config:
@@ -43,7 +45,8 @@ DISCRIMINATORS = {d.path: d for d in discriminators(STUDY)}
 TRANSFERRED = [
     name for name, variant in STUDY["variants"].items() if "teacher" in variant
 ]
-FINETUNED = [name for name in STUDY["variants"] if name not in TRANSFERRED]
+RETRAINED = [name for name in STUDY["variants"] if method_of(STUDY, name) in RETRAINING]
+FINETUNED = [name for name in STUDY["variants"] if name not in TRANSFERRED + RETRAINED]
 FOLDER = "results/{run}/discriminators/{id_dataset}/{network}/{variant}/{seed}"
 STANDARD = "results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}"
 
@@ -161,14 +164,36 @@ def augmentation_of(wildcards):
 
 def variant_settings(wildcards):
     augmentation = DATASETS[wildcards.id_dataset].augmentation
-    return as_json(
-        settings_of_variant(STUDY, wildcards.variant) | {"augmentation": augmentation}
-    )
+    settings = settings_of_variant(STUDY, wildcards.variant, wildcards.id_dataset)
+    return as_json(settings | {"augmentation": augmentation})
+
+
+def code_of(stage):
+    """Code of a stage and of a variant's method, as a function of wildcards."""
+
+    def code(wildcards):
+        method = module_of(method_of(STUDY, wildcards.variant))
+        return fingerprint(f"fig.stages.{stage}", method)
+
+    return code
+
+
+def teacher_path(id_dataset, variant, seed):
+    """The folder of a variant's teacher, below the run's discriminators."""
+    network, teacher = teacher_of(STUDY["variants"][variant])
+    return f"{id_dataset}/{network}/{teacher}/{seed}"
 
 
 def teacher_model(wildcards):
-    teacher = STUDY["variants"][wildcards.variant]["teacher"]
-    return f"results/{wildcards.run}/discriminators/{wildcards.id_dataset}/{teacher}/standard/{wildcards.seed}/model.safetensors"
+    path = teacher_path(wildcards.id_dataset, wildcards.variant, wildcards.seed)
+    return f"results/{wildcards.run}/discriminators/{path}/model.safetensors"
+
+
+def detectors_stated(wildcards):
+    found = DISCRIMINATORS[
+        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
+    ]
+    return as_json({name: STUDY["detectors"][name] for name in found.detectors})
 
 
 def folder_options(wildcards):
@@ -199,7 +224,7 @@ def all_prepared(suffix):
 def teacher_timings():
     """The training times of those teachers that are not evaluated themselves."""
     teachers = {
-        f"{found.id_dataset}/{STUDY['variants'][found.variant]['teacher']}/standard/{found.seed}": None
+        teacher_path(found.id_dataset, found.variant, found.seed): None
         for found in DISCRIMINATORS.values()
         if found.variant in TRANSFERRED
     }

@@ -9,11 +9,7 @@ rule evaluate:
         ood=ood_splits,
     output:
         metrics=f"{FOLDER}/metrics.csv",
-        scores=expand(
-            f"{FOLDER}/scores/{{detector}}.npz",
-            detector=STUDY["detectors"],
-            allow_missing=True,
-        ),
+        scores=directory(f"{FOLDER}/scores"),
         samples=f"{FOLDER}/samples.npz",
         picture=f"{FOLDER}/samples.png",
         timing=f"{FOLDER}/timing.evaluation.json",
@@ -29,7 +25,7 @@ rule evaluate:
         code=fingerprint("fig.stages.evaluate"),
         sampler=as_json(STUDY["fig"]["sampler"]),
         folder=subpath(input.model, parent=True),
-        detectors=as_json(STUDY["detectors"]),
+        detectors=detectors_stated,
         settings=as_json(STUDY["evaluation"]),
         ood=lambda wildcards, input: " ".join(f"--ood {path}" for path in input.ood),
     shell:

@@ -25,7 +25,7 @@ rule figures:
     input:
         of_all("history.csv"),
         of_all("samples.npz"),
-        [of_all(f"scores/{name}.npz") for name in STUDY["detectors"]],
+        of_all("scores"),
     output:
         finetuning="results/{run}/figures/finetuning.png",
         scores="results/{run}/figures/scores.png",

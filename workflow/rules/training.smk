@@ -65,6 +65,40 @@ rule adopt:
         " --checkpoint {input.checkpoint:q} --output {params.folder} 2> {log}"
 
 
+rule retrain:
+    input:
+        train=train_split,
+    output:
+        model=f"{FOLDER}/model.safetensors",
+        card=f"{FOLDER}/discriminator.json",
+        history=f"{FOLDER}/history.csv",
+        timing=f"{FOLDER}/timing.training.json",
+    log:
+        "logs/{run}/retrain/{id_dataset}/{network}/{variant}/{seed}.log",
+    wildcard_constraints:
+        variant=one_of(RETRAINED),
+    priority: 15  # it takes as long as a pretraining, but only some of what follows waits for it
+    conda:
+        "../../envs/fig.yaml"
+    threads: cpus_of("training")
+    resources:
+        gpu=gpus_of("training"),
+        workers=resources_of("training"),
+    params:
+        code=code_of("retrain"),
+        architecture=architecture_of,
+        factory=factory_hash,
+        scaling=STUDY["scaling"],
+        settings=variant_settings,
+        folder=subpath(output.model, parent=True),
+    shell:
+        "python -m fig.stages.retrain --train {input.train} --network {wildcards.network}"
+        " --architecture {params.architecture:q} --scaling {params.scaling}"
+        " --variant {wildcards.variant} --seed {wildcards.seed} --settings {params.settings:q}"
+        " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
+        " --resources {resources.workers:q} 2> {log}"
+
+
 rule finetune:
     input:
         train=train_split,
@@ -86,7 +120,7 @@ rule finetune:
         gpu=gpus_of("training"),
         workers=resources_of("training"),
     params:
-        code=fingerprint("fig.stages.finetune"),
+        code=code_of("finetune"),
         settings=variant_settings,
         standard=subpath(input.standard, parent=True),
         folder=subpath(output.model, parent=True),
@@ -119,7 +153,7 @@ rule transfer:
         gpu=gpus_of("training"),
         workers=resources_of("training"),
     params:
-        code=fingerprint("fig.stages.transfer"),
+        code=code_of("transfer"),
         settings=variant_settings,
         standard=subpath(input.standard, parent=True),
         teacher=subpath(input.teacher, parent=True),
