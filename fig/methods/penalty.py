@@ -18,7 +18,8 @@ def share_of(K: float, total: int) -> int:
 
 def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of this worker's ID images (b, C) and of `ood_images` (n, C): one forward pass, one batch's statistics."""
-    logits = network(torch.cat([batch.inputs, ood_images]))
+    both = torch.cat([batch.inputs, ood_images]).contiguous(memory_format=torch.channels_last)  # which convolutions like
+    logits = network(both)
     return logits.split([len(batch.inputs), len(ood_images)])
 
 

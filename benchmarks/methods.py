@@ -1,0 +1,77 @@
+"""An iteration of every method against one of standard training, in turn, and what its arithmetic lets one expect.
+
+Example: python benchmarks/methods.py --width 0.25
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import torch
+import typer
+from digits import digits
+from ratios import machine, ratio
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from fig.data.augment import Augmentation
+from fig.discriminator import Architecture, Discriminator
+from fig.methods.protocol import Method
+from fig.methods.standard import Standard
+from fig.methods.table import METHODS, method_class
+from fig.training import TrainingSettings, batch_at, players_of, update
+
+
+def iterations(method: Method, data, width: float, settings: TrainingSettings):
+    """A function that trains for one more iteration each time it is called, on the same batch."""
+    discriminator = Discriminator(Architecture("resnet18", 10, 32, width, head=method.head))
+    players = players_of(discriminator, method, settings, seed=0)
+    labels = torch.from_numpy(data.labels)
+    batch = batch_at(discriminator, data, labels, Augmentation(32, 2), 0, settings, 0)
+    return lambda: update(players, method, batch, torch.Generator().manual_seed(0), settings.precision)
+
+
+class Counter(TorchDispatchMode):
+    """Counts floating-point operations of products and convolutions.
+
+    torch's own FlopCounterMode also follows modules, which fails where a method takes gradients by images.
+    """
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if count := flop_registry.get(function._overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def arithmetic(iteration) -> int:
+    """Floating-point operations of an iteration, forward and backward."""
+    with Counter() as counter:
+        iteration()
+    return counter.total
+
+
+def main(
+    width: Annotated[float, typer.Option(help="Width of the ResNet18.")] = 0.25,
+    pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each comparison.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 128,
+    filters: Annotated[int, typer.Option(min=1, help="Channels of the thinnest layer of JCL's GAN.")] = 64,
+) -> None:
+    """Print the methods' table of docs/performance.md."""
+    print(machine(), flush=True)
+    settings = TrainingSettings(learning_rate=0.01, iterations=1, batch_size=batch)
+    own = {"jcl": {"filters": filters}}
+    with TemporaryDirectory() as folder:
+        data = digits(Path(folder))
+        standard = iterations(Standard(), data, width, settings)
+        unit = arithmetic(standard)
+        for name in METHODS:
+            method = iterations(method_class(name)(**own.get(name, {})), data, width, settings)
+            expected = arithmetic(method) / unit
+            print(f"| {name} | {ratio(method, standard, pairs)} | {expected:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
