@@ -4,6 +4,7 @@ Example: python benchmarks/detectors.py --width 0.25
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from fig.data.arrays import Split
 from fig.detectors import Detector, detector_of
 from fig.detectors.baseline import log_odds
-from fig.detectors.flows import LinearFlow, ResidualFlows
+from fig.detectors.flows import LinearFlow
 from fig.detectors.gaussians import Moments
 from fig.detectors.gram import row_sums
 from fig.detectors.mahalanobis import Gaussians, Mahalanobis
@@ -30,6 +31,7 @@ from fig.detectors.residual_flow import trained as trained_flows
 from fig.discriminator import Discriminator
 from fig.evaluation import evaluated, fitted, seen_in_turn, subject_of
 from fig.frozen import frozen
+from fig.networks.resnet import STAGES
 from fig.networks.taps import Tap, pooled, tapped
 
 
@@ -80,23 +82,70 @@ def full_gram(features: Tensor, orders: tuple[int, ...]) -> Tensor:
     return torch.stack(rows, 1)
 
 
+class MaskedFlow(nn.Module):
+    """One class's residual flow as its authors write it: networks of all variables, one half of them masked out."""
+
+    def __init__(self, size: int, hidden: int, couplings: int) -> None:
+        super().__init__()
+        self.s, self.t = (nn.ModuleList(layers(size, hidden) for _ in range(couplings)) for _ in range(2))
+        self.scales = nn.ParameterList(torch.ones(size) for _ in range(couplings))
+        first = (torch.arange(size) < size // 2).float()
+        self.masks, self.orders = (first, 1 - first), [torch.randperm(size) for _ in range(couplings // 2)]
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Log densities, up to a constant: (B, k) -> (B,)."""
+        total = z.new_zeros(len(z))
+        for number, (scale, s, t) in enumerate(zip(self.scales, self.s, self.t, strict=True)):
+            mask = self.masks[number % 2]
+            given = mask * z
+            log_scale, shift = (1 - mask) * scale * s(given).tanh(), (1 - mask) * t(given)
+            z, total = given + (1 - mask) * (z - shift) * (-log_scale).exp(), total - log_scale.sum(1)
+            if number % 2:
+                z = z[:, self.orders[number // 2]]
+        return total - 0.5 * z.square().sum(1)
+
+
+def layers(size: int, hidden: int) -> nn.Sequential:
+    """A coupling's network: the last layer starts at zero."""
+    last = nn.Linear(hidden, size)
+    nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Linear(size, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, hidden), nn.LeakyReLU(0.01), last
+    )
+
+
 def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) -> None:
-    """The same training, in a loop over classes."""
+    """The authors' flows, trained in a loop over classes."""
     moments = Moments.of(classes, features.shape[1])
     moments.see(features, labels)
-    linear = LinearFlow.of(moments.covariance)
-    matrix, draw = linear.matrix.float(), torch.Generator().manual_seed(0)
+    matrix = LinearFlow.of(moments.covariance).matrix.float()
     size = matrix.shape[1]
     for c in range(classes):
-        z = ((features[labels == c] - moments.means[c].float()) @ matrix)[None]
-        flows = ResidualFlows(1, size, max(1, round(flow.hidden * size)), flow.couplings, draw)
-        optimizer = torch.optim.Adam(flows.parameters(), flow.learning_rate)
+        z = (features[labels == c] - moments.means[c].float()) @ matrix
+        masked = MaskedFlow(size, max(1, round(flow.hidden * size)), flow.couplings)
+        optimizer = torch.optim.Adam(masked.parameters(), flow.learning_rate)
         for _ in range(flow.epochs):
-            for rows in torch.randperm(z.shape[1], generator=draw).split(flow.batch):
-                loss = -flows.log_density(z[:, rows]).sum()
+            for rows in torch.randperm(len(z)).split(flow.batch):
+                loss = -masked.log_density(z[rows]).sum()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+
+
+def fits_of_flows(pairs: int) -> None:
+    """Fits of CIFAR10's ten classes with features as many as ResNet18's stages give, whose values change no time."""
+    labels, flow = torch.arange(10 * 512) % 10, ResidualFlow(epochs=5)  # of two full batches
+    for fit in (flows_one_class_after_the_other, trained_flows):
+        fit(torch.randn(len(labels), 2), labels, 10, flow)  # the first use of an optimiser imports much
+    for size in STAGES.values():
+        features = torch.randn(len(labels), size)
+        told(
+            f"residual_flow, fit of 10 classes of {size} features",
+            partial(flows_one_class_after_the_other, features, labels, 10, flow),
+            partial(trained_flows, features, labels, 10, flow),
+            pairs,
+            same=False,
+        )
 
 
 def pairwise(detectors: dict[str, Detector], discriminator: Discriminator, train: Split, sets: list[Split]) -> None:
@@ -190,14 +239,7 @@ def main(
             kept = list(seen_in_turn(discriminator, taps, data, everything, 256))
             means = torch.cat([list(each.kept.values())[-1] for each in kept])
             labels = torch.tensor(data.description.labels)
-            flow = ResidualFlow(epochs=10)
-            told(
-                f"residual_flow, fit of 10 classes of {means.shape[1]} features",
-                lambda: flows_one_class_after_the_other(means, labels, 10, flow),
-                lambda: trained_flows(means, labels, 10, flow),
-                pairs,
-                same=False,
-            )
+            fits_of_flows(pairs)
             against_the_library(subject, seen, means, labels, pairs)
             small = {
                 "baseline": {},

@@ -61,14 +61,14 @@ class ResidualFlows(nn.Module):
                 second, log_determinant = coupling(second, first)
             z, total = torch.cat([first, second], dim=2), total + log_determinant
             if number % 2:
-                z = z[:, :, self.orders[number // 2]]
+                z = permuted(z, self.orders[number // 2])
         return z, total
 
     def inverse(self, z: Tensor) -> Tensor:
         """Whitened features of residuals: (C, B, k) -> (C, B, k)."""
         for number, coupling in reversed(list(enumerate(self.couplings))):
             if number % 2:
-                z = z[:, :, self.orders[number // 2].argsort()]
+                z = permuted(z, self.orders[number // 2].argsort())
             first, second = z.chunk(2, dim=2)
             if number % 2:
                 first = coupling.inverse(first, second)
@@ -128,6 +128,11 @@ class Layers(nn.Module):
                 z = nn.functional.leaky_relu(z, 0.01)
             z = torch.baddbmm(bias, z, weight)
         return z
+
+
+def permuted(z: Tensor, order: Tensor) -> Tensor:
+    """The variables of (C, B, k) in this order (k,); on CPU `gather` takes a fifth of the time that indexing does."""
+    return z.gather(2, order.expand_as(z))
 
 
 def uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> nn.Parameter:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from fig.detectors.flows import LinearFlow, ResidualFlows
 from fig.detectors.gaussians import Moments
@@ -98,9 +99,10 @@ def trained(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) 
     draw = generator(flow.seed, "flows")
     residual = ResidualFlows(len(present), size, hidden, flow.couplings, draw).to(features.device)
     white = [linear(features[labels == c] - mean) for c, mean in zip(present.to(labels), means, strict=True)]
-    optimizer = torch.optim.Adam(residual.parameters(), flow.learning_rate, foreach=True)
+    padded, counts = pad_sequence(white, batch_first=True), torch.tensor([len(each) for each in white])
+    optimizer = torch.optim.Adam(residual.parameters(), flow.learning_rate, fused=True)
     for _ in range(flow.epochs):
-        for z, there in class_batches(white, flow.batch, draw):
+        for z, there in class_batches(padded, counts, flow.batch, draw):
             loss = -(residual.log_density(z) * there).sum()
             optimizer.zero_grad()
             loss.backward()
@@ -108,17 +110,15 @@ def trained(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) 
     return Flows(means, linear, residual.requires_grad_(False))
 
 
-def class_batches(white: list[Tensor], size: int, draw: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch in batches of up to `size` features of each class, shuffled: (C, b, k), and (C, b) of 1 and 0.
+def class_batches(padded: Tensor, counts: Tensor, size: int, draw: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """An epoch in batches of up to `size` features of each class, shuffled: (C, b, k), and (C, b) that marks them.
 
-    Classes with fewer features run out of them first; zeros take their place, which the second tensor marks.
+    Of `padded` (C, N, k) the first `counts` (C,) of each class are features, the others are taken last: classes with
+    fewer features run out of them first.
     """
-    orders = [torch.randperm(len(features), generator=draw) for features in white]
-    for start in range(0, max(map(len, white)), size):
-        rows = [order[start : start + size] for order in orders]
-        longest = max(map(len, rows))
-        z = white[0].new_zeros(len(white), longest, white[0].shape[1])
-        there = white[0].new_zeros(len(white), longest)
-        for number, (features, chosen) in enumerate(zip(white, rows, strict=True)):
-            z[number, : len(chosen)], there[number, : len(chosen)] = features[chosen.to(features.device)], 1
-        yield z, there
+    places = torch.arange(padded.shape[1])
+    orders = torch.stack([torch.cat([torch.randperm(int(n), generator=draw), places[n:]]) for n in counts])  # (C, N)
+    classes = torch.arange(len(counts))[:, None]
+    for rows in orders.split(size, dim=1):
+        there = rows < counts[:, None]
+        yield padded[classes, rows], there.to(padded)
