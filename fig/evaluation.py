@@ -11,7 +11,7 @@ from torch import Tensor
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.batches import images_at, labels_of
-from fig.detectors.protocol import Detector, Scorer, Seen, Subject
+from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
@@ -199,12 +199,17 @@ def metric_rows(
     """Tidy rows: every metric of every detector on every OOD set; `sets[detector]` holds "id" and the OOD sets.
 
     Where a detector has settings, there are rows for both protocols and one of the metric `auroc` for every setting,
-    whose protocol is `grid`.
+    whose protocol is `grid`. Metrics under a detector that splits the ID test set are means over its draws.
     """
     for detector, grids in sets.items():
-        settings, chosen = scorers[detector].settings, scorers[detector].chosen
+        scorer = scorers[detector]
+        settings, chosen = scorer.settings, scorer.chosen
         for ood_dataset, ood_grid in grids.items():
             if ood_dataset == "id":
+                continue
+            if isinstance(scorer, SplitScorer):
+                for metric, value in mean_values(scorer, grids["id"], ood_grid, id_accuracy).items():
+                    yield row_of(metric, value, detector, ood_dataset)
                 continue
             found = aurocs(grids["id"], ood_grid)
             choices = zip(PROTOCOLS, (int(np.argmax(found)), chosen), strict=True)
@@ -226,14 +231,25 @@ def values_of(id_scores: NDArray, ood_scores: NDArray, id_accuracy: float) -> di
     return values | {"auroc_low": low, "auroc_high": high}
 
 
+def mean_values(scorer: SplitScorer, id_grid: Grid, ood_grid: Grid, id_accuracy: float) -> dict[str, float]:
+    """Every metric's mean over a scorer's draws from the ID test set."""
+    draws = [
+        values_of(id_grid[rows] @ weights, ood_grid @ weights, id_accuracy) for rows, weights in scorer.splits(id_grid)
+    ]
+    return {metric: float(np.mean([values[metric] for values in draws])) for metric in draws[0]}
+
+
 def chosen_scores(
     scorers: Mapping[str, Scorer], sets: Mapping[str, Mapping[str, Grid]]
 ) -> dict[str, dict[str, NDArray]]:
-    """Each detector's scores (N,) under the setting that ID images choose, by data set."""
-    return {
-        detector: {name: grid[:, scorers[detector].chosen] for name, grid in grids.items()}
-        for detector, grids in sets.items()
-    }
+    """Each detector's scores (N,) under the setting that ID images choose, by data set; of draws, under the first."""
+    chosen = {}
+    for detector, grids in sets.items():
+        scorer, weights = scorers[detector], np.eye(len(scorers[detector].settings))[scorers[detector].chosen]
+        if isinstance(scorer, SplitScorer):
+            _, weights = next(scorer.splits(grids["id"]))
+        chosen[detector] = {name: grid @ weights for name, grid in grids.items()}
+    return chosen
 
 
 def by_detector(evaluations: Mapping[str, Evaluated], detectors: Sequence[str]) -> dict[str, dict[str, Grid]]:

@@ -22,8 +22,9 @@ from fig.detectors.odin import Odin
 from fig.detectors.protocol import Seen, Subject
 from fig.detectors.residual_flow import ResidualFlow, class_batches, trained
 from fig.discriminator import Discriminator
-from fig.evaluation import fitted, scores, seen_in_turn, subject_of
+from fig.evaluation import chosen_scores, evaluated, fitted, metric_rows, scores, seen_in_turn, subject_of
 from fig.frozen import frozen
+from fig.metrics import auroc
 from fig.networks.taps import Tap, kept_at, pooled
 from fig.seeding import generator
 
@@ -208,6 +209,32 @@ def test_gram_is_the_authors_deviation(small: Discriminator, stripes: Split, see
             deviation[image] = away.double().sum() / confidence[image]
         total -= deviation / (deviation[held_out].mean() + 1e-7)
     torch.testing.assert_close(scorer.scores(full)[:, 0], total, rtol=1e-3, atol=1e-3)
+
+
+def test_gram_over_the_test_set_scores_the_images_that_no_draw_normalises_by(small: Discriminator, stripes: Split):
+    """The authors' protocol: a tenth of the ID test set gives each tap's unit, metrics are means over ten draws."""
+    other = replace(stripes, images=255 - stripes.images)
+    detectors = {"gram": Gram((1, 2), normalised_over="test")}
+    with frozen(small):
+        scorers = fitted(detectors, small, stripes, seed=0)
+        grids = {
+            "id": evaluated(detectors, scorers, small, stripes),
+            "other": evaluated(detectors, scorers, small, other),
+        }
+    ids, others = (grids[name].grids["gram"] for name in ("id", "other"))
+    found = []
+    for number in range(10):
+        order = torch.randperm(40, generator=generator(number, "gram")).numpy()
+        unit = -ids[order[:4]].mean(axis=0) + 1e-7
+        found.append(auroc((ids[order[4:]] / unit).sum(axis=1), (others / unit).sum(axis=1)))
+    rows = list(metric_rows(0.9, scorers, {"gram": {"id": ids, "other": others}}))
+    (mean,) = (row["value"] for row in rows if row["metric"] == "auroc")
+    assert mean == pytest.approx(np.mean(found)) and len(rows) == 9
+    together = chosen_scores(scorers, {"gram": {"id": ids}})["gram"]["id"]
+    order = torch.randperm(40, generator=generator(0, "gram")).numpy()
+    np.testing.assert_allclose(together, (ids / (-ids[order[:4]].mean(axis=0) + 1e-7)).sum(axis=1))
+    with pytest.raises(ValueError, match=r"gram\.normalised_over is 'ood': it must be held-out or test"):
+        Gram(normalised_over="ood")
 
 
 def test_gram_taps_every_convolution_and_rectifier_after_the_first(small: Discriminator):

@@ -16,11 +16,12 @@ SMALL = {  # settings that make a detector quick
     "odin": {"temperatures": [1, 1000], "magnitudes": [0, 0.002]},
     "mahalanobis": {"magnitudes": [0, 0.01]},
     "residual_flow": {"magnitudes": [0.01], "epochs": 3, "learning_rate": 0.001, "couplings": 2},
+    "gram-test": {"detector": "gram", "normalised_over": "test"},
     "energy": {"detector": "pytorch_ood.detector.EnergyBased"},
     "vim": {"detector": "pytorch_ood.detector.ViM", "arguments": {"d": 4}},
     "react": {"detector": "pytorch_ood.detector.ReAct"},
 }
-ALL = [*DETECTORS, "energy", "vim", "react"]
+ALL = [*DETECTORS, "gram-test", "energy", "vim", "react"]
 
 
 def made(name: str) -> Detector:
@@ -89,7 +90,7 @@ def test_activations_that_are_not_finite_are_refused(name: str, trained: Discrim
         scores(made(name), trained, stripes)
 
 
-@pytest.mark.parametrize("name", ["mahalanobis", "residual_flow", "gram"])
+@pytest.mark.parametrize("name", ["mahalanobis", "residual_flow", "gram", "gram-test"])
 def test_a_class_without_training_images_is_left_out(name: str, trained: Discriminator, stripes: Split):
     one_class = replace(stripes, description=replace(stripes.description, labels=[1] * 40))
     trained.network.fc.bias.data[0] = 1e3  # and one that is never predicted

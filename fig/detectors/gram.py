@@ -1,27 +1,40 @@
 """Gram matrices (GM): how far feature correlations leave the range seen in training (Sastry and Oore, 2020)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
 from fig.networks.taps import Tap
+from fig.seeding import generator
 
 SMALL = 1e-6  # of the authors' code: keeps relative deviations finite
+SMALLEST = 1e-7  # also theirs, added to mean deviations
+HELD_OUT, TEST = "held-out", "test"
+SPLITS, SHARE = 10, 0.1  # of the ID test set, in the authors' protocol
 
 
 @dataclass(frozen=True)
 class Gram:
-    """The orders of the Gram matrices; features are those of every convolution and rectifier but the first."""
+    """The orders of the Gram matrices; features are those of every convolution and rectifier but the first.
+
+    Deviations are `normalised_over` the held-out training images or, as in the paper's protocol, over ten draws of a
+    tenth of the ID test set, whose other images are scored.
+    """
 
     orders: tuple[int, ...] = tuple(range(1, 11))
+    normalised_over: str = HELD_OUT
 
     def __post_init__(self) -> None:
         if not self.orders or sorted(self.orders) != list(self.orders) or self.orders[0] < 1:
             raise ValueError(f"gram.orders is {list(self.orders)}: they must be whole numbers from 1, in rising order")
+        if self.normalised_over not in (HELD_OUT, TEST):
+            raise ValueError(f"gram.normalised_over is {self.normalised_over!r}: it must be {HELD_OUT} or {TEST}")
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """Row sums at every call of every convolution and rectifier that gives (B, C, h, w), after the first."""
@@ -46,7 +59,7 @@ class Gram:
 
     def observer(self, subject: Subject) -> "GramObserver":
         """Smallest and largest statistics by predicted class."""
-        return GramObserver(subject.classes)
+        return GramObserver(subject.classes, self.normalised_over)
 
 
 def row_sums(features: Tensor, orders: tuple[int, ...]) -> Tensor:
@@ -73,6 +86,7 @@ class GramObserver:
     """Smallest and largest statistics of training images, by the class that they are predicted as."""
 
     classes: int
+    normalised_over: str
     lowest: dict[str, Tensor] = field(default_factory=dict)  # by tap: (classes, orders, C)
     highest: dict[str, Tensor] = field(default_factory=dict)
 
@@ -97,19 +111,21 @@ class GramObserver:
                 self.lowest[name], self.highest[name] = other.lowest[name], other.highest[name]
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
-        """Deviations from the ranges, each tap's in units of its mean over held-out ID images.
+        """Deviations from the ranges, each tap's in units of its mean over ID images.
 
         A class that no training image was predicted as has the range of all classes together.
         """
         for lowest, highest in zip(self.lowest.values(), self.highest.values(), strict=True):
             unseen = lowest.isinf().flatten(1).all(dim=1)
             lowest[unseen], highest[unseen] = lowest.amin(dim=0), highest.amax(dim=0)
-        raw = GramScorer(self.lowest, self.highest, None)
+        ranges = Ranges(self.lowest, self.highest)
+        if self.normalised_over == TEST:
+            return SplitGramScorer(ranges)
         sums, count = 0, 0
         for seen in held_out():
-            deviations = raw.deviations(seen)
+            deviations = ranges.deviations(seen)
             sums, count = sums + deviations.sum(dim=0), count + len(deviations)
-        return GramScorer(self.lowest, self.highest, sums / count + 1e-7)
+        return GramScorer(ranges, sums / count + SMALLEST)
 
 
 def gram_values(seen: Seen) -> dict[str, Tensor]:
@@ -118,14 +134,11 @@ def gram_values(seen: Seen) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class GramScorer:
-    """Minus the total deviation from the ranges seen in training."""
+class Ranges:
+    """The ranges of the statistics seen in training, by tap: (classes, orders, C) each."""
 
     lowest: Mapping[str, Tensor]
     highest: Mapping[str, Tensor]
-    usual: Tensor | None  # (taps,) mean deviation of held-out ID images
-    settings = ("",)
-    chosen = 0
 
     def deviations(self, seen: Seen) -> Tensor:
         """Relative deviation at each tap over the confidence: (B, taps)."""
@@ -139,6 +152,40 @@ class GramScorer:
             columns.append((below + above).double().sum(dim=(1, 2)) / confidence)
         return torch.stack(columns, dim=1)
 
+
+@dataclass(frozen=True)
+class GramScorer:
+    """Minus the total deviation from the ranges seen in training."""
+
+    ranges: Ranges
+    usual: Tensor  # (taps,) mean deviation of held-out ID images
+    settings = ("",)
+    chosen = 0
+
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, 1)."""
-        return -(self.deviations(seen) / self.usual).sum(dim=1, keepdim=True)
+        return -(self.ranges.deviations(seen) / self.usual).sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class SplitGramScorer:
+    """Minus each tap's deviation, which images of the ID test set normalise: the authors' protocol."""
+
+    ranges: Ranges
+    chosen = 0
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The tap of each column."""
+        return tuple(self.ranges.lowest)
+
+    def scores(self, seen: Seen) -> Tensor:
+        """Minus deviations (B, taps)."""
+        return -self.ranges.deviations(seen)
+
+    def splits(self, id_grid: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """For each draw the rows (n,) of the ID test set that are scored, and the weight (taps,) of each column."""
+        for number in range(SPLITS):
+            order = torch.randperm(len(id_grid), generator=generator(number, "gram")).numpy()
+            normalising, scored = np.split(order, [max(1, round(SHARE * len(order)))])
+            yield scored, 1 / (SMALLEST - id_grid[normalising].mean(axis=0))

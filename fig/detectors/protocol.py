@@ -1,10 +1,12 @@
 """What a detector is told of a discriminator and its images, and what is asked of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fig.networks.taps import Tap
@@ -41,6 +43,14 @@ class Scorer(Protocol):
 
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, settings) in float64, finite, higher = more in-distribution."""
+
+
+@runtime_checkable
+class SplitScorer(Scorer, Protocol):
+    """A scorer whose columns are parts of one score, and which part of the ID test set weighs, in several draws."""
+
+    def splits(self, id_grid: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """For each draw the rows of `id_grid` (N, settings) that are left to be scored, and the columns' weights."""
 
 
 class Observer(Protocol):
