@@ -13,6 +13,7 @@ from torch import nn
 from fig.data.arrays import Split
 from fig.data.batches import labels_of
 from fig.detectors.baseline import Baseline, log_odds
+from fig.detectors.deconf import Deconf, DeconfScorer, cosines_of
 from fig.detectors.flows import LinearFlow, ResidualFlows
 from fig.detectors.gaussians import Moments, precision
 from fig.detectors.gram import Gram, row_sums
@@ -25,7 +26,7 @@ from fig.discriminator import Discriminator
 from fig.evaluation import chosen_scores, evaluated, fitted, metric_rows, scores, seen_in_turn, subject_of
 from fig.frozen import frozen
 from fig.metrics import auroc
-from fig.networks.taps import Tap, kept_at, pooled
+from fig.networks.taps import Tap, kept_at, pooled, tapped
 from fig.seeding import generator
 
 
@@ -333,6 +334,71 @@ def test_the_setting_is_chosen_by_held_out_training_images_alone(small: Discrimi
     means = scores(odin, small, stripes)[held_out.numpy()].mean(0)
     assert scorer.chosen == 3 + int(means[3:].argmax())
     assert scorer.settings[scorer.chosen].startswith("temperature=1000 ")
+
+
+@pytest.fixture
+def cosine(small: Discriminator) -> Discriminator:
+    """A discriminator with the head of DeConf-C."""
+    return Discriminator(replace(small.architecture, head="deconf"), seed=0).eval()
+
+
+def cosines(discriminator: Discriminator, inputs: torch.Tensor) -> torch.Tensor:
+    """Cosines (B, C) of the features with the classes' directions."""
+    head = discriminator.network.fc
+    with tapped(discriminator.network, {"": Tap("fc", given=True)}) as kept:
+        discriminator.network(inputs)
+    directions = head.similarity.weight
+    return nn.functional.cosine_similarity(kept[""][:, None], directions, dim=2)
+
+
+def test_deconf_is_the_largest_cosine_after_a_step_along_its_gradients_signs(cosine: Discriminator, stripes: Split):
+    detector = Deconf((0, 0.0025, 0.02))
+    inputs = next(seen_in_turn(cosine, {}, stripes, torch.arange(40), 40)).inputs.contiguous().requires_grad_()
+    largest = cosines(cosine, inputs).amax(1)
+    (gradient,) = torch.autograd.grad(largest.sum(), inputs)
+    grid = torch.from_numpy(scores(detector, cosine, stripes))
+    torch.testing.assert_close(grid[:, 0], largest.detach().double(), rtol=1e-3, atol=1e-3)
+    step = torch.where(gradient >= 0, 2.0, -2.0)  # the pixel range [0, 1] is two wide here
+    for column, magnitude in enumerate(detector.magnitudes):
+        moved = cosines(cosine, inputs + magnitude * step).amax(1).detach().double()
+        torch.testing.assert_close(grid[:, column], moved, rtol=1e-2, atol=1e-2)
+
+
+def test_deconfs_step_raises_the_score_to_first_order(cosine: Discriminator, stripes: Split):
+    tiny = 1e-5
+    inputs = next(seen_in_turn(cosine, {}, stripes, torch.arange(40), 40)).inputs.double()
+    with frozen(cosine.double()):
+        scorer = DeconfScorer(Subject(cosine.network, 2, torch.full((3, 1, 1), 2.0), ()), (tiny,))
+        step = scorer.step(inputs, cosines_of(cosine.network))
+        rise = cosines(cosine, inputs + tiny * step).amax(1) - cosines(cosine, inputs).amax(1)
+        moving = inputs.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(cosines(cosine, moving).amax(1).sum(), moving)
+    expected = 2 * tiny * gradient.abs().flatten(1).sum(1)
+    assert (rise > 0).all()
+    torch.testing.assert_close(rise, expected, rtol=0.05, atol=0)
+
+
+def test_deconfs_magnitude_is_chosen_by_held_out_images_alone(cosine: Discriminator, stripes: Split):
+    detector = Deconf((0, 0.005, 0.08))
+    with frozen(cosine):
+        scorer = fitted({"": detector}, cosine, stripes, seed=0)[""]
+    held_out = torch.randperm(40, generator=generator(0, "held-out"))[:4]
+    assert scorer.chosen == scores(detector, cosine, stripes)[held_out.numpy()].mean(0).argmax()
+
+
+def test_deconf_refuses_a_discriminator_without_its_head(small: Discriminator, stripes: Split):
+    with pytest.raises(ValueError, match="trained by the method deconf: this one has no cosine head"):
+        scores(Deconf(), small, stripes)
+
+
+def test_a_library_detector_that_asks_for_the_weights_of_logits_refuses_a_head_that_has_none(
+    cosine: Discriminator, stripes: Split
+):
+    with pytest.raises(
+        ValueError, match="needs a last linear layer that gives the logits: this network has another head"
+    ):
+        scores(LibraryDetector("pytorch_ood.detector.ViM", {"d": 4}), cosine, stripes)
+    assert np.isfinite(scores(LibraryDetector("pytorch_ood.detector.EnergyBased"), cosine, stripes)).all()
 
 
 def test_taps_take_no_note_of_the_detectors_own_passes(small: Discriminator, stripes: Split):

@@ -16,6 +16,7 @@ SMALL = {  # settings that make a detector quick
     "odin": {"temperatures": [1, 1000], "magnitudes": [0, 0.002]},
     "mahalanobis": {"magnitudes": [0, 0.01]},
     "residual_flow": {"magnitudes": [0.01], "epochs": 3, "learning_rate": 0.001, "couplings": 2},
+    "deconf": {"magnitudes": [0, 0.01]},
     "gram-test": {"detector": "gram", "normalised_over": "test"},
     "energy": {"detector": "pytorch_ood.detector.EnergyBased"},
     "vim": {"detector": "pytorch_ood.detector.ViM", "arguments": {"d": 4}},
@@ -29,13 +30,20 @@ def made(name: str) -> Detector:
 
 
 @pytest.fixture
-def trained(small: Discriminator) -> Discriminator:
-    """A discriminator whose running statistics have moved."""
-    small.train()
+def name() -> str:
+    """The detector of a test that is not about each of them."""
+    return "baseline"
+
+
+@pytest.fixture
+def trained(name: str, small: Discriminator) -> Discriminator:
+    """A discriminator that the detector can judge, whose running statistics have moved."""
+    head = "deconf" if name == "deconf" else "linear"
+    discriminator = Discriminator(replace(small.architecture, head=head), seed=0).train()
     with torch.no_grad():
         for number in range(5):
-            small.network(2 * torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(number)) - 1)
-    return small
+            discriminator.network(2 * torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(number)) - 1)
+    return discriminator
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fig.detectors.baseline import Baseline
+from fig.detectors.deconf import Deconf
 from fig.detectors.gram import Gram
 from fig.detectors.library import LibraryDetector
 from fig.detectors.mahalanobis import Mahalanobis
@@ -18,6 +19,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "mahalanobis": Mahalanobis,
     "residual_flow": ResidualFlow,
     "gram": Gram,
+    "deconf": Deconf,
 }
 
 

@@ -79,6 +79,10 @@ def built(detector: LibraryDetector, subject: Subject) -> Any:
         "n_classes": subject.classes,
     }
     wanted = inspect.signature(cls).parameters
+    if len(linear.weight) != subject.classes and {"head", "w", "b"} & set(wanted):
+        raise ValueError(
+            f"{detector.name} needs a last linear layer that gives the logits: this network has another head"
+        )
     try:
         return cls(**{name: value for name, value in known.items() if name in wanted} | dict(detector.arguments))
     except (TypeError, ValueError, AssertionError) as error:
