@@ -15,7 +15,8 @@ from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
-from fig.networks.taps import Tap, stages, tapped
+from fig.networks import STEMS
+from fig.networks.taps import STAGES, Tap, stages, tapped
 from fig.seeding import generator
 
 HELD_OUT = 0.1  # share of the training images that no detector is fitted to, and
@@ -55,11 +56,18 @@ class Evaluated:
 
 
 def subject_of(discriminator: Discriminator) -> Subject:
-    """What detectors are told of a discriminator: its stages are the taps of its card or, without any, found."""
+    """What detectors are told of a discriminator: its stages are the taps of its card or, without any, the network's.
+
+    Those of networks that come with the project are known, stem included; those of one's own are found.
+    """
     architecture, device = discriminator.architecture, parallel.device()
     unit = 1 / torch.tensor(architecture.std, device=device).view(3, 1, 1)
-    images = torch.zeros(1, *discriminator.shape, device=device)
-    names = tuple(architecture.taps) or stages(discriminator.network, images)
+    if architecture.taps:
+        names = tuple(architecture.taps)
+    elif architecture.factory:
+        names = stages(discriminator.network, torch.zeros(1, *discriminator.shape, device=device))
+    else:
+        names = (*STEMS.get(architecture.network, ()), *STAGES[architecture.network])
     return Subject(discriminator.network, architecture.classes, unit, names)
 
 

@@ -22,11 +22,11 @@ from fig.detectors.mahalanobis import Gaussians, Mahalanobis
 from fig.detectors.odin import Odin
 from fig.detectors.protocol import Seen, Subject
 from fig.detectors.residual_flow import ResidualFlow, class_batches, trained
-from fig.discriminator import Discriminator
+from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import chosen_scores, evaluated, fitted, metric_rows, scores, seen_in_turn, subject_of
 from fig.frozen import frozen
 from fig.metrics import auroc
-from fig.networks.taps import Tap, kept_at, pooled, tapped
+from fig.networks.taps import STAGES, Tap, kept_at, pooled, tapped
 from fig.seeding import generator
 
 
@@ -124,6 +124,28 @@ def test_merged_moments_are_those_of_all_features(features):
     half.merge(rest)
     torch.testing.assert_close(half.covariance, first.covariance)
     torch.testing.assert_close(half.means, second.means)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("resnet18", ["relu"]), ("vgg19", []), ("shufflenetv2", []), ("densenet100", ["features.pool0"])],
+)
+@pytest.mark.parametrize("size", [32, 64])
+def test_detectors_look_at_the_stages_of_the_literature_and_at_the_stem_where_lee_et_al_do(
+    name: str, stem: list[str], size: int
+):
+    discriminator = Discriminator(Architecture(name, 10, size, width=1 / 8)).eval()
+    assert subject_of(discriminator).stages == (*stem, *STAGES[name])
+    for stage in stem:
+        pool(discriminator, stage, torch.rand(1, 3, size, size))
+
+
+def test_the_stem_is_what_lee_et_al_take_for_it():
+    inputs = torch.rand(2, 3, 32, 32)
+    resnet, densenet = (Discriminator(Architecture(name, 10, 32, 1 / 8)).eval() for name in ("resnet18", "densenet100"))
+    network = resnet.network
+    assert pool(resnet, "relu", inputs).equal(pooled(network.bn1(network.conv1(inputs)).relu()))
+    assert pool(densenet, "features.pool0", inputs).equal(pooled(densenet.network.features.conv0(inputs)))
 
 
 def pool(small: Discriminator, stage: str, inputs: torch.Tensor) -> torch.Tensor:
