@@ -167,8 +167,8 @@ def check_variant(config: Config, name: str, variant: Mapping[str, Any]) -> None
         network, teacher = teacher_of(variant)
         allowed_one("teacher", network, config["networks"], where)
         allowed_one("teacher's variant", teacher, [STANDARD, *config["variants"]], where)
-    for dataset in variant.get("id_datasets", {}):
-        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), f"{where}.id_datasets")
+    for dataset in variant.get("per_id_dataset", {}):
+        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), f"{where}.per_id_dataset")
 
 
 def teacher_of(variant: Mapping[str, Any]) -> tuple[str, str]:
@@ -180,7 +180,8 @@ def teacher_of(variant: Mapping[str, Any]) -> tuple[str, str]:
 def check_study(config: Config, study: Mapping[str, Any], where: str) -> None:
     """Raise ConfigurationError where a study names something that there is not."""
     datasets = datasets_of(config["datasets"])
-    allowed_one("ID data set", study["id_dataset"], id_names(datasets), where)
+    for name in study["id_datasets"]:
+        allowed_one("ID data set", name, id_names(datasets), where)
     for name in study["ood_datasets"]:
         try:
             ood_parts(name, datasets)
@@ -225,8 +226,8 @@ def discriminators(config: Config) -> Iterator[Discriminator]:
     """Every discriminator that the studies ask for; one in two studies has the OOD sets and detectors of both."""
     found: dict[tuple[str, str, str, int], tuple[dict[str, None], dict[str, None]]] = {}
     for study in config["studies"]:
-        for network, variant, seed in product(study["networks"], study["variants"], config["seeds"]):
-            ood, detectors = found.setdefault((study["id_dataset"], network, variant, seed), ({}, {}))
+        for names in product(study["id_datasets"], study["networks"], study["variants"], config["seeds"]):
+            ood, detectors = found.setdefault(names, ({}, {}))
             ood.update(dict.fromkeys(study["ood_datasets"]))
             detectors.update(dict.fromkeys(detectors_of(config, study)))
     for names, (ood, detectors) in found.items():
@@ -248,7 +249,7 @@ def settings_of_variant(config: Config, variant: str, id_dataset: str) -> Config
     section = SECTIONS.get(method, method)
     length = "finetuning" if method in FINETUNING else "pretraining"
     training, settings = config[length], config.get(section, {})
-    for stated in (own, own.get("id_datasets", {}).get(id_dataset, {})):
+    for stated in (own, own.get("per_id_dataset", {}).get(id_dataset, {})):
         training = of_one_length(merged(training, stated.get(length, {})), stated.get(length, {}))
         settings = merged(settings, stated.get(section, {}))
     return {"method": method, "training": training, "settings": settings}

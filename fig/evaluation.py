@@ -15,8 +15,7 @@ from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
-from fig.networks import STEMS
-from fig.networks.taps import STAGES, Tap, stages, tapped
+from fig.networks.taps import STAGES, STEMS, Tap, stages, tapped
 from fig.seeding import generator
 
 HELD_OUT = 0.1  # share of the training images that no detector is fitted to, and

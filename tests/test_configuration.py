@@ -53,7 +53,7 @@ def changed(path: str, value: object) -> dict:
             ["resnet19"],
             "studies[0]: no network is called 'resnet19'; allowed are resnet18, vgg19",
         ),
-        ("studies/0/id_dataset", "mnist", "studies[0]: no ID data set is called 'mnist'; allowed are digits, svhn"),
+        ("studies/0/id_datasets", ["mnist"], "studies[0]: no ID data set is called 'mnist'; allowed are digits, svhn"),
         ("studies/0/ood_datasets", ["photos"], "studies[0]: no OOD set is called 'photos': a name is <source>-c or"),
         ("studies/0/variants", ["figg"], "studies[0]: no variant is called 'figg'; allowed are standard, fig, fig-k0"),
         ("variants/fig/method", "figg", "variants.fig.method is 'figg': it must be one of fig, gaussian"),
@@ -69,9 +69,9 @@ def changed(path: str, value: object) -> dict:
             "variants.gaussian: the method gaussian follows no teacher, only fig does",
         ),
         (
-            "variants/fig/id_datasets",
+            "variants/fig/per_id_dataset",
             {"cats": {}},
-            "variants.fig.id_datasets: no ID data set is called 'cats'; allowed are digits",
+            "variants.fig.per_id_dataset: no ID data set is called 'cats'; allowed are digits",
         ),
         ("variants/standard", {"method": "fig"}, "variants.standard cannot be defined"),
         (
@@ -118,9 +118,10 @@ def test_a_variant_states_only_what_differs():
 
 def test_a_variant_may_differ_on_one_id_data_set():
     differences = {"svhn": {"jcl": {"beta": 1}, "pretraining": {"iterations": 9}}}
-    config = complete(changed("variants/jcl", {"method": "jcl", "jcl": {"filters": 8}, "id_datasets": differences}))
+    config = complete(changed("variants/jcl", {"method": "jcl", "jcl": {"filters": 8}, "per_id_dataset": differences}))
     there, elsewhere = (settings_of_variant(config, "jcl", name) for name in ("svhn", "digits"))
-    assert there["settings"] == {"filters": 8, "beta": 1} and elsewhere["settings"] == {"filters": 8}
+    assert there["settings"] == config["jcl"] | {"filters": 8, "beta": 1}
+    assert elsewhere["settings"] == config["jcl"] | {"filters": 8}
     assert there["training"]["iterations"] == 9 and "epochs" not in there["training"]
     assert elsewhere["training"] == config["pretraining"]
 
@@ -158,7 +159,7 @@ def test_every_configuration_of_the_project_is_complete_and_buildable(
             Path(part["path"]).touch()
     config = complete(stated)
     assert list(discriminators(config))
-    for id_dataset, name in product({s["id_dataset"] for s in config["studies"]}, ["standard", *config["variants"]]):
+    for id_dataset, name in product(config["studies"][0]["id_datasets"], ["standard", *config["variants"]]):
         settings = settings_of_variant(config, name, id_dataset)
         settings_of(method_class(settings["method"]), settings["settings"], name)
         settings_of(TrainingSettings, settings["training"], name)

@@ -45,7 +45,7 @@ CONFIG = {
     },
     "studies": [
         {
-            "id_dataset": "pets",
+            "id_datasets": ["pets"],
             "ood_datasets": ["holidays-r-antialias", "holidays-c"],
             "networks": ["patched"],
             "variants": ["standard", "fig"],

@@ -56,9 +56,11 @@ def test_a_module_that_is_not_there_is_named(project: Path):
 
 
 def test_the_real_stages_depend_on_what_they_should():
-    pretraining, fine_tuning = (set(modules_behind(f"fig.stages.{name}")) for name in ("pretrain", "finetune"))
+    pretraining = set(modules_behind("fig.stages.pretrain"))
+    fine_tuning = set(modules_behind("fig.stages.finetune", "fig.methods.implicit_generator"))
     assert "fig.training" in pretraining & fine_tuning and "fig.networks.vgg" in pretraining
     assert "fig.sampler" in fine_tuning - pretraining
+    assert "fig.methods.jcl" not in pretraining | fine_tuning  # another method's code is no part of a job
     report = set(modules_behind("fig.stages.report"))
     assert "fig.report.page" in report and not report & {"fig.training", "fig.sampler", "fig.report.figures"}
 

@@ -65,6 +65,21 @@ def test_each_profile_brings_its_configuration_and_plans_the_study(finished: Wor
     assert run in planned
 
 
+def test_the_papers_study_is_171_trainings_for_each_of_its_three_seeds(finished: Workspace):
+    done = finished.run("snakemake", "--profile", "slurm", "--dry-run", "--forceall", "--quiet", "rules")
+    lines = (line.split() for line in (done.stdout + done.stderr).splitlines())
+    jobs = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
+    assert sum(jobs[stage] for stage in ("pretrain", "retrain", "finetune", "transfer")) == 3 * 171
+    assert jobs["evaluate"] == 3 * 171
+
+
+def test_editing_a_method_reruns_its_own_discriminators_alone(workspace: Workspace):
+    workspace.edit("fig/methods/deconf.py", 'head: ClassVar[str] = "deconf"', 'head: ClassVar[str] = "deconf" + ""')
+    assert workspace.planned() == {"retrain", "evaluate"} | REPORTING
+    workspace.edit("fig/methods/jcl.py", "BETAS = (0.5, 0.999)", "BETAS = (0.4, 0.999)")
+    assert workspace.planned() == {"retrain", "evaluate"} | REPORTING
+
+
 def test_a_configfile_overrides_the_profiles(finished: Workspace):
     done = finished.run("snakemake", "--profile", "local", "--configfile", "tests/tiny.yaml", "--dry-run")
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -17,8 +17,9 @@ def share_of(K: float, total: int) -> int:
 
 
 def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of this worker's ID images (b, C) and of `ood_images` (n, C): one forward pass, one batch's statistics."""
-    both = torch.cat([batch.inputs, ood_images]).contiguous(memory_format=torch.channels_last)  # which convolutions like
+    """Logits of this worker's ID images (b, C) and of `ood_images` (n, C), which share a batch's statistics."""
+    # joined, images of two layouts are in neither of them, and convolutions are slow
+    both = torch.cat([batch.inputs, ood_images]).contiguous(memory_format=torch.channels_last)
     logits = network(both)
     return logits.split([len(batch.inputs), len(ood_images)])
 

@@ -19,8 +19,6 @@ NETWORKS: dict[str, Callable[[int, float, bool], nn.Module]] = {
     "densenet100": densenet100,
 }
 
-STEMS = {"resnet18": ("relu",), "densenet100": ("features.pool0",)}  # the ends, which Lee et al. take as features too
-
 
 def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
     """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).

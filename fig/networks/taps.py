@@ -25,6 +25,8 @@ STAGES: dict[str, tuple[str, ...]] = {  # the submodules whose outputs the liter
     "densenet100": ("features.transition1", "features.transition2", "features.norm5"),
 }
 
+STEMS = {"resnet18": ("relu",), "densenet100": ("features.pool0",)}  # the ends, which Lee et al. take as features too
+
 
 def whole(features: Tensor) -> Tensor:
     """The features as they are."""

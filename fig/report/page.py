@@ -3,13 +3,17 @@
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from math import isfinite
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from fig.report import forms
 from fig.report.records import Key
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
+
+COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 PICTURES = {
     "finetuning": (
@@ -53,6 +57,18 @@ def findings(metrics: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def troubles(histories: Mapping[Key, pd.DataFrame]) -> Iterator[str]:
+    """What went wrong in trainings that came to their end, a sentence for each."""
+    for key, history in histories.items():
+        name = "/".join(map(str, key))
+        if "generated_spread" in history and history["generated_spread"].iloc[-1] < COLLAPSED:
+            spread = percent(history["generated_spread"].iloc[-1], float("nan"))
+            yield f"{name}: the generator collapsed, its images vary {spread} % as much as ID images at the end."
+        losses = history[[column for column in history if "loss" in column]]
+        if not losses.map(isfinite).all(axis=None):
+            yield f"{name}: a loss was not finite."
+
+
 def told(settings: Mapping[str, Any]) -> str:
     """The settings of a method in a few words."""
     return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
@@ -90,6 +106,7 @@ def page(
     run: str,
     cards: Mapping[Key, Mapping[str, Any]],
     metrics: pd.DataFrame,
+    histories: Mapping[Key, pd.DataFrame],
     timings: pd.DataFrame,
     pictures: Mapping[str, bytes],
     about: Mapping[str, str],
@@ -110,7 +127,9 @@ def page(
             id_datasets={name: about[name] for name in metrics["id_dataset"].unique()},
             ood_datasets={name: about[name] for name in ood},
             variants=list(variants(cards)),
+            troubles=list(troubles(histories)),
             comparison=html(comparison(metrics)),
+            forms=[forms.html(title, fill(metrics)) for title, fill in forms.FORMS.values()],
             pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],
             durations=durations(timings).to_html(index=False, border=0),
             minutes=f"{span // 60:.0f} min {span % 60:.0f} s",

@@ -28,6 +28,7 @@ def report(
         run.name,
         records.cards(discriminator),
         records.all_metrics(discriminator),
+        records.histories(discriminator),
         records.timings([*timing, *(path for f in discriminator for path in sorted(f.glob("timing.*.json")))]),
         {name: (run / "figures" / f"{name}.png").read_bytes() for name in PICTURES},
         {path.parent.name: description_of(path).about for path in data},

@@ -1,4 +1,4 @@
-"""Rule tables: the metrics of all discriminators of a run in one file, and the comparison made of them."""
+"""Rule tables: the metrics of all discriminators of a run in one file, and the tables made of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fig.files import replacing
+from fig.report import forms
 from fig.report.records import all_metrics
 from fig.report.tables import comparison, html, markdown
 from fig.runtime import timing
@@ -19,11 +20,16 @@ def write(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def as_page(body: str) -> str:
+    """A piece of HTML as a page of its own."""
+    return f'<!doctype html>\n<meta charset="utf-8">\n{body}\n'
+
+
 def tables(
     discriminator: Folders,
     output: Annotated[Path, typer.Option(help="The run's folder, results/<run>.")],
 ) -> None:
-    """Gather metrics.csv and make the comparison as CSV, Markdown and HTML.
+    """Gather metrics.csv; make the comparison and the forms of the paper's tables as CSV, Markdown and HTML.
 
     Example: python -m fig.stages.tables --discriminator results/demo/discriminators/digits/resnet18/fig/0
     --output results/demo
@@ -34,7 +40,12 @@ def tables(
     write(output / "metrics.csv", metrics.to_csv(index=False))
     write(output / "tables" / "comparison.csv", compared.to_csv(index=False))
     write(output / "tables" / "comparison.md", markdown(compared))
-    write(output / "tables" / "comparison.html", f'<!doctype html>\n<meta charset="utf-8">\n{html(compared)}\n')
+    write(output / "tables" / "comparison.html", as_page(html(compared)))
+    for name, (title, fill) in forms.FORMS.items():
+        form = fill(metrics)
+        write(output / "tables" / f"{name}.csv", form.to_csv(index=False))
+        write(output / "tables" / f"{name}.md", forms.markdown(title, form))
+        write(output / "tables" / f"{name}.html", as_page(forms.html(title, form)))
     timing.write(clock, output / "tables" / "timing.json")
 
 

@@ -6,9 +6,11 @@ rule tables:
         of_all("metrics.csv"),
     output:
         metrics="results/{run}/metrics.csv",
-        csv="results/{run}/tables/comparison.csv",
-        markdown="results/{run}/tables/comparison.md",
-        html="results/{run}/tables/comparison.html",
+        tables=expand(
+            "results/{{run}}/tables/{name}.{suffix}",
+            name=["comparison", "table1", "table2", "table4"],
+            suffix=["csv", "md", "html"],
+        ),
         timing="results/{run}/tables/timing.json",
     log:
         "logs/{run}/tables.log",
@@ -45,6 +47,7 @@ rule figures:
 rule report:
     input:
         of_all("discriminator.json"),
+        of_all("history.csv"),
         of_all("timing.training.json"),
         of_all("timing.evaluation.json"),
         data=all_prepared("json"),
