@@ -29,7 +29,7 @@ from fig.detectors.protocol import Seen, Subject
 from fig.detectors.residual_flow import ResidualFlow
 from fig.detectors.residual_flow import trained as trained_flows
 from fig.discriminator import Discriminator
-from fig.evaluation import evaluated, fitted, seen_in_turn, subject_of
+from fig.evaluation import EvaluationSettings, evaluated, fitted, seen_in_turn, subject_of
 from fig.frozen import frozen
 from fig.networks.resnet import STAGES
 from fig.networks.taps import Tap, pooled, tapped
@@ -148,21 +148,33 @@ def fits_of_flows(pairs: int) -> None:
         )
 
 
-def pairwise(detectors: dict[str, Detector], discriminator: Discriminator, train: Split, sets: list[Split]) -> None:
+def pairwise(
+    detectors: dict[str, Detector],
+    discriminator: Discriminator,
+    train: Split,
+    sets: list[Split],
+    few: EvaluationSettings,
+) -> None:
     """Each OOD set scored together with the ID set, one detector after the other, nothing shared."""
     for name, detector in detectors.items():
         one = {name: detector}
-        scorers = fitted(one, discriminator, train, 0)
+        scorers = fitted(one, discriminator, train, 0, few)
         for ood in sets[1:]:
-            evaluated(one, scorers, discriminator, sets[0])
-            evaluated(one, scorers, discriminator, ood)
+            evaluated(one, scorers, discriminator, sets[0], few)
+            evaluated(one, scorers, discriminator, ood, few)
 
 
-def at_once(detectors: dict[str, Detector], discriminator: Discriminator, train: Split, sets: list[Split]) -> None:
+def at_once(
+    detectors: dict[str, Detector],
+    discriminator: Discriminator,
+    train: Split,
+    sets: list[Split],
+    few: EvaluationSettings,
+) -> None:
     """Every set scored once under all detectors."""
-    scorers = fitted(detectors, discriminator, train, 0)
+    scorers = fitted(detectors, discriminator, train, 0, few)
     for data in sets:
-        evaluated(detectors, scorers, discriminator, data)
+        evaluated(detectors, scorers, discriminator, data, few)
 
 
 def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Tensor, pairs: int) -> None:
@@ -250,10 +262,11 @@ def main(
             }
             detectors = {name: detector_of(name, settings) for name, settings in small.items()}
             sets = [digits(Path(folder), "test")] * 9
+            few = EvaluationSettings(images=images, training_images=8 * images)
             told(
                 "five detectors, one ID and eight OOD sets, against each pair on its own",
-                lambda: pairwise(detectors, discriminator, data, sets),
-                lambda: at_once(detectors, discriminator, data, sets),
+                lambda: pairwise(detectors, discriminator, data, sets, few),
+                lambda: at_once(detectors, discriminator, data, sets, few),
                 1,
                 same=False,
             )
