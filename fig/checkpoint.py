@@ -1,11 +1,14 @@
-"""The state of an unfinished job: saved whole or not at all, refused under another provenance key."""
+"""The state of an unfinished job: the last one that was written whole, refused under another provenance key."""
 
+import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -13,7 +16,18 @@ from fig.files import replacing
 from fig.methods.protocol import Player
 from fig.training import Row
 
-FILE = "state.safetensors"
+FILES = ("state.safetensors", "previous.safetensors")  # the second takes the place of a first that is damaged
+
+log = logging.getLogger("fig")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come."""
+
+    done: int = 0  # iterations
+    rows: tuple[Row, ...] = ()  # of the history
+    since: tuple[Row, ...] = ()  # of the iterations after its last row
 
 
 def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
@@ -24,38 +38,78 @@ def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.
             yield from ((f"optimizer.{name}.{index}.", player.optimizer, each) for index, each in enumerate(weights))
 
 
-def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], done: int, rows: list[Row]) -> None:
-    """Write weights, the optimisers' state, the number of iterations done and the history's rows into `folder`."""
+def state_of(players: Mapping[str, Player]) -> dict[str, Tensor]:
+    """Weights of the players and what their optimisers keep, by name, on the CPU."""
     tensors = {
-        f"weights.{name}.{weight}": value.contiguous()
+        f"weights.{name}.{weight}": value
         for name, player in players.items()
         for weight, value in player.module.state_dict().items()
     }
     for name, optimizer, weight in optimised(players):
-        state = optimizer.state.get(weight, {})
-        tensors |= {f"{name}{what}": value.contiguous() for what, value in state.items() if value is not None}
-    with replacing(folder / FILE) as partial:
-        save_file(tensors, partial, {"key": key, "done": str(done), "rows": json.dumps(rows)})
+        tensors |= {
+            f"{name}{key}": value for key, value in optimizer.state.get(weight, {}).items() if value is not None
+        }
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> tuple[int, list[Row]]:
-    """Restore what `save_checkpoint` wrote: iterations done and rows; 0 and none where nothing was saved.
+def digest(tensors: Mapping[str, Tensor], header: str) -> str:
+    """Hash of tensors and of what is said of them, which tells a damaged file."""
+    found = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
-    Raises ValueError where the checkpoint was made under another provenance key, so by another job.
+
+def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progress: Progress) -> None:
+    """Write the players' state and the progress into `folder`; the checkpoint before it is kept."""
+    tensors = state_of(players)
+    told = json.dumps([progress.done, progress.rows, progress.since])
+    with replacing(folder / FILES[0]) as partial:
+        save_file(tensors, partial, {"key": key, "progress": told, "sha256": digest(tensors, told)})
+        if (folder / FILES[0]).exists():
+            (folder / FILES[0]).replace(folder / FILES[1])
+
+
+def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Progress:
+    """Restore the last checkpoint in `folder` that is whole; nothing is done where there is none.
+
+    A damaged one is told of in a warning. Raises ValueError where the checkpoint was made under another provenance
+    key, so by another job.
     """
-    if not (folder / FILE).exists():
-        return 0, []
-    with safe_open(folder / FILE, framework="pt") as file:
-        header = file.metadata()
-        if header["key"] != key:
-            raise ValueError(f"{folder / FILE} belongs to job {header['key']}, not to {key}: delete it to start afresh")
+    for path in (folder / name for name in FILES):
+        if not path.exists():
+            continue
+        try:
+            tensors, progress = whole(path, key)
+        except SafetensorError as error:
+            log.warning("%s is damaged (%s) and is not used", path, error)
+            continue
+        restore(players, tensors)
+        return progress
+    return Progress()
+
+
+def whole(path: Path, key: str) -> tuple[dict[str, Tensor], Progress]:
+    """What a checkpoint holds; raises SafetensorError where it is damaged, ValueError where it is another job's."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    if not {"key", "progress", "sha256"} <= set(header) or digest(tensors, header["progress"]) != header["sha256"]:
+        raise SafetensorError("its hash is not that of its content")
+    if header["key"] != key:
+        raise ValueError(f"{path} belongs to job {header['key']}, not to {key}: delete it to start afresh")
+    done, rows, since = json.loads(header["progress"])
+    return tensors, Progress(done, tuple(rows), tuple(since))
+
+
+def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> None:
+    """Put the players in the state that `state_of` gave."""
     for name, player in players.items():
         player.module.load_state_dict(below(f"weights.{name}.", tensors))
     for name, optimizer, weight in optimised(players):
         for what, value in below(name, tensors).items():
             optimizer.state[weight][what] = like(weight, value)
-    return int(header["done"]), json.loads(header["rows"])
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -234,6 +234,17 @@ def discriminators(config: Config) -> Iterator[Discriminator]:
         yield Discriminator(*names, tuple(ood), tuple(detectors))
 
 
+def splits(config: Config) -> list[str]:
+    """Where the prepared splits that the studies ask for are, suffixes aside: data/<size>/<data set>/<split>."""
+    datasets = datasets_of(config["datasets"])
+    found: dict[str, None] = {}
+    for each in discriminators(config):
+        folder = f"data/{datasets[each.id_dataset].size}"
+        found |= dict.fromkeys(f"{folder}/{each.id_dataset}/{split}" for split in ("train", "test"))
+        found |= dict.fromkeys(f"{folder}/{name}/test" for name in each.ood_datasets)
+    return list(found)
+
+
 def method_of(config: Config, variant: str) -> str:
     """The method that makes a variant."""
     return STANDARD if variant == STANDARD else config["variants"][variant]["method"]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -266,17 +265,3 @@ def test_the_cosine_head_knows_no_length_of_features_and_is_not_decayed(small: D
     assert [p is network.fc.similarity.weight for p in undecayed["params"]] == [True]
     assert undecayed["weight_decay"] == 0 and decayed["weight_decay"] == 5e-4
     assert len(decayed["params"]) == len(list(network.parameters())) - 1
-
-
-def test_a_seventh_method_is_one_short_file_and_one_line_of_the_table():
-    guide = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
-    code = guide.partition("```python\n")[2].partition("```")[0]
-    assert "logitnorm.LogitNorm" in guide and code.count("\n") < 100
-    scope: dict = {"__name__": "fig.methods.logitnorm"}
-    exec(code, scope)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    batch = Batch(torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1]), torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
-    loss = one_loss(scope["LogitNorm"](), network, batch)
-    with torch.no_grad():
-        network[1].weight.mul_(3), network[1].bias.mul_(3)
-    torch.testing.assert_close(one_loss(scope["LogitNorm"](), network, batch).value, loss.value)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fig.checkpoint import load_checkpoint, save_checkpoint
+from fig.checkpoint import FILES, Progress, load_checkpoint, save_checkpoint
 from fig.data.arrays import Split
 from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
@@ -35,13 +35,15 @@ def trained(data: Split, method: Method, folder: Path, stop: int = 7, key: str =
     """Train from the checkpoint in `folder`, if there is one, to iteration `stop`, and leave one there."""
     discriminator = discriminator_for(method, seed)
     players = players_of(discriminator, method, SETTINGS, seed)
-    start, rows = load_checkpoint(folder, key, players)
-    for done, row in train(discriminator, players, data, method, SETTINGS, AUGMENTATION, seed=0, start=start):
-        rows.append(row)
+    progress = load_checkpoint(folder, key, players)
+    steps = train(discriminator, players, data, method, SETTINGS, AUGMENTATION, seed=0, start=progress.done)
+    for done, row in steps:
+        progress = Progress(done, (*progress.rows, row))
+        if done >= stop - 1:  # the last two, for the first of them to be the one before
+            save_checkpoint(folder, key, players, progress)
         if done == stop:
-            save_checkpoint(folder, key, players, done, rows)
             break
-    return {name: player.module.state_dict() for name, player in players.items()}, rows
+    return {name: player.module.state_dict() for name, player in players.items()}, progress.rows
 
 
 def rows_of(settings: TrainingSettings, data: Split, method: Method):
@@ -59,6 +61,35 @@ def test_a_resumed_training_gives_the_same_weights_and_history(name: str, stripe
     for player, weights in undisturbed.items():
         assert all(value.equal(resumed[player][key]) for key, value in weights.items()), player
     assert history == resumed_history and len(history) == 7
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 0x10  # one bit of one weight
+    path.write_bytes(content)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut_short, flipped, emptied, Path.unlink])
+@pytest.mark.parametrize("files", [FILES[:1], FILES], ids=["the last", "both"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_same_weights(
+    damage, files, stripes: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    undisturbed, history = trained(stripes, Standard(), tmp_path / "a")
+    trained(stripes, Standard(), tmp_path / "b", stop=4)
+    for name in files:
+        damage(tmp_path / "b" / name)
+    resumed, resumed_history = trained(stripes, Standard(), tmp_path / "b")
+    assert all(value.equal(resumed[NETWORK][key]) for key, value in undisturbed[NETWORK].items())
+    assert history == resumed_history
+    assert caplog.text.count("is damaged") == (0 if damage is Path.unlink else len(files))
 
 
 def test_a_checkpoint_of_another_job_is_refused(stripes: Split, tmp_path: Path):

@@ -1,7 +1,7 @@
 """The page: one self-contained HTML file that says what was run, what came out and how long it took."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from math import isfinite
 from typing import Any
@@ -110,10 +110,12 @@ def page(
     timings: pd.DataFrame,
     pictures: Mapping[str, bytes],
     about: Mapping[str, str],
+    gaps: Sequence[str] = (),
 ) -> str:
     """The page of a run as HTML.
 
-    `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name.
+    `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name,
+    `gaps` a line on each discriminator that is missing.
     """
     template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     ood = [name for name in metrics["ood_dataset"].unique() if name]
@@ -127,7 +129,7 @@ def page(
             id_datasets={name: about[name] for name in metrics["id_dataset"].unique()},
             ood_datasets={name: about[name] for name in ood},
             variants=list(variants(cards)),
-            troubles=list(troubles(histories)),
+            troubles=[*(f"missing: {gap}" for gap in gaps), *troubles(histories)],
             comparison=html(comparison(metrics)),
             forms=[forms.html(title, fill(metrics)) for title, fill in forms.FORMS.values()],
             pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],

@@ -4,14 +4,16 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fig import parallel
-from fig.checkpoint import load_checkpoint, save_checkpoint
+from fig.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fig.data.arrays import description_of, open_split
 from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Card, Discriminator, load, save
@@ -27,6 +29,7 @@ from fig.training import DivergedError, Row, TrainingSettings, players_of, train
 
 SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
 SECONDS_BETWEEN = 1.0  # checkpoints, at least
+LESS_MEMORY = "lower batch_size, set precision to bfloat16, or share the batch among more workers"
 
 log = logging.getLogger("fig")
 
@@ -83,14 +86,26 @@ def write_history(path: Path, rows: Iterable[Row]) -> None:
         writer.writerows(rows)
 
 
-def averaged(done: int, rows: list[Row]) -> Row:
+def averaged(done: int, rows: Sequence[Row]) -> Row:
     """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     return {"iteration": done, "time": round(time.time(), 3)} | means
 
 
+def advanced(progress: Progress, done: int, row: Row, close: bool) -> Progress:
+    """The progress after one more iteration; `close` ends a row of the history."""
+    since = (*progress.since, row)
+    if close:
+        return Progress(done, (*progress.rows, averaged(done, since)))
+    return Progress(done, progress.rows, since)
+
+
 def work(call: tuple[TrainingJob, Path, str]) -> None:
-    """Train on this worker, from the last checkpoint in `folder` on; rank 0 saves checkpoints, history and weights."""
+    """Train on this worker, from the last checkpoint in `folder` on; rank 0 saves checkpoints, history and weights.
+
+    A checkpoint is written every second, or as seldom as keeps its cost below SHARE_OF_SAVING: whenever and however
+    the job is ended, no more than that is lost.
+    """
     job, folder, key = call
     discriminator = load(job.standard) if job.standard else Discriminator(job.architecture, job.seed)
     discriminator.to(parallel.device())
@@ -98,29 +113,28 @@ def work(call: tuple[TrainingJob, Path, str]) -> None:
     if job.teacher:
         method = replace(method, teacher=load(job.teacher).network.to(parallel.device()))
     players = players_of(discriminator, method, job.training, job.seed)
-    start, rows = load_checkpoint(folder, key, players)
-    data = open_split(job.train)
+    progress, data = load_checkpoint(folder, key, players), open_split(job.train)
+    length, every = job.training.length(len(data.images)), job.training.log_every
     first = parallel.rank() == 0
-    since: list[Row] = []
     saved, cost = time.monotonic(), 0.0
+    steps = train(discriminator, players, data, method, job.training, job.augmentation, job.seed, start=progress.done)
     try:
-        for done, row in train(discriminator, players, data, method, job.training, job.augmentation, job.seed, start):
-            since.append(row)
-            if done % job.training.log_every == 0 or done == job.training.length(len(data.images)):
-                rows.append(averaged(done, since))
-                since = []
-                if first:
-                    write_history(folder / "history.csv", rows)
-            if first and not since and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
+        for done, row in steps:
+            progress = advanced(progress, done, row, close=done % every == 0 or done == length)
+            if first and not progress.since:
+                write_history(folder / "history.csv", progress.rows)
+            if first and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
                 began = time.monotonic()
-                save_checkpoint(folder, key, players, done, rows)
+                save_checkpoint(folder, key, players, progress)
                 saved, cost = time.monotonic(), time.monotonic() - began
     except DivergedError:
-        if first and since:
-            write_history(folder / "history.csv", [*rows, averaged(done, since)])
+        if first and progress.since:
+            write_history(folder / "history.csv", [*progress.rows, averaged(progress.done, progress.since)])
         raise
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f"{job.stage} of {job.output} does not fit into the device's memory: {LESS_MEMORY}") from error
     if first:
-        write_history(job.output / "history.csv", rows or [averaged(0, [])])
+        write_history(job.output / "history.csv", progress.rows or [averaged(0, ())])
         save(job.output, discriminator, card_of(job, key))
 
 

@@ -18,6 +18,7 @@ def report(
     run: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The run's folder, results/<run>.")],
     data: Annotated[list[Path], typer.Option(exists=True, help="The JSON of a prepared split; repeatable.")],
     timing: Annotated[list[Path], typer.Option(exists=True, help="A timing file of any stage; repeatable.")],
+    gap: Annotated[list[str], typer.Option(help="A discriminator that is missing, and why; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Write the page of a run, <run>/report.html.
 
@@ -32,6 +33,7 @@ def report(
         records.timings([*timing, *(path for f in discriminator for path in sorted(f.glob("timing.*.json")))]),
         {name: (run / "figures" / f"{name}.png").read_bytes() for name in PICTURES},
         {path.parent.name: description_of(path).about for path in data},
+        gap,
     )
     with replacing(run / "report.html") as partial:
         partial.write_text(text, encoding="utf-8")
