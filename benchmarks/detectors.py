@@ -36,9 +36,10 @@ from fig.networks.taps import Tap, pooled, tapped
 
 
 def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool = True) -> None:
-    """Print a row of the table, after a look at whether the scores are the same."""
+    """Print a row of the table; quick comparisons, timed ten times as often, begin with a look at equal scores."""
     if same:
         torch.testing.assert_close(ours(), reference(), rtol=1e-2, atol=1e-2)
+        pairs *= 10
     print(f"| {what} | {ratio(reference, ours, pairs, warm=False)} |", flush=True)
 
 
