@@ -234,6 +234,19 @@ def discriminators(config: Config) -> Iterator[Discriminator]:
         yield Discriminator(*names, tuple(ood), tuple(detectors))
 
 
+def teachers(config: Config) -> Iterator[Discriminator]:
+    """The discriminators that samplers follow and that are not evaluated themselves."""
+    evaluated = list(discriminators(config))
+    paths = {each.path for each in evaluated}
+    for each in evaluated:
+        variant = config["variants"].get(each.variant, {})
+        if "teacher" in variant:
+            found = Discriminator(each.id_dataset, *teacher_of(variant), each.seed, (), ())
+            if found.path not in paths:
+                paths.add(found.path)
+                yield found
+
+
 def splits(config: Config) -> list[str]:
     """Where the prepared splits that the studies ask for are, suffixes aside: data/<size>/<data set>/<split>."""
     datasets = datasets_of(config["datasets"])

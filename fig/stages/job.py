@@ -4,19 +4,21 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from fig import parallel
 from fig.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fig.data.arrays import description_of, open_split
 from fig.data.augment import Augmentation
-from fig.discriminator import Architecture, Card, Discriminator, load, save
+from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
 from fig.files import replacing
 from fig.methods.protocol import Method
 from fig.runtime import timing
@@ -151,12 +153,30 @@ def card_of(job: TrainingJob, key: str) -> Card:
     return Card(job.architecture, dataset, job.variant, job.seed, key, about, settings)
 
 
+def is_made(job: TrainingJob, key: str) -> bool:
+    """Whether the job's folder holds what this very job makes."""
+    return (job.output / "discriminator.json").exists() and load_card(job.output).key == key
+
+
+@contextmanager
+def alone(job: TrainingJob, key: str) -> Iterator[None]:
+    """Hold the job's lock: whoever was killed may have left a process behind that still trains."""
+    lock = FileLock(job.checkpoints / f"{key}.lock")
+    try:
+        with lock.acquire(blocking=False):
+            yield
+    except Timeout:
+        log.warning("another process trains %s: waiting for it", job.output)
+        with lock:
+            yield
+
+
 def trained(job: TrainingJob, call: Callable[[Callable[[Any], None], Any], None]) -> None:
     """Train a discriminator into its folder; `call` calls a function with its settings, wherever it likes.
 
     Its checkpoints are kept under the job's provenance key until it is done: a killed job goes on from them, a
-    changed one cannot pick them up. Raises ValueError where there are fewer images than in a
-    batch, DivergedError, naming the job, where the loss is not finite.
+    changed one cannot pick them up, and where another process runs the same job its result is taken. Raises ValueError
+    where there are fewer images than in a batch, DivergedError, naming the job, where the loss is not finite.
     """
     images = description_of(job.train).count
     if images < job.training.batch_size:
@@ -167,12 +187,15 @@ def trained(job: TrainingJob, call: Callable[[Callable[[Any], None], Any], None]
     job.output.mkdir(parents=True, exist_ok=True)
     length = job.training.length(images)
     name = "/".join(job.output.parts[-4:])
-    try:
-        with followed(folder / "history.csv", length, f"{job.stage} {name}"):
-            call(work, (job, folder, key))
-    except (DivergedError, FloatingPointError) as error:
-        raise DivergedError(f"{job.stage} of {name} diverged: {error}; its history is in {folder}") from error
-    shutil.rmtree(folder)
+    with alone(job, key):
+        if is_made(job, key):
+            return
+        try:
+            with followed(folder / "history.csv", length, f"{job.stage} {name}"):
+                call(work, (job, folder, key))
+        except (DivergedError, FloatingPointError) as error:
+            raise DivergedError(f"{job.stage} of {name} diverged: {error}; its history is in {folder}") from error
+        shutil.rmtree(folder)
 
 
 def run(job: TrainingJob, resources: Resources, clock: timing.Timing) -> None:

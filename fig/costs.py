@@ -1,0 +1,131 @@
+"""What the jobs of a study cost, from what they have to do and how fast earlier jobs were; torch is not imported.
+
+The unit of work is an image of 32 x 32 pixels that a ResNet18 of full width is trained on once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fig.configuration import Config, Discriminator, method_of, settings_of_variant
+from fig.data.catalogue import datasets_of
+
+SIDE = 32  # pixels
+NETWORKS = {  # seconds of a training step on as many images on one core, relative to a ResNet18's
+    "resnet18": 1.0,
+    "vgg19": 0.8,
+    "shufflenetv2": 0.2,
+    "densenet100": 1.0,
+}
+METHODS = {"adversarial": 2.7, "jcl": 4.8}  # arithmetic relative to standard training: benchmarks/methods.py counts it
+STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/performance.md
+DETECTORS = {  # forward passes over an image, the backward ones counted as two
+    "odin": 230,
+    "mahalanobis": 60,
+    "residual_flow": 20,
+    "gram": 5,
+}
+FORWARD = 1 / 3  # of an image's training
+TRAINING_IMAGES = 50_000  # where the data is not prepared yet
+TEST_IMAGES = 10_000
+WEIGHTS_MB = {"resnet18": 45, "vgg19": 80, "shufflenetv2": 6, "densenet100": 4}  # at full width
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Units of work that a worker does in a second, and how that is known."""
+
+    units: float
+    source: str
+
+
+ASSUMED = {
+    "cpu": Rate(25, "assumed: half of what a core of an AMD EPYC did"),
+    "gpu": Rate(2500, "assumed: a hundred cores' worth; no GPU was at hand"),
+}
+
+
+def size_of(config: Config, id_dataset: str) -> int:
+    """Pixels a side of the images of an ID data set."""
+    return datasets_of(config["datasets"])[id_dataset].size
+
+
+def images_in(split: Path, otherwise: int) -> int:
+    """How many images a prepared split holds, or `otherwise` where there is none."""
+    description = split.with_suffix(".json")
+    return json.loads(description.read_text())["count"] if description.exists() else otherwise
+
+
+def per_image(network: str, width: float, size: int) -> float:
+    """Work of one image, at a width and size; arithmetic falls with the width's square, but time nearly with it."""
+    return NETWORKS.get(network, 1.0) * width * (size / SIDE) ** 2
+
+
+def passes(method: str, settings: Mapping[str, Any]) -> float:
+    """How much more work an image of a batch is than in standard training, generated images included."""
+    share = settings.get("K", 0)
+    drawing = share * STEPS * 2 * FORWARD if "sampler" in settings else 0
+    return METHODS.get(method, 1.0) + share + drawing
+
+
+def trained_on(training: Mapping[str, Any], images: int) -> int:
+    """Images that pass through a training, of a training set of this many."""
+    return training.get("iterations", 0) * training["batch_size"] or training["epochs"] * images
+
+
+def training_work(config: Config, found: Discriminator) -> float:
+    """Units of work of a discriminator's training."""
+    size = size_of(config, found.id_dataset)
+    stated = settings_of_variant(config, found.variant, found.id_dataset)
+    images = images_in(Path(f"data/{size}/{found.id_dataset}/train"), TRAINING_IMAGES)
+    width = config["networks"][found.network].get("width", 1.0)
+    each = per_image(found.network, width, size) * passes(stated["method"], stated["settings"])
+    return trained_on(stated["training"], images) * each
+
+
+def evaluation_work(config: Config, found: Discriminator) -> float:
+    """Units of work of a discriminator's evaluation."""
+    size = size_of(config, found.id_dataset)
+    folder, limits = Path(f"data/{size}"), config["evaluation"]
+    counts = [images_in(folder / found.id_dataset / "test", TEST_IMAGES)]
+    counts += [images_in(folder / name / "test", TEST_IMAGES) for name in found.ood_datasets]
+    tested = sum(min(count, limits["images"] or count) for count in counts)
+    kinds = [config["detectors"][name].get("detector", name) for name in found.detectors]
+    width = config["networks"][found.network].get("width", 1.0)
+    return (
+        tested * FORWARD * (1 + sum(DETECTORS.get(kind, 0) for kind in kinds)) * per_image(found.network, width, size)
+    )
+
+
+def stage_of(config: Config, variant: str, network: str) -> str:
+    """The rule that makes a variant of a network."""
+    from fig.methods.table import FINETUNING
+
+    if variant == "standard":
+        return "adopt" if "checkpoint" in config["networks"][network] else "pretrain"
+    if method_of(config, variant) not in FINETUNING:
+        return "retrain"
+    return "transfer" if "teacher" in config["variants"][variant] else "finetune"
+
+
+def measured(folders: Iterable[Path]) -> Rate | None:
+    """The rate of the trainings in these folders, whatever their study; None where none has said how long it took."""
+    rates = []
+    for folder in folders:
+        card, times = folder / "discriminator.json", folder / "timing.training.json"
+        if not (card.exists() and times.exists()):
+            continue
+        told, seconds = json.loads(card.read_text()), json.loads(times.read_text())["work"]
+        if seconds > 0 and (settings := told["settings"]):
+            made = told["architecture"]
+            images = trained_on(
+                settings["training"], images_in(Path(f"data/{made['size']}/{told['id_dataset']}/train"), 0)
+            )
+            each = per_image(made["network"], made["width"], made["size"])
+            rates.append(images * each * passes("", settings["method"]) / seconds)
+    if not rates:
+        return None
+    return Rate(median(rates), f"measured: the median of {len(rates)} trainings")
