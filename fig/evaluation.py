@@ -1,5 +1,6 @@
 """Scores of one discriminator under all its detectors, in one pass over each data set, and the metrics they give."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,16 +83,40 @@ def seen_in_turn(
 ) -> Iterator[Seen]:
     """Images of a split in these rows, a batch at a time, as the frozen network saw them.
 
-    Raises ValueError where the network gives what is not finite.
+    A batch that does not fit into the device's memory is looked at in halves. Raises ValueError where the network gives
+    what is not finite.
     """
-    for chosen in rows.split(batch):
-        square = images_at(data, chosen).to(parallel.device())
-        inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
-        with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
-            logits = discriminator.network(inputs)
-        seen = Seen(chosen, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
+    waiting = deque(rows.split(batch))
+    while waiting:
+        chosen = waiting.popleft()
+        try:
+            seen = seen_at(discriminator, taps, data, chosen)
+        except torch.OutOfMemoryError:
+            if len(chosen) == 1:
+                raise
+            waiting.extendleft(reversed(chosen.chunk(2)))
+            continue
         check_finite(seen)
         yield seen
+
+
+def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor) -> Seen:
+    """Images of a split in these rows, as the frozen network saw them."""
+    square = images_at(data, rows).to(parallel.device())
+    inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
+    with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
+        logits = discriminator.network(inputs)
+    return Seen(rows, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
+
+
+def scored(scorer: Scorer, seen: Seen) -> Tensor:
+    """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
+    try:
+        return scorer.scores(seen).cpu()
+    except torch.OutOfMemoryError:
+        if len(seen.rows) == 1:
+            raise
+    return torch.cat([scored(scorer, half) for half in seen.halves()])
 
 
 def centred(images: Tensor, size: int) -> Tensor:
@@ -164,7 +189,7 @@ def evaluated(
     for seen in seen_in_turn(discriminator, taps, data, rows[parallel.rank() :: parallel.workers()], settings.batch):
         logits.append(seen.logits.cpu())
         for name, scorer in scorers.items():
-            scores = scorer.scores(seen).cpu()
+            scores = scored(scorer, seen)
             if not scores.isfinite().all():
                 raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
             parts[name].append(scores)

@@ -58,6 +58,25 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_a_batch_that_does_not_fit_into_memory_is_scored_in_halves(
+    name: str, trained: Discriminator, stripes: Split, others: Split
+):
+    detectors = {name: made(name)}
+    few = EvaluationSettings(images=12)
+
+    def crowded(module: torch.nn.Module, given: tuple) -> None:
+        if len(given[0]) > 5:
+            raise torch.OutOfMemoryError("no room")
+
+    with frozen(trained):
+        scorers = fitted(detectors, trained, stripes, seed=0)
+        roomy = evaluated(detectors, scorers, trained, others, few).grids[name]
+        with trained.network.register_forward_pre_hook(crowded):
+            tight = evaluated(detectors, scorers, trained, others, few).grids[name]
+    assert alike(tight, roomy)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
     name: str, trained: Discriminator, stripes: Split, others: Split
 ):

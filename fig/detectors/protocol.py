@@ -1,7 +1,7 @@
 """What a detector is told of a discriminator and its images, and what is asked of it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -30,6 +30,13 @@ class Seen:
     inputs: Tensor  # (B, channels, h, w), scaled
     logits: Tensor  # (B, classes)
     kept: Mapping[str, Tensor]  # what the detectors' taps kept, (B, ...)
+
+    def halves(self) -> Iterator[Self]:
+        """The batch in two."""
+        for part in torch.arange(len(self.rows)).chunk(2):
+            here = slice(int(part[0]), int(part[-1]) + 1)
+            kept = {name: values[here] for name, values in self.kept.items()}
+            yield replace(self, rows=self.rows[here], inputs=self.inputs[here], logits=self.logits[here], kept=kept)
 
 
 HeldOut = Callable[[], Iterable[Seen]]  # ID images held out from training images: none of them was seen in fitting
