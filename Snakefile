@@ -7,6 +7,7 @@ min_version("9.9")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
@@ -22,3 +23,7 @@ rule all:
     default_target: True
     input:
         f"results/{STUDY['run']}/report.html",
+
+
+onerror:  # with gaps where jobs failed
+    shell("python -m fig report {workflow.configfiles} || true")

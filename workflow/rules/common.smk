@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from shlex import quote
 
@@ -12,7 +13,9 @@ from fig.configuration import (
     discriminators,
     method_of,
     settings_of_variant,
+    splits,
     teacher_of,
+    teachers,
 )
 from fig.data.catalogue import (
     IdDataset,
@@ -80,8 +83,9 @@ def cpus_of(stage):
 
 
 def gpus_of(stage):
+    """Whole GPUs, as clusters give them; Ray divides them among the stage's workers."""
     own = STUDY["resources"].get(stage, {})
-    return own.get("workers", 1) * own.get("gpus_per_worker", 0)
+    return ceil(own.get("workers", 1) * own.get("gpus_per_worker", 0))
 
 
 def size_of(id_dataset):
@@ -178,15 +182,9 @@ def code_of(stage):
     return code
 
 
-def teacher_path(id_dataset, variant, seed):
-    """The folder of a variant's teacher, below the run's discriminators."""
-    network, teacher = teacher_of(STUDY["variants"][variant])
-    return f"{id_dataset}/{network}/{teacher}/{seed}"
-
-
 def teacher_model(wildcards):
-    path = teacher_path(wildcards.id_dataset, wildcards.variant, wildcards.seed)
-    return f"results/{wildcards.run}/discriminators/{path}/model.safetensors"
+    network, variant = teacher_of(STUDY["variants"][wildcards.variant])
+    return f"results/{wildcards.run}/discriminators/{wildcards.id_dataset}/{network}/{variant}/{wildcards.seed}/model.safetensors"
 
 
 def detectors_stated(wildcards):
@@ -211,25 +209,12 @@ def of_all(name):
 
 def all_prepared(suffix):
     """This file of every prepared split of the run."""
-    splits = {}
-    for found in DISCRIMINATORS.values():
-        size = size_of(found.id_dataset)
-        splits |= {
-            f"data/{size}/{found.id_dataset}/{s}": None for s in ("train", "test")
-        }
-        splits |= {f"data/{size}/{name}/test": None for name in found.ood_datasets}
-    return [f"{split}.{suffix}" for split in splits]
+    return [f"{split}.{suffix}" for split in splits(STUDY)]
 
 
 def teacher_timings():
     """The training times of those teachers that are not evaluated themselves."""
-    teachers = {
-        teacher_path(found.id_dataset, found.variant, found.seed): None
-        for found in DISCRIMINATORS.values()
-        if found.variant in TRANSFERRED
-    }
     return [
-        f"results/{{run}}/discriminators/{path}/timing.training.json"
-        for path in teachers
-        if path not in DISCRIMINATORS
+        f"results/{{run}}/discriminators/{found.path}/timing.training.json"
+        for found in teachers(STUDY)
     ]

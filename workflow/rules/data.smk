@@ -33,6 +33,9 @@ rule prepare:
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("preparation")
+    resources:
+        mem_mb=preparation_mb,
+        runtime=preparation_minutes,
     params:
         code=fingerprint("fig.stages.prepare"),
         recipe=recipe_of,

@@ -14,12 +14,14 @@ rule evaluate:
         picture=f"{FOLDER}/samples.png",
         timing=f"{FOLDER}/timing.evaluation.json",
     log:
-        "logs/{run}/evaluate/{id_dataset}/{network}/{variant}/{seed}.log",
+        "results/{run}/logs/evaluate/{id_dataset}/{network}/{variant}/{seed}.log",
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("evaluation")
     resources:
         gpu=gpus_of("evaluation"),
+        mem_mb=evaluation_mb,
+        runtime=evaluation_minutes,
         workers=resources_of("evaluation"),
     params:
         code=fingerprint("fig.stages.evaluate"),

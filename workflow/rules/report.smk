@@ -13,9 +13,12 @@ rule tables:
         ),
         timing="results/{run}/tables/timing.json",
     log:
-        "logs/{run}/tables.log",
+        "results/{run}/logs/tables.log",
     conda:
         "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.tables"),
         discriminators=folder_options,
@@ -34,9 +37,12 @@ rule figures:
         samples="results/{run}/figures/samples.png",
         timing="results/{run}/figures/timing.json",
     log:
-        "logs/{run}/figures.log",
+        "results/{run}/logs/figures.log",
     conda:
         "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.figures"),
         discriminators=folder_options,
@@ -62,9 +68,12 @@ rule report:
     output:
         "results/{run}/report.html",
     log:
-        "logs/{run}/report.log",
+        "results/{run}/logs/report.log",
     conda:
         "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.report"),
         template=file_hash(Path(workflow.basedir) / "fig/report/page.html.j2"),

@@ -10,7 +10,7 @@ rule pretrain:
         history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
         timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
     log:
-        "logs/{run}/pretrain/{id_dataset}/{network}/standard/{seed}.log",
+        "results/{run}/logs/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(PRETRAINED),
     priority: 20  # all its variants wait for a standard discriminator
@@ -19,6 +19,8 @@ rule pretrain:
     threads: cpus_of("training")
     resources:
         gpu=gpus_of("training"),
+        mem_mb=training_mb,
+        runtime=training_minutes,
         workers=resources_of("training"),
     params:
         code=fingerprint("fig.stages.pretrain"),
@@ -46,12 +48,15 @@ rule adopt:
         history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
         timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
     log:
-        "logs/{run}/adopt/{id_dataset}/{network}/standard/{seed}.log",
+        "results/{run}/logs/adopt/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(ADOPTED),
     priority: 20  # all its variants wait for a standard discriminator
     conda:
         "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.adopt"),
         architecture=architecture_of,
@@ -74,7 +79,7 @@ rule retrain:
         history=f"{FOLDER}/history.csv",
         timing=f"{FOLDER}/timing.training.json",
     log:
-        "logs/{run}/retrain/{id_dataset}/{network}/{variant}/{seed}.log",
+        "results/{run}/logs/retrain/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(RETRAINED),
     priority: 15  # it takes as long as a pretraining, but only some of what follows waits for it
@@ -83,6 +88,8 @@ rule retrain:
     threads: cpus_of("training")
     resources:
         gpu=gpus_of("training"),
+        mem_mb=training_mb,
+        runtime=training_minutes,
         workers=resources_of("training"),
     params:
         code=code_of("retrain"),
@@ -109,7 +116,7 @@ rule finetune:
         history=f"{FOLDER}/history.csv",
         timing=f"{FOLDER}/timing.training.json",
     log:
-        "logs/{run}/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
+        "results/{run}/logs/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(FINETUNED),
     priority: 10  # whatever waits for a training waits longest
@@ -118,6 +125,8 @@ rule finetune:
     threads: cpus_of("training")
     resources:
         gpu=gpus_of("training"),
+        mem_mb=training_mb,
+        runtime=training_minutes,
         workers=resources_of("training"),
     params:
         code=code_of("finetune"),
@@ -142,7 +151,7 @@ rule transfer:
         history=f"{FOLDER}/history.csv",
         timing=f"{FOLDER}/timing.training.json",
     log:
-        "logs/{run}/transfer/{id_dataset}/{network}/{variant}/{seed}.log",
+        "results/{run}/logs/transfer/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(TRANSFERRED),
     priority: 10  # whatever waits for a training waits longest
@@ -151,6 +160,8 @@ rule transfer:
     threads: cpus_of("training")
     resources:
         gpu=gpus_of("training"),
+        mem_mb=training_mb,
+        runtime=training_minutes,
         workers=resources_of("training"),
     params:
         code=code_of("transfer"),
