@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# This machine as a Slurm cluster on the loopback interface, with two GPUs that are none and no accounting:
+# `slurm.sh up` starts it, `slurm.sh down` ends it. Needs root and Debian's packages slurm-wlm and munge.
+set -euo pipefail
+
+folder=${TMPDIR:-/tmp}/fig-slurm
+conf=/etc/slurm  # where jobs' own srun looks: Snakemake takes SLURM_CONF out of their environment
+export PATH=$PATH:/usr/sbin
+
+alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2> /dev/null; }
+
+up() {
+  if [ -e "$conf/slurm.conf" ]; then
+    echo "this machine has a Slurm already: $conf/slurm.conf" >&2
+    exit 1
+  fi
+  mkdir -p "$folder/state" "$folder/spool" "$conf"
+  for gpu in 0 1; do mknod "$folder/gpu$gpu" c 1 3; done  # Slurm asks no more of a GPU than a device file
+  configuration > "$folder/slurm.conf"
+  echo "Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
+  ln -s "$folder/slurm.conf" "$folder/gres.conf" "$conf/"
+  if ! alive /run/munge/munged.pid; then
+    install -d -o munge -g munge /run/munge
+    runuser -u munge -- munged
+    touch "$folder/munge-is-ours"
+  fi
+  slurmctld
+  slurmd
+  for _ in $(seq 300); do
+    if sinfo --noheader --format=%T 2> /dev/null | grep -q idle; then return; fi
+    sleep 0.1
+  done
+  cat "$folder"/*.log >&2
+  exit 1
+}
+
+configuration() {
+  cat << END
+ClusterName=fig
+SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort=16817
+SlurmdPort=16818
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.pid
+SlurmctldLogFile=$folder/slurmctld.log
+SlurmdLogFile=$folder/slurmd.log
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+MinJobAge=3600
+KillWait=5
+ReturnToService=2
+GresTypes=gpu
+SlurmdParameters=config_overrides
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=64000 Gres=gpu:2
+PartitionName=cpu Nodes=ALL Default=YES
+PartitionName=gpu Nodes=ALL
+END
+}
+
+down() {
+  scancel --user="$(id -un)" 2> /dev/null || true
+  for _ in $(seq 150); do
+    if [ -z "$(squeue --noheader 2> /dev/null)" ]; then break; fi
+    sleep 0.1
+  done
+  for daemon in slurmd slurmctld; do
+    if alive "$folder/$daemon.pid"; then ended "$(cat "$folder/$daemon.pid")"; fi
+  done
+  if [ -e "$folder/munge-is-ours" ]; then ended "$(cat /run/munge/munged.pid)"; fi
+  for file in slurm.conf gres.conf; do
+    if [ "$(readlink "$conf/$file")" = "$folder/$file" ]; then rm "$conf/$file"; fi
+  done
+  rm -rf "$folder"
+}
+
+ended() {
+  kill "$1"
+  for _ in $(seq 150); do
+    kill -0 "$1" 2> /dev/null || return 0
+    sleep 0.1
+  done
+  echo "process $1 does not end" >&2
+}
+
+case ${1:-} in
+  up | down) "$1" ;;
+  *) sed -n 2,3p "$0"; exit 2 ;;
+esac
