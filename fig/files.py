@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
     """Say which disk is full, and what for, where a write in the block fails for lack of space."""
     try:
         yield
-    except OSError as error:
-        if error.errno != ENOSPC:
+    except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) != ENOSPC and f"os error {ENOSPC}" not in str(error):
             raise
         raise OSError(ENOSPC, f"the disk of {path.parent} is full: {path.name} was not written") from error
 
