@@ -100,7 +100,8 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     """A disk of a hundred kilobytes: less than the weights take."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "fig", folder], check=False).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "fig", folder]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
         pytest.skip("a disk can only be mounted by root")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
