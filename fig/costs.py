@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 from fig.configuration import Config, Discriminator, method_of, settings_of_variant
-from fig.data.catalogue import datasets_of
 
 SIDE = 32  # pixels
 NETWORKS = {  # seconds of a training step on as many images on one core, relative to a ResNet18's
@@ -50,7 +49,7 @@ ASSUMED = {
 
 def size_of(config: Config, id_dataset: str) -> int:
     """Pixels a side of the images of an ID data set."""
-    return datasets_of(config["datasets"])[id_dataset].size
+    return config["datasets"][id_dataset]["size"]
 
 
 def images_in(split: Path, otherwise: int) -> int:
@@ -73,7 +72,7 @@ def passes(method: str, settings: Mapping[str, Any]) -> float:
 
 def trained_on(training: Mapping[str, Any], images: int) -> int:
     """Images that pass through a training, of a training set of this many."""
-    return training.get("iterations", 0) * training["batch_size"] or training["epochs"] * images
+    return training.get("iterations", 0) * training["batch_size"] + training.get("epochs", 0) * images
 
 
 def training_work(config: Config, found: Discriminator) -> float:

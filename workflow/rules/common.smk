@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from functools import cache
 from math import ceil
 from pathlib import Path
 from shlex import quote
@@ -172,12 +173,16 @@ def variant_settings(wildcards):
     return as_json(settings | {"augmentation": augmentation})
 
 
+@cache
+def code_of_method(stage, method):
+    return fingerprint(f"fig.stages.{stage}", module_of(method))
+
+
 def code_of(stage):
     """Code of a stage and of a variant's method, as a function of wildcards."""
 
     def code(wildcards):
-        method = module_of(method_of(STUDY, wildcards.variant))
-        return fingerprint(f"fig.stages.{stage}", method)
+        return code_of_method(stage, method_of(STUDY, wildcards.variant))
 
     return code
 

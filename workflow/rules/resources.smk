@@ -4,7 +4,6 @@ Resources rerun nothing. A site overrides any of them by rule: see docs/cluster.
 """
 
 from dataclasses import replace
-from functools import cache
 
 from fig import costs
 from fig.configuration import Discriminator
@@ -44,8 +43,7 @@ def training_of(id_dataset, network, variant):
     found = Discriminator(id_dataset, network, variant, 0, (), ())
     training = settings_of_variant(STUDY, variant, id_dataset)["training"]
     batch = training["batch_size"] * per_image(id_dataset, network)
-    untrained = training.get("iterations") == 0
-    return 0 if untrained else costs.training_work(STUDY, found), batch
+    return costs.training_work(STUDY, found), batch
 
 
 @cache
