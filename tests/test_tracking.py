@@ -65,6 +65,7 @@ def test_each_discriminator_is_one_run_with_settings_history_metrics_key_and_pic
         "digits/resnet18/standard/0",
         "digits/resnet18/fig/0",
         "digits/resnet18/fig-teacher-vgg19/0",
+        "digits/resnet18/deconf/0",
         "digits/vgg19/standard/0",
     }
     run = runs["digits/resnet18/fig/0"]
@@ -98,7 +99,7 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
         with server(tmp_path, port):
             workspace.run("python", "-m", "fig", "sync", "results", MLFLOW_TRACKING_URI=address)
             runs = runs_of(address)
-            assert len(runs) == 4
+            assert len(runs) == 5
             (fig,) = [run for run in runs if run.info.run_name == "digits/resnet18/fig/0"]
             history = MlflowClient(address).get_metric_history(fig.info.run_id, "loss")
             assert [point.step for point in history] == [5, 10]
