@@ -48,7 +48,7 @@ def test_editing_the_sampler_reruns_fine_tuning_and_later_but_no_pretraining(wor
 
 
 def test_changing_K_reruns_fine_tuning_and_later_but_no_pretraining(workspace: Workspace):
-    workspace.edit("tests/tiny.yaml", "detectors:", "fig: {K: 0.2}\n\ndetectors:")
+    workspace.edit("tests/tiny.yaml", "pretraining: {epochs: 8", "fig: {K: 0.2}\n\npretraining: {epochs: 8")
     assert workspace.planned() == AFTER_PRETRAINING
 
 
