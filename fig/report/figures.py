@@ -74,7 +74,7 @@ def finetuning(histories: Mapping[Key, pd.DataFrame]) -> Figure:
             draw_history(upper, these, "confidence")
             draw_history(lower, these, "energy")
             upper.set(title=f"{variant}\n{' · '.join(network)}", ylim=(0, 1.05))
-            lower.set_xlabel("fine-tuning iteration")
+            lower.set_xlabel("iteration")
     axes[0, 0].legend(frameon=False, fontsize="small")
     return figure
 
