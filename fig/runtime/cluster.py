@@ -61,10 +61,11 @@ def connect(resources: Resources) -> None:
     """Join the cluster that RAY_ADDRESS names, or start one in this process, just large enough."""
     import ray
 
-    if "RAY_ADDRESS" in os.environ:
+    if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level="ERROR")
         return
     ray.init(
+        "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
         num_cpus=resources.workers * resources.cpus_per_worker,
         object_store_memory=OBJECT_STORE,
         include_dashboard=False,
