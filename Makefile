@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo slurm-demo test lint clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
 	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
+	@echo "make slurm-demo  the same on a Slurm of one node, started for it: root and Debian's slurm-wlm are needed"
 	@echo "make test      lint and all tests"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 
@@ -26,6 +27,11 @@ demo: install
 	@echo
 	@echo "The report:    $(CURDIR)/results/demo/report.html"
 	@echo "The MLflow UI: $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db, then http://localhost:5000"
+
+slurm-demo: install
+	tests/cluster/slurm.sh up
+	snakemake --profile slurm --workflow-profile tests/cluster/site --configfile config/demo.yaml; \
+	status=$$?; tests/cluster/slurm.sh down; exit $$status
 
 lint: install
 	ruff check

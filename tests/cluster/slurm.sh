@@ -60,7 +60,7 @@ KillWait=5
 ReturnToService=2
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=64000 Gres=gpu:2
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=64000 Gres=gpu:2
 PartitionName=cpu Nodes=ALL Default=YES
 PartitionName=gpu Nodes=ALL
 END
