@@ -18,6 +18,7 @@ MISSING = not shutil.which("slurmctld", path=f"{os.environ['PATH']}{os.pathsep}/
 pytestmark = [
     pytest.mark.pipeline,
     pytest.mark.cluster,
+    pytest.mark.timeout(1200),  # the first waits for the study, on Slurm and without
     pytest.mark.skipif(MISSING, reason="Slurm is not installed: apt-get install slurm-wlm munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start Slurm's daemons"),
 ]
