@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from fig.configuration import Config, Discriminator, method_of, settings_of_variant
+from fig.methods.table import FINETUNING
 
 SIDE = 32  # pixels
 NETWORKS = {  # seconds of a training step on as many images on one core, relative to a ResNet18's
@@ -42,7 +43,7 @@ class Rate:
 
 
 ASSUMED = {
-    "cpu": Rate(25, "assumed: half of what a core of an AMD EPYC did"),
+    "cpu": Rate(25, "assumed: a quarter of what a core of an AMD EPYC did at an eighth of the width"),
     "gpu": Rate(2500, "assumed: a hundred cores' worth; no GPU was at hand"),
 }
 
@@ -101,8 +102,6 @@ def evaluation_work(config: Config, found: Discriminator) -> float:
 
 def stage_of(config: Config, variant: str, network: str) -> str:
     """The rule that makes a variant of a network."""
-    from fig.methods.table import FINETUNING
-
     if variant == "standard":
         return "adopt" if "checkpoint" in config["networks"][network] else "pretrain"
     if method_of(config, variant) not in FINETUNING:
