@@ -202,7 +202,7 @@ def test_adversarial_training_of_magnitude_zero_is_standard_training(small: Disc
     still, plain = (one_loss(method, network, batch) for method in (Adversarial(magnitude=0), Standard()))
     torch.testing.assert_close(still.value, plain.value)
     for mine, expected in zip(gradients(still, network), gradients(plain, network), strict=True):
-        torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_an_adversarial_image_is_one_step_of_the_stated_size_uphill(small: Discriminator, stripes: Split):
@@ -211,12 +211,14 @@ def test_an_adversarial_image_is_one_step_of_the_stated_size_uphill(small: Discr
     network.eval()
     before, after = (cross_entropy(network(batch.inputs + step * signs), batch.labels).item() for step in (0.0, 0.001))
     assert after > before and set(signs.unique().tolist()) <= {-1.0, 0.0, 1.0}
-    inputs: list[Tensor] = []
-    network.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    passed: list[Tensor] = []
+    network.register_forward_pre_hook(lambda module, given: passed.append(given[0]))
     for unit, size in (("pixels", 0.1 * batch.unit.max()), ("inputs", torch.tensor(0.1))):
-        inputs.clear()
+        passed.clear()
         one_loss(Adversarial(unit=unit), network, batch)
-        torch.testing.assert_close((inputs[-1] - inputs[-2]).abs().max(), size, rtol=1e-4, atol=1e-5)
+        images, perturbed = passed[-1].chunk(2)  # one pass of both, so that running statistics are of both
+        torch.testing.assert_close(images, batch.inputs)
+        torch.testing.assert_close((perturbed - images).abs().max(), size, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "critical"), [(16, 2), (32, 3), (224, 5)])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fig.frozen import frozen
 from fig.methods.batch import Batch
+from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.standard import seen_of
 from fig.objectives import cross_entropy
@@ -20,7 +21,8 @@ class Adversarial(Method):
     """The magnitude of the perturbation, its unit, and the weight of the adversarial images; labels are kept.
 
     The FIG paper says 0.1 and not of what. The unit is the pixel range unless it is `inputs`, the network's input
-    space, as in the authors' code. Perturbed images are not clipped, as there.
+    space, as in the authors' code. Perturbed images are not clipped, as there. Images and their perturbed copies share
+    a forward pass, as images of two kinds do in FIG and JCL: running statistics are those of both, as batch's are.
     """
 
     magnitude: float = 0.1
@@ -38,7 +40,7 @@ class Adversarial(Method):
         network, inputs, labels = players[NETWORK], batch.inputs, batch.labels
         unit = batch.unit if self.unit == "pixels" else 1.0
         perturbed = inputs + self.magnitude * unit * rising_signs(network, inputs, labels)
-        logits, perturbed_logits = network(inputs), network(perturbed)  # (b, C) each, with statistics of its own
+        logits, perturbed_logits = logits_of_both(network, batch, perturbed)  # (b, C) each
         clean, moved = (cross_entropy(each, labels, batch.total) for each in (logits, perturbed_logits))
         accuracy = (perturbed_logits.argmax(dim=1) == labels).float().mean()
         row = seen_of(logits, labels) | {"perturbed_accuracy": accuracy}
