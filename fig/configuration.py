@@ -86,6 +86,7 @@ def check(config: Config, own: Collection[str] = ()) -> None:
         which = detector.get("detector", name)
         if "." not in which:  # a class of pytorch-ood has a dot in its name
             allowed_one("detector", which, DETECTORS, f"detectors.{name}")
+    check_id_datasets(config, config, "per_id_dataset")
     for number, study in enumerate(config["studies"]):
         check_study(config, study, f"studies[{number}]")
     for name, variant in config["variants"].items():
@@ -167,8 +168,13 @@ def check_variant(config: Config, name: str, variant: Mapping[str, Any]) -> None
         network, teacher = teacher_of(variant)
         allowed_one("teacher", network, config["networks"], where)
         allowed_one("teacher's variant", teacher, [STANDARD, *config["variants"]], where)
-    for dataset in variant.get("per_id_dataset", {}):
-        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), f"{where}.per_id_dataset")
+    check_id_datasets(config, variant, f"{where}.per_id_dataset")
+
+
+def check_id_datasets(config: Config, stated: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigurationError where differences are stated for an ID data set that there is not."""
+    for dataset in stated.get("per_id_dataset", {}):
+        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), where)
 
 
 def teacher_of(variant: Mapping[str, Any]) -> tuple[str, str]:
@@ -263,17 +269,23 @@ def method_of(config: Config, variant: str) -> str:
     return STANDARD if variant == STANDARD else config["variants"][variant]["method"]
 
 
+def of_id_dataset(stated: Mapping[str, Any], id_dataset: str) -> list[Mapping[str, Any]]:
+    """The difference that is stated for an ID data set, if there is one."""
+    return [each for name, each in stated.get("per_id_dataset", {}).items() if name == id_dataset]
+
+
 def settings_of_variant(config: Config, variant: str, id_dataset: str) -> Config:
     """The method of a variant, its settings and its training's on an ID data set.
 
-    The variant's own differences are put over the configuration's, and over them those for this ID data set.
+    Differences are put over the configuration's settings in turn: those for this ID data set, the variant's own, and
+    the variant's for this ID data set.
     """
     own = {} if variant == STANDARD else config["variants"][variant]
     method = method_of(config, variant)
     section = SECTIONS.get(method, method)
     length = "finetuning" if method in FINETUNING else "pretraining"
     training, settings = config[length], config.get(section, {})
-    for stated in (own, own.get("per_id_dataset", {}).get(id_dataset, {})):
+    for stated in (*of_id_dataset(config, id_dataset), own, *of_id_dataset(own, id_dataset)):
         training = of_one_length(merged(training, stated.get(length, {})), stated.get(length, {}))
         settings = merged(settings, stated.get(section, {}))
     return {"method": method, "training": training, "settings": settings}

@@ -73,6 +73,7 @@ def changed(path: str, value: object) -> dict:
             {"cats": {}},
             "variants.fig.per_id_dataset: no ID data set is called 'cats'; allowed are digits",
         ),
+        ("per_id_dataset", {"cats": {}}, "per_id_dataset: no ID data set is called 'cats'; allowed are digits"),
         ("variants/standard", {"method": "fig"}, "variants.standard cannot be defined"),
         (
             "detectors",
@@ -124,6 +125,19 @@ def test_a_variant_may_differ_on_one_id_data_set():
     assert elsewhere["settings"] == config["jcl"] | {"filters": 8}
     assert there["training"]["iterations"] == 9 and "epochs" not in there["training"]
     assert elsewhere["training"] == config["pretraining"]
+
+
+def test_settings_for_an_id_data_set_stand_between_the_configurations_and_a_variants():
+    stated = DEMO | {
+        "per_id_dataset": {"digits": {"pretraining": {"iterations": 7, "batch_size": 32}, "fig": {"K": 0.3}}}
+    }
+    stated["variants"] = {**DEMO["variants"], "fig-k0": {"method": "fig", "fig": {"K": 0}}}
+    config = complete(stated)
+    there, elsewhere = (settings_of_variant(config, "standard", name)["training"] for name in ("digits", "svhn"))
+    assert (there["iterations"], there["batch_size"], "epochs" in there) == (7, 32, False)
+    assert elsewhere == config["pretraining"]
+    shares = [settings_of_variant(config, name, "digits")["settings"]["K"] for name in ("fig", "fig-k0")]
+    assert shares == [0.3, 0]
 
 
 def test_scratch_takes_the_settings_of_fig_and_the_training_of_standard():

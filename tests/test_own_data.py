@@ -71,6 +71,16 @@ def test_class_folders_are_read_from_a_folder_and_from_any_archive(kind: str, tm
     assert split.description.classes == ["cat", "dog"]
 
 
+def test_classes_that_are_named_are_taken_alone_and_numbered_in_that_order(tmp_path: Path):
+    files = pets() | {"bird/0.png": picture()}
+    source = folder_of(tmp_path / "pets", files)
+    some, every = made(source, tmp_path / "some", classes=("dog", "bird")), made(source, tmp_path / "every")
+    assert some.description.classes == ["dog", "bird"] and some.labels.tolist() == [1, 0, 0, 0]
+    assert np.array_equal(some.images, every.images[every.labels != every.description.classes.index("cat")])
+    with pytest.raises(ValueError, match="there is no class cow, only bird, cat, dog"):
+        made(source, tmp_path / "none", classes=("cow",))
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
 def test_images_of_any_colour_mode_become_rgb(mode: str, tmp_path: Path):
     kind = "TIFF" if mode == "CMYK" else "PNG"

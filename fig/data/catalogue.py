@@ -44,6 +44,7 @@ class Part:
     path: str = ""  # on disk already, instead of the files: a folder, an archive or an array
     labels: str = ""  # a second path, where labels or split lists are not in the first
     under: str = ""  # folder in the archive or folder that holds the images
+    classes: tuple[str, ...] = ()  # those of the images' classes that are taken; all where empty
     obtain: str = ""  # how to get what cannot be downloaded, a sentence
 
 
@@ -99,6 +100,7 @@ class Recipe:
     ready: bool = False  # the images are ready-made: nothing but a border is cut off
     short: int = 0  # pixels of the short side before the cut, for the way `centre`
     under: str = ""
+    classes: tuple[str, ...] = ()
     test_share: float = 0.0
     own: bool = False  # the user's own data: what is odd is refused, not only told
     about: str = ""
@@ -182,7 +184,9 @@ def reader_of(part: Part, labelled: bool) -> str:
     """The name of a part's reader: the one it states, or the one for its path."""
     if part.reader:
         return part.reader
-    return "arrays" if Path(part.path).suffix in ARRAYS else "classes" if labelled else "images"
+    if Path(part.path).suffix in ARRAYS:
+        return "arrays"
+    return "classes" if labelled or part.classes else "images"
 
 
 MADE = {
@@ -202,6 +206,7 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
         reader=reader_of(part, isinstance(dataset, IdDataset)),
         split=split,
         under=part.under,
+        classes=part.classes,
         own=own,
         about="; ".join(text for text in (*about, MADE.get(cut["way"], "")) if text),
         obtain=part.obtain,

@@ -100,6 +100,16 @@ def chosen(labels: Sequence[int], count: int, recipe: Recipe, seed: int) -> NDAr
     return np.sort(parts[recipe.split == "test"])
 
 
+def of_classes(listing: Listing, classes: Sequence[str], where: str) -> Listing:
+    """The images of these classes alone, numbered in this order; raises ValueError for a class without images."""
+    if unknown := sorted(set(classes) - set(listing.classes)):
+        raise ValueError(f"{where}: there is no class {unknown[0]}, only {', '.join(listing.classes[:20]) or 'none'}")
+    number = {name: index for index, name in enumerate(classes)}
+    rows = [row for row, label in enumerate(listing.labels) if listing.classes[label] in number]
+    labels = [number[listing.classes[listing.labels[row]]] for row in rows]
+    return Listing([listing.names[row] for row in rows], lambda place: listing.read(rows[place]), labels, list(classes))
+
+
 def labels_as_in(train: Description, listing: Listing, where: str) -> list[int]:
     """A test split's labels as indices into the training split's classes; raises ValueError for an unknown class."""
     number = {name: index for index, name in enumerate(train.classes)}
@@ -185,6 +195,7 @@ def prepare(
     known, taken = description_of(train) if train else None, Taken()
     fit_all = partial(fit_chunk, recipe=recipe, seed=seed)
     with READERS[recipe.reader](files, recipe.split, recipe.under) as listing:
+        listing = of_classes(listing, recipe.classes, name) if recipe.classes else listing
         labels = labels_as_in(known, listing, name) if known else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
         with tqdm(total=len(rows), desc=name, unit="image") as bar, replacing(output) as partly:

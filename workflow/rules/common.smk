@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from shlex import quote
 
+from fig.configuration import STANDARD as STANDARD_VARIANT
 from fig.configuration import (
     ConfigurationError,
     complete,
@@ -165,6 +166,12 @@ def checkpoint_of(wildcards):
 
 def augmentation_of(wildcards):
     return as_json(DATASETS[wildcards.id_dataset].augmentation)
+
+
+def pretraining_settings(wildcards):
+    return as_json(
+        settings_of_variant(STUDY, STANDARD_VARIANT, wildcards.id_dataset)["training"]
+    )
 
 
 def variant_settings(wildcards):

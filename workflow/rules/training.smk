@@ -28,7 +28,7 @@ rule pretrain:
         factory=factory_hash,
         augmentation=augmentation_of,
         scaling=STUDY["scaling"],
-        training=as_json(STUDY["pretraining"]),
+        training=pretraining_settings,
         folder=subpath(output.model, parent=True),
     shell:
         "python -m fig.stages.pretrain --train {input.train} --network {wildcards.network}"
