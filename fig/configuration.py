@@ -22,6 +22,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 NETWORKS = ("resnet18", "vgg19", "shufflenetv2", "densenet100")  # built in; fig.networks has them
 DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram", "deconf")  # fig.detectors has them
 NEEDED_METHOD = {"deconf": "deconf"}  # by detectors that look at what one method alone adds to a network
+TARGETS = (*(f"table{number}" for number in range(1, 6)), *(f"fig{number}" for number in range(1, 6)), "resampling")
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
 Config = dict[str, Any]
@@ -75,7 +76,7 @@ def with_own(catalogue: Mapping[str, Any], own: Any) -> Config:
 
 def check(config: Config, own: Collection[str] = ()) -> None:
     """Raise ConfigurationError in one sentence for the first thing that is wrong; `own` are the user's data sets."""
-    schema = with_methods(yaml.safe_load(SCHEMA.read_text()))
+    schema = with_names(yaml.safe_load(SCHEMA.read_text()))
     for error in sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path))):
         raise ConfigurationError(sentence(error))
     for name in own:
@@ -95,13 +96,14 @@ def check(config: Config, own: Collection[str] = ()) -> None:
         check_variant(config, name, variant)
 
 
-def with_methods(schema: Config) -> Config:
-    """The schema with the methods by name and a section for the settings of each, wherever they may be stated.
+def with_names(schema: Config) -> Config:
+    """The schema with the targets, the methods, and a section for each method's settings, wherever they may be stated.
 
     The settings of a method that the schema does not spell out may be any: its training checks them.
     """
     definitions = schema["$defs"]
     definitions["variant"]["properties"]["method"] = {"enum": list(METHODS)}
+    definitions["study"]["properties"]["targets"]["items"] = {"enum": list(TARGETS)}
     for section in {SECTIONS.get(method, method): None for method in METHODS}:
         stated = {"$ref": f"#/$defs/{section}"} if section in definitions else {"type": "object"}
         for each in (schema, definitions["variant"], definitions["difference"]):
@@ -228,10 +230,19 @@ class Discriminator:
         return f"{self.id_dataset}/{self.network}/{self.variant}/{self.seed}"
 
 
-def discriminators(config: Config) -> Iterator[Discriminator]:
-    """Every discriminator that the studies ask for; one in two studies has the OOD sets and detectors of both."""
+def studies_for(config: Config, target: str) -> list[Config]:
+    """The studies that a table or figure of the paper shows, each with its detectors."""
+    named = [study for study in config["studies"] if target in study.get("targets", ())]
+    return [study | {"detectors": detectors_of(config, study)} for study in named]
+
+
+def discriminators(config: Config, target: str = "") -> Iterator[Discriminator]:
+    """Every discriminator that the studies ask for, or those for one target alone.
+
+    One in two studies has the OOD sets and detectors of both.
+    """
     found: dict[tuple[str, str, str, int], tuple[dict[str, None], dict[str, None]]] = {}
-    for study in config["studies"]:
+    for study in studies_for(config, target) if target else config["studies"]:
         for names in product(study["id_datasets"], study["networks"], study["variants"], config["seeds"]):
             ood, detectors = found.setdefault(names, ({}, {}))
             ood.update(dict.fromkeys(study["ood_datasets"]))

@@ -15,7 +15,7 @@ from fig.detectors import DETECTORS
 from fig.evaluation import EvaluationSettings
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.table import METHODS, SECTIONS, method_class
-from fig.networks import NETWORKS
+from fig.networks.table import NETWORKS
 from fig.runtime.cluster import Resources
 from fig.sampler import SamplerSettings
 from fig.settings import settings_of

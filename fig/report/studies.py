@@ -1,0 +1,50 @@
+"""What a table or a figure shows: the rows of the metrics that its studies ask for, and those that are missing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import pandas as pd
+
+from fig.report.records import Key
+
+
+@dataclass(frozen=True)
+class Study:
+    """Discriminators that are compared: every network and variant on each ID data set, on these OOD sets."""
+
+    id_datasets: tuple[str, ...]
+    ood_datasets: tuple[str, ...]
+    networks: tuple[str, ...]
+    variants: tuple[str, ...]
+    detectors: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """ID data set, network and variant of each discriminator."""
+        return product(self.id_datasets, self.networks, self.variants)
+
+
+def keys_of(studies: Sequence[Study], seeds: Sequence[int]) -> list[Key]:
+    """The discriminators of the studies, each once."""
+    return list(dict.fromkeys((*names, seed) for study in studies for names in study.names for seed in seeds))
+
+
+def asked_of(metrics: pd.DataFrame, study: Study) -> pd.Series:
+    """Which rows of the metrics a study asks for; rows that are of no detector or OOD set describe a discriminator."""
+    return (
+        metrics["id_dataset"].isin(study.id_datasets)
+        & metrics["network"].isin(study.networks)
+        & metrics["variant"].isin(study.variants)
+        & metrics["detector"].isin((*study.detectors, ""))
+        & metrics["ood_dataset"].isin((*study.ood_datasets, ""))
+    )
+
+
+def selected(metrics: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
+    """The rows of the metrics that the studies ask for, each once, in the metrics' order."""
+    wanted = pd.Series(False, index=metrics.index)
+    for study in studies:
+        wanted |= asked_of(metrics, study)
+    return metrics[wanted].reset_index(drop=True)
