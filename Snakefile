@@ -11,6 +11,8 @@ include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 
 

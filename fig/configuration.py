@@ -236,6 +236,23 @@ def studies_for(config: Config, target: str) -> list[Config]:
     return [study | {"detectors": detectors_of(config, study)} for study in named]
 
 
+def shown(config: Config, *targets: str) -> dict[str, Any]:
+    """What a table or figure shows: studies of the targets, the seeds, and the paper's names of the data sets by ours.
+
+    An ID data set is called by its title, an OOD set from a source titled T is T(r) or T(c).
+    """
+    studies: list[Config] = []
+    for target in targets:
+        studies += [study for study in studies_for(config, target) if study not in studies]
+    datasets = datasets_of(config["datasets"])
+    titles = {name: datasets[name].title for study in studies for name in study["id_datasets"]}
+    for name in dict.fromkeys(name for study in studies for name in study["ood_datasets"]):
+        source, _ = ood_parts(name, datasets)
+        kind = name.removeprefix(f"{source}-")[0]
+        titles[name] = f"{datasets[source].title or source}({kind})"
+    return {"studies": studies, "seeds": config["seeds"], "titles": titles}
+
+
 def discriminators(config: Config, target: str = "") -> Iterator[Discriminator]:
     """Every discriminator that the studies ask for, or those for one target alone.
 
