@@ -36,7 +36,7 @@ def test_a_finished_study_is_done_and_a_change_is_seen_without_snakemakes_memory
     assert "measured: the median of 5 trainings" in told and "stale" not in told
     workspace.edit("tests/tiny.yaml", "  fig: {method: fig}\n", "  fig: {method: fig, fig: {K: 0.2}}\n")
     told = workspace.run("python", "-m", "fig", "plan", "tests/tiny.yaml").stdout
-    assert "stale: digits/resnet18/fig/0: its settings changed" in told and told.count("stale") == 1
+    assert "fig/0/model.safetensors: its settings changed" in told and told.count("stale") == 1
     workspace.edit("fig/methods/deconf.py", '"deconf"', '"deconf" + ""')
     told = workspace.run("python", "-m", "fig", "plan", "tests/tiny.yaml").stdout
-    assert "stale: digits/resnet18/deconf/0: its code changed" in told and told.count("stale") == 2
+    assert "deconf/0/model.safetensors: its code changed" in told and told.count("stale") == 2

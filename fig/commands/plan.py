@@ -1,42 +1,9 @@
 """fig plan: what a study costs and what of it is left to do, before anything runs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-
-def contains(made: Any, stated: Any) -> bool:
-    """Whether settings as they were used have every value as it is stated now."""
-    if isinstance(stated, dict):
-        return isinstance(made, dict) and all(contains(made.get(name), value) for name, value in stated.items())
-    return list(made) == list(stated) if isinstance(stated, list | tuple) and made is not None else made == stated
-
-
-def stale(study: dict[str, Any], found: Any, folder: Path) -> str:
-    """Why a discriminator that is there would be made again, whatever Snakemake remembers; empty where it would not."""
-    import csv
-    import json
-
-    from fig.configuration import method_of, settings_of_variant
-    from fig.costs import stage_of
-    from fig.methods.table import module_of
-    from fig.runtime.provenance import fingerprint
-
-    card = json.loads((folder / "discriminator.json").read_text())
-    made_of = card["provenance"]["made_of"]
-    stage = stage_of(study, found.variant, found.network)
-    if stage == "adopt":
-        return "" if made_of["code"] == fingerprint("fig.stages.adopt") else "its code changed"
-    if made_of["code"] != fingerprint(f"fig.stages.{stage}", module_of(method_of(study, found.variant))):
-        return "its code changed"
-    now = settings_of_variant(study, found.variant, found.id_dataset)
-    if not contains(made_of["settings"], {"training": now["training"], "method": now["settings"]}):
-        return "its settings changed"
-    metrics = folder / "metrics.csv"
-    if metrics.exists() and next(csv.DictReader(metrics.open()))["key"] != card["key"]:
-        return "it was evaluated with other weights"
-    return ""
 
 
 def plan(
@@ -44,6 +11,8 @@ def plan(
     workers: Annotated[int, typer.Option(min=1, help="Jobs that run side by side, for the time it takes.")] = 1,
 ) -> None:
     """Print jobs, hours and disk by stage, what is done, and what is stale; nothing is run.
+
+    What is stale is told by what is said beside each output, whatever Snakemake remembers.
 
     Hours are a worker's (a GPU's where the configuration gives workers one), by the rate of the trainings in results/
     or, where there are none, by one that is assumed.
@@ -55,6 +24,8 @@ def plan(
     from rich.table import Table
 
     from fig import costs
+    from fig.commands.jobs import jobs_of
+    from fig.commands.stale import print_stale, stale
     from fig.configuration import complete, discriminators, merged, teachers
 
     study = complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfile)))
@@ -63,14 +34,11 @@ def plan(
     rate = costs.measured(path.parent for path in Path("results").glob("*/discriminators/*/*/*/*/discriminator.json"))
     rate = rate or costs.ASSUMED[device]
     rows: dict[str, list[float]] = {}  # stage -> jobs, done, hours left, gigabytes
-    old: dict[str, str] = {}
     for found in (*discriminators(study), *teachers(study)):
         folder = run / found.path
         width = study["networks"][found.network].get("width", 1.0)
         weights = costs.WEIGHTS_MB.get(found.network, 45) * width**2 / 1000
         made = (folder / "discriminator.json").exists()
-        if made and (why := stale(study, found, folder)):
-            old[found.path] = why
         stage = costs.stage_of(study, found.variant, found.network)
         parts = [(stage, made, costs.training_work(study, found), weights)]
         if found.detectors:
@@ -89,5 +57,5 @@ def plan(
     console.print(table)
     console.print(f"In all {total:,.1f} {device.upper()}-hours, {total / workers:,.1f} hours with {workers} at a time.")
     console.print(f"A worker does {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source}).")
-    for path, why in old.items():
-        console.print(f"stale: {path}: {why}")
+    if Path("results", study["run"]).exists():
+        print_stale(stale(jobs_of(configfile)))

@@ -2,8 +2,8 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from fig.report import forms
 from fig.report.records import Key
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 PICTURES = {
@@ -117,12 +118,11 @@ def page(
     `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name,
     `gaps` a line on each discriminator that is missing.
     """
-    template = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
     ood = [name for name in metrics["ood_dataset"].unique() if name]
     span = timings["ended"].max() - timings["started"].min()
     return (
         Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        .from_string(template)
+        .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
             run=run,
             findings=list(findings(metrics)),

@@ -1,13 +1,15 @@
-"""Where the seconds of a job go: its own work, Ray, tracking, and starting up."""
+"""Where the seconds of a job go, and what it was made of: the file that each job leaves beside its outputs."""
 
 import json
+import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from fig.files import replacing
+from fig.runtime.origin import Origin, origin
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Timing:
     work: float = 0.0  # the function on the workers
     tracking: float = 0.0
     ended: float = 0.0
+    made_of: Origin = field(default_factory=dict)
 
 
-def begin(stage: str) -> Timing:
-    """Timing of the stage that this process now enters."""
+def begin(stage: str, *also: Path) -> Timing:
+    """Timing of the stage that this process now enters; `also` are files that are code to it."""
     started = psutil.Process().create_time()
-    return Timing(stage, started, startup=time.time() - started)
+    startup = time.time() - started
+    return Timing(stage, started, startup, made_of=origin(stage, sys.argv[1:], *also))
 
 
 def write(timing: Timing, path: Path) -> None:

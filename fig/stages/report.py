@@ -8,8 +8,9 @@ import typer
 from fig.data.arrays import description_of
 from fig.files import replacing
 from fig.report import records
-from fig.report.page import PICTURES, page
+from fig.report.page import PICTURES, TEMPLATE, page
 from fig.runtime.command import command_line
+from fig.runtime.timing import begin, write
 from fig.stages.options import Folders
 
 
@@ -25,6 +26,7 @@ def report(
     Example: python -m fig.stages.report --discriminator results/demo/discriminators/digits/resnet18/fig/0
     --run results/demo --data data/32/digits/test.json --timing results/demo/tables/timing.json
     """
+    clock = begin("report", TEMPLATE)
     text = page(
         run.name,
         records.cards(discriminator),
@@ -37,6 +39,7 @@ def report(
     )
     with replacing(run / "report.html") as partial:
         partial.write_text(text, encoding="utf-8")
+    write(clock, run / "report.timing.json")
 
 
 if __name__ == "__main__":

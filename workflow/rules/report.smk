@@ -66,7 +66,8 @@ rule report:
             rules.figures.output.timing,
         ],
     output:
-        "results/{run}/report.html",
+        page="results/{run}/report.html",
+        timing="results/{run}/report.timing.json",
     log:
         "results/{run}/logs/report.log",
     conda:
