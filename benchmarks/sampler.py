@@ -22,7 +22,7 @@ from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.penalty import penalised, share_of
 from fig.methods.protocol import NETWORK, Method
 from fig.methods.standard import Standard
-from fig.networks import NETWORKS
+from fig.networks.table import NETWORKS
 from fig.sampler import SamplerSettings, sample
 from fig.training import TrainingSettings, batch_at, players_of, update
 

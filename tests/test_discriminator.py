@@ -9,7 +9,7 @@ import torch
 
 from fig.data.arrays import Split
 from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
-from fig.networks import NETWORKS
+from fig.networks.table import NETWORKS
 
 
 def test_pixels_are_scaled_to_the_range_in_which_chains_move(small: Discriminator):

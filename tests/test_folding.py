@@ -6,7 +6,7 @@ from torch import nn
 
 from fig.folding import folded, pairs
 from fig.frozen import frozen
-from fig.networks import NETWORKS, build
+from fig.networks.table import NETWORKS, build
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from fig.networks import NETWORKS, build
 from fig.networks.heads import last_linear
+from fig.networks.table import NETWORKS, build
 from fig.networks.taps import STAGES, Tap, kept_at, pooled, stages, tapped
 
 
