@@ -62,16 +62,16 @@ def test_each_discriminator_is_one_run_with_settings_history_metrics_key_and_pic
     uri = f"sqlite:///{finished.folder}/results/mlflow.db"
     runs = {run.info.run_name: run for run in runs_of(uri)}
     assert set(runs) == {
-        "digits/resnet18/standard/0",
-        "digits/resnet18/fig/0",
-        "digits/resnet18/fig-teacher-vgg19/0",
-        "digits/resnet18/deconf/0",
-        "digits/vgg19/standard/0",
+        "standard/0 of digits/resnet18",
+        "fig/0 of digits/resnet18",
+        "fig-teacher-vgg19/0 of digits/resnet18",
+        "deconf/0 of digits/resnet18",
+        "standard/0 of digits/vgg19",
     }
-    run = runs["digits/resnet18/fig/0"]
+    run = runs["fig/0 of digits/resnet18"]
     assert run.data.params["method.K"] == "0.1" and run.data.params["seed"] == "0"
     assert len(run.data.tags["fig.key"]) == 16
-    assert 0 < run.data.metrics["final.auroc.baseline.photos-c"] <= 1
+    assert 0 < run.data.metrics["auroc/baseline/photos-c"] <= 1
     client = MlflowClient(uri)
     assert [point.step for point in client.get_metric_history(run.info.run_id, "generated_confidence")] == [5, 10]
     artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
@@ -100,6 +100,6 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
             workspace.run("python", "-m", "fig", "sync", "results", MLFLOW_TRACKING_URI=address)
             runs = runs_of(address)
             assert len(runs) == 5
-            (fig,) = [run for run in runs if run.info.run_name == "digits/resnet18/fig/0"]
+            (fig,) = [run for run in runs if run.info.run_name == "fig/0 of digits/resnet18"]
             history = MlflowClient(address).get_metric_history(fig.info.run_id, "loss")
             assert [point.step for point in history] == [5, 10]

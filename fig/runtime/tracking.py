@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEY = "fig.key"
 PICTURES_AND_TABLES = ("discriminator.json", "history.csv", "metrics.csv", "samples.png")
+MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
 BATCH = 1000  # metrics in one request, MLflow's limit
 PATIENCE = {  # a server that is down shall cost a job seconds: MLflow's defaults would wait minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -116,7 +117,8 @@ def created(client: "MlflowClient", card: dict[str, Any], experiment: str, start
     from mlflow.entities import Param
 
     architecture = card["architecture"]
-    name = f"{card['id_dataset']}/{architecture['network']}/{card['variant']}/{card['seed']}"
+    # The UI cuts the end of a name off, so what one compares comes first.
+    name = f"{card['variant']}/{card['seed']} of {card['id_dataset']}/{architecture['network']}"
     names = {"id_dataset": card["id_dataset"], "network": architecture["network"], "variant": card["variant"]}
     tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{k}": v for k, v in names.items()}
     run = client.create_run(experiment, start_time=started, tags=tags)
@@ -126,11 +128,11 @@ def created(client: "MlflowClient", card: dict[str, Any], experiment: str, start
 
 
 def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as MLflow parameters: {"fig": {"K": 0.1}} -> ("fig.K", 0.1)."""
+    """Nested settings as MLflow parameters: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from flattened(value, f"{prefix}{name}.")
-        else:
+        elif value not in (None, "", []):
             yield f"{prefix}{name}", value
 
 
@@ -154,16 +156,19 @@ def history_metrics(folder: Path) -> Iterator[Any]:
 
 
 def final_metrics(folder: Path, key: str) -> Iterator[Any]:
-    """The evaluation of the weights with this key: final.<metric>.<detector>.<protocol>.<OOD set>."""
+    """The evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
+
+    The UI makes a section of what stands before the last slash.
+    """
     from mlflow.entities import Metric
 
     path = folder / "metrics.csv"
     for row in rows_of(path):
-        if row["key"] != key or row["protocol"] == "grid":
+        if row["key"] != key or row["protocol"] == "grid" or (row["ood_dataset"] and row["metric"] not in MIRRORED):
             continue
-        parts = (row["metric"], row["detector"], row["protocol"], row["ood_dataset"])
-        name = ".".join(part for part in parts if part)
-        yield Metric(f"final.{name}", float(row["value"]), int(path.stat().st_mtime * 1000), 0)
+        detector = ".".join(part for part in (row["detector"], row["protocol"]) if part)
+        name = "/".join((row["metric"], detector, row["ood_dataset"]) if detector else ("final", row["metric"]))
+        yield Metric(name, float(row["value"]), int(path.stat().st_mtime * 1000), 0)
 
 
 def sync(results: Path) -> tuple[int, int]:
