@@ -6,6 +6,7 @@ Only the standard library is imported here, since the Snakefile's parse imports 
 import ast
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -113,9 +114,5 @@ def provenance_key(parts: Mapping[str, Any]) -> str:
 def command_line() -> str:
     """The command of this process, to be run again by hand."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
-    program = f"python -m {module.name.removesuffix('.__main__')}" if module else sys.argv[0]
-    quoted = (
-        argument if argument.replace("-", "").replace("/", "").isalnum() else f"'{argument}'"
-        for argument in sys.argv[1:]
-    )
-    return " ".join([program, *quoted])
+    program = ["python", "-m", module.name.removesuffix(".__main__")] if module else sys.argv[:1]
+    return shlex.join([*program, *sys.argv[1:]])

@@ -10,6 +10,7 @@ import psutil
 
 from fig.files import replacing
 from fig.runtime.origin import Origin, origin
+from fig.runtime.provenance import command_line
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Timing:
     work: float = 0.0  # the function on the workers
     tracking: float = 0.0
     ended: float = 0.0
+    command: str = ""
     made_of: Origin = field(default_factory=dict)
 
 
@@ -30,7 +32,7 @@ def begin(stage: str, *also: Path) -> Timing:
     """Timing of the stage that this process now enters; `also` are files that are code to it."""
     started = psutil.Process().create_time()
     startup = time.time() - started
-    return Timing(stage, started, startup, made_of=origin(stage, sys.argv[1:], *also))
+    return Timing(stage, started, startup, command=command_line(), made_of=origin(stage, sys.argv[1:], *also))
 
 
 def write(timing: Timing, path: Path) -> None:
