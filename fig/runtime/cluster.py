@@ -1,12 +1,16 @@
 """The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
 
 import logging
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from fig.runtime import slurm
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,10 +34,15 @@ class Resources:
     workers: int = 1
     gpus_per_worker: float = 0
     cpus_per_worker: int = 1
+    nodes: int = 1  # of a Slurm job, as many workers on each; elsewhere all are where Ray puts them
 
     def __post_init__(self) -> None:
-        if self.workers < 0 or self.gpus_per_worker < 0 or self.cpus_per_worker < 1:
-            raise ValueError(f"{self} cannot be had: workers and GPUs are at least 0, CPUs of a worker at least 1")
+        if self.workers < 0 or self.gpus_per_worker < 0 or self.cpus_per_worker < 1 or self.nodes < 1:
+            raise ValueError(
+                f"{self} cannot be had: workers and GPUs are at least 0, CPUs of a worker and nodes at least 1"
+            )
+        if self.workers % self.nodes or (self.workers == 0 and self.nodes > 1):
+            raise ValueError(f"{self} cannot be had: workers must be a multiple of nodes")
 
 
 @dataclass(frozen=True)
@@ -57,21 +66,52 @@ def outcome_of(call: dict[str, Any]) -> Outcome:
         return Outcome(None, error, time.monotonic() - began)
 
 
-def connect(resources: Resources) -> None:
-    """Join the cluster that RAY_ADDRESS names, or start one in this process, just large enough."""
+def over_nodes(resources: Resources) -> bool:
+    """Whether the workers are to be on several nodes of this very job."""
+    return resources.nodes > 1 and slurm.in_job() and not os.environ.get("RAY_ADDRESS")
+
+
+@contextmanager
+def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
+    """The cluster that RAY_ADDRESS names, else one just large enough, over a job's nodes or in this process.
+
+    Gives what `ray.init` is to be told.
+    """
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        yield {}
+    elif over_nodes(resources):
+        on_a_node = resources.workers // resources.nodes
+        cpus, gpus = on_a_node * resources.cpus_per_worker, math.ceil(on_a_node * resources.gpus_per_worker)
+        with slurm.ray_over(resources.nodes, ray.util.get_node_ip_address(), cpus, gpus) as address:
+            yield {"address": address}
+    else:
+        yield {
+            "address": "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
+            "num_cpus": resources.workers * resources.cpus_per_worker,
+            "object_store_memory": OBJECT_STORE,
+            "include_dashboard": False,
+        }
+
+
+@contextmanager
+def connected(resources: Resources) -> Iterator[None]:
+    """In a cluster for these resources; for no workers, in none."""
+    import ray
+    import torch
+
+    if not resources.workers:
+        logging.getLogger("ray.train").setLevel(logging.ERROR)  # it announces that there are no workers, as asked
+        torch.set_num_threads(resources.cpus_per_worker)
+        yield
         return
-    ray.init(
-        "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
-        num_cpus=resources.workers * resources.cpus_per_worker,
-        object_store_memory=OBJECT_STORE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    with cluster_for(resources) as arguments:
+        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Resources) -> tuple[Any, float]:
@@ -83,18 +123,13 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    import ray
-    import torch
+    if over_nodes(resources):
+        os.environ |= slurm.guard()  # Ray looks for it when it is imported
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    if resources.workers:
-        connect(resources)
-    else:
-        logging.getLogger("ray.train").setLevel(logging.ERROR)  # it announces that there are no workers, as asked
-        torch.set_num_threads(resources.cpus_per_worker)
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    with tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
+    with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
         trainer = TorchTrainer(
             outcome_of,
             train_loop_config={"function": function, "settings": settings},
@@ -102,6 +137,7 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
                 resources_per_worker={name: amount for name, amount in per_worker.items() if amount},
+                placement_strategy="SPREAD" if resources.nodes > 1 else "PACK",
             ),
             run_config=RunConfig(
                 storage_path=storage,
@@ -110,10 +146,7 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
                 logging_config=LoggingConfig(log_level="ERROR"),
             ),
         )
-        try:
-            outcome = trainer.fit().return_value
-        finally:
-            ray.shutdown()
+        outcome = trainer.fit().return_value
     if outcome.error is not None:
         raise outcome.error
     return outcome.value, outcome.seconds

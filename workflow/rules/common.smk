@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import asdict
 from functools import cache
-from math import ceil
 from pathlib import Path
 from shlex import quote
 
@@ -77,17 +76,6 @@ def one_of(names):
 
 def resources_of(stage):
     return as_json(STUDY["resources"].get(stage, {}))
-
-
-def cpus_of(stage):
-    own = STUDY["resources"].get(stage, {})
-    return max(1, own.get("workers", 1)) * own.get("cpus_per_worker", 1)
-
-
-def gpus_of(stage):
-    """Whole GPUs, as clusters give them; Ray divides them among the stage's workers."""
-    own = STUDY["resources"].get(stage, {})
-    return ceil(own.get("workers", 1) * own.get("gpus_per_worker", 0))
 
 
 def size_of(id_dataset):

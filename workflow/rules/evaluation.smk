@@ -19,6 +19,7 @@ rule evaluate:
         "../../envs/fig.yaml"
     threads: cpus_of("evaluation")
     resources:
+        **spread("evaluation"),
         gpu=gpus_of("evaluation"),
         mem_mb=evaluation_mb,
         runtime=evaluation_minutes,

@@ -4,9 +4,12 @@ Resources rerun nothing. A site overrides any of them by rule: see docs/cluster.
 """
 
 from dataclasses import replace
+from math import ceil
 
 from fig import costs
 from fig.configuration import Discriminator
+from fig.runtime.cluster import Resources as Share  # Snakemake's own go by that name
+from fig.settings import settings_of
 
 MARGIN = 4  # by which a job may be slower than reckoned
 STARTING = 30  # minutes for imports, Ray and a slow file system
@@ -15,8 +18,51 @@ MB_OF_A_WORKER = 8000  # Python, torch, Ray, and CUDA's libraries
 MB_OF_AN_IMAGE = 40  # of 32 x 32 pixels in a batch: what a network keeps of it, on a worker without GPU
 
 
+try:
+    STATED = {
+        stage: settings_of(Share, stated, f"resources.{stage}")
+        for stage, stated in STUDY["resources"].items()
+    }
+except ValueError as error:
+    raise WorkflowError(f"the configuration is refused: {error}") from None
+
+
+def stated_of(stage):
+    return STATED.get(stage, Share())
+
+
 def workers_of(stage):
-    return max(1, STUDY["resources"].get(stage, {}).get("workers", 1))
+    return max(1, stated_of(stage).workers)
+
+
+def cpus_of(stage):
+    return workers_of(stage) * stated_of(stage).cpus_per_worker
+
+
+def gpus_of_node(stage):
+    """Whole GPUs, as clusters give them; Ray divides them among the node's workers."""
+    stated = stated_of(stage)
+    return ceil(workers_of(stage) / stated.nodes * stated.gpus_per_worker)
+
+
+def gpus_of(stage):
+    return stated_of(stage).nodes * gpus_of_node(stage)
+
+
+def spread(stage):
+    """What else Slurm is asked for where a stage's workers are on several nodes: one task and an even share on each."""
+    nodes, gpus = stated_of(stage).nodes, gpus_of_node(stage)
+    if nodes == 1:
+        return {}
+    asked = {
+        "nodes": nodes,
+        "tasks": nodes,
+        "cpus_per_task": cpus_of(stage) // nodes,
+        "mpi": "srun",  # the stage itself starts a step on all nodes: it is not to be within one of Snakemake's
+    }
+    if gpus:  # of 4 on 2 nodes Slurm would else give 3 and 1
+        asked |= {"tasks_per_gpu": 0, "slurm_extra": f"--gpus-per-node={gpus}"}
+    return asked
 
 
 def minutes(stage, work, attempt):
@@ -26,9 +72,10 @@ def minutes(stage, work, attempt):
 
 
 def megabytes(stage, batch, attempt):
-    """Memory for a stage's workers, and for its batch where they have no GPU; a GPU's own is not counted."""
+    """Memory of a node for a stage's workers, and for its batch where they have no GPU; a GPU's own is not counted."""
     own = MB_OF_A_WORKER * workers_of(stage)
-    return attempt * ceil(own + (0 if gpus_of(stage) else MB_OF_AN_IMAGE * batch))
+    whole = own + (0 if gpus_of(stage) else MB_OF_AN_IMAGE * batch)
+    return attempt * ceil(whole / stated_of(stage).nodes)
 
 
 def per_image(id_dataset, network):

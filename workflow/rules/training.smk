@@ -18,6 +18,7 @@ rule pretrain:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
     resources:
+        **spread("training"),
         gpu=gpus_of("training"),
         mem_mb=training_mb,
         runtime=training_minutes,
@@ -87,6 +88,7 @@ rule retrain:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
     resources:
+        **spread("training"),
         gpu=gpus_of("training"),
         mem_mb=training_mb,
         runtime=training_minutes,
@@ -124,6 +126,7 @@ rule finetune:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
     resources:
+        **spread("training"),
         gpu=gpus_of("training"),
         mem_mb=training_mb,
         runtime=training_minutes,
@@ -159,6 +162,7 @@ rule transfer:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
     resources:
+        **spread("training"),
         gpu=gpus_of("training"),
         mem_mb=training_mb,
         runtime=training_minutes,

@@ -1,0 +1,111 @@
+"""Ray over all nodes of a Slurm job, for workers that do not fit on one; each node runs this module as a command."""
+
+import importlib.util
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+PATIENCE = 300  # seconds for every node to answer
+GRACE = 60  # seconds for Ray to end
+
+
+def in_job() -> bool:
+    """Whether this process runs in a job of Slurm."""
+    return "SLURM_JOB_ID" in os.environ
+
+
+def guard() -> dict[str, str]:
+    """Environment of a Ray that answers this job alone: its ports are open to the network."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def free_port() -> int:
+    """A port of this node that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+def answers(address: str) -> bool:
+    """Whether someone listens at host:port."""
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_for_ray(address: str, lives: Callable[[], bool] = lambda: True) -> None:
+    """Wait until Ray answers; raises OSError where it has not within PATIENCE, or no longer `lives`."""
+    until = time.monotonic() + PATIENCE
+    while not answers(address):
+        if time.monotonic() > until or not lives():
+            job = os.environ["SLURM_JOB_ID"]
+            raise OSError(f"Ray does not start at {address} in Slurm's job {job}: the job's log has what srun said")
+        time.sleep(0.2)
+
+
+@contextmanager
+def ray_over(nodes: int, host: str, cpus: int, gpus: int) -> Iterator[str]:
+    """Ray on every node of this job, with these CPUs and GPUs on each; gives its address, on this node, `host`.
+
+    It ends with the context, also where this process is killed. Raises OSError where Ray does not start.
+    """
+    address = f"{host}:{free_port()}"
+    one_a_node = (f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={cpus}")
+    ray = (sys.executable, "-m", __name__, address, str(cpus), str(gpus))
+    step = subprocess.Popen(["srun", *one_a_node, "--kill-on-bad-exit", *ray], stdin=subprocess.PIPE)
+    try:
+        wait_for_ray(address, lambda: step.poll() is None)
+        yield address
+    finally:
+        step.stdin.close()
+        try:
+            step.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            step.terminate()
+
+
+def start_of(address: str, cpus: str, gpus: str) -> list[str]:
+    """The command that starts Ray on this node; the first one of the job is its head.
+
+    Other jobs on this node may have their Rays: no port is a fixed one.
+    """
+    host, port = address.rsplit(":", 1)
+    where = [f"--address={address}"]
+    if os.environ["SLURM_PROCID"] == "0":
+        where = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false"]
+        if importlib.util.find_spec("grpc"):
+            where += [f"--ray-client-server-port={free_port()}"]
+    ports = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
+    share = (f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+    return [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, *ports, *share]
+
+
+def main(address: str, cpus: str, gpus: str) -> int:
+    """Have Ray on this node until standard input ends, as it does when the job's driver ends or is killed."""
+    command = start_of(address, cpus, gpus)
+    if "--head" not in command:
+        wait_for_ray(address)
+    own = os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}  # nobody is there to take over its work
+    ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
+    ended = []
+
+    def end() -> None:
+        sys.stdin.read()
+        ended.append(True)
+        ray.terminate()
+
+    Thread(target=end, daemon=True).start()
+    return 0 if ray.wait() == 0 or ended else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
