@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# This machine as a Slurm cluster on the loopback interface, with two GPUs that are none and no accounting:
-# `slurm.sh up` starts it, `slurm.sh down` ends it. Needs root and Debian's packages slurm-wlm and munge.
+# This machine as a Slurm cluster of two nodes on the loopback interface, each with two GPUs that are none, and no
+# accounting: `slurm.sh up` starts it, `slurm.sh down` ends it. Needs root and Debian's packages slurm-wlm and munge.
+# Jobs go to the first node, but those of the partition `both`.
 set -euo pipefail
 
 folder=${TMPDIR:-/tmp}/fig-slurm
@@ -14,10 +15,10 @@ up() {
     echo "this machine has a Slurm already: $conf/slurm.conf" >&2
     exit 1
   fi
-  mkdir -p "$folder/state" "$folder/spool" "$conf"
+  mkdir -p "$folder/state" "$conf"
   for gpu in 0 1; do mknod "$folder/gpu$gpu" c 1 3; done  # Slurm asks no more of a GPU than a device file
   configuration > "$folder/slurm.conf"
-  echo "Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
+  echo "NodeName=node[1-2] Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
   ln -s "$folder/slurm.conf" "$folder/gres.conf" "$conf/"
   if ! alive /run/munge/munged.pid; then
     install -d -o munge -g munge /run/munge
@@ -25,9 +26,9 @@ up() {
     touch "$folder/munge-is-ours"
   fi
   slurmctld
-  slurmd
+  for node in node1 node2; do slurmd -N $node; done
   for _ in $(seq 300); do
-    if sinfo --noheader --format=%T 2> /dev/null | grep -q idle; then return; fi
+    if [ "$(sinfo --noheader --partition=both --format='%T %D' 2> /dev/null)" = "idle 2" ]; then return; fi
     sleep 0.1
   done
   cat "$folder"/*.log >&2
@@ -41,13 +42,12 @@ SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 SlurmctldPort=16817
-SlurmdPort=16818
 SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
+SlurmdPidFile=$folder/slurmd.%n.pid
 SlurmctldLogFile=$folder/slurmctld.log
-SlurmdLogFile=$folder/slurmd.log
+SlurmdLogFile=$folder/slurmd.%n.log
 StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
+SlurmdSpoolDir=$folder/spool.%n
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -60,9 +60,12 @@ KillWait=5
 ReturnToService=2
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=64000 Gres=gpu:2
-PartitionName=cpu Nodes=ALL Default=YES
-PartitionName=gpu Nodes=ALL
+NodeName=DEFAULT CPUs=$(nproc --all) RealMemory=64000 Gres=gpu:2
+NodeName=node1 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=16818
+NodeName=node2 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=16819
+PartitionName=cpu Nodes=node1 Default=YES
+PartitionName=gpu Nodes=node1
+PartitionName=both Nodes=ALL
 END
 }
 
@@ -72,7 +75,7 @@ down() {
     if [ -z "$(squeue --noheader 2> /dev/null)" ]; then break; fi
     sleep 0.1
   done
-  for daemon in slurmd slurmctld; do
+  for daemon in slurmd.node1 slurmd.node2 slurmctld; do
     if alive "$folder/$daemon.pid"; then ended "$(cat "$folder/$daemon.pid")"; fi
   done
   if [ -e "$folder/munge-is-ours" ]; then ended "$(cat /run/munge/munged.pid)"; fi
@@ -93,5 +96,5 @@ ended() {
 
 case ${1:-} in
   up | down) "$1" ;;
-  *) sed -n 2,3p "$0"; exit 2 ;;
+  *) sed -n 2,4p "$0"; exit 2 ;;
 esac
