@@ -1,20 +1,27 @@
 """fig report: tables, figures and page of what there is of a run, and what is missing."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-
-def missing(folder: Path, logs: Path) -> str:
-    """Why a discriminator's folder holds no metrics: the last error in its logs, if there is one."""
-    found = [line for path in sorted(logs.glob(f"*/{'/'.join(folder.parts[-4:])}.log")) for line in errors(path)]
-    return found[-1] if found else "it was not made yet"
+Config = dict[str, Any]
 
 
-def errors(log: Path) -> list[str]:
-    """The lines of a log in which a stage said what it could not do."""
-    return [line.removeprefix("error: ") for line in log.read_text().splitlines() if line.startswith("error: ")]
+def tables_of(study: Config, run: Path) -> list[Path]:
+    """Make those of the paper's tables that the studies name; cells are empty where a discriminator is missing."""
+    from fig.configuration import discriminators, shown, studies_for
+    from fig.stages.speeds import speeds
+    from fig.stages.table import table
+
+    named = [target for target in ("table1", "table2", "table3", "table4") if studies_for(study, target)]
+    for target in named:
+        table(target, *map(json.dumps, shown(study, target).values()), run)
+    if measured := {(each.id_dataset, each.network): None for each in discriminators(study, "table5")}:
+        speeds([run / "throughput" / id_dataset / f"{network}.json" for id_dataset, network in measured], run)
+        named.append("table5")
+    return [run / "tables" / f"{target}.html" for target in named]
 
 
 def report(
@@ -29,18 +36,21 @@ def report(
     import yaml
 
     from fig.configuration import complete, discriminators, merged, splits
+    from fig.report.gaps import folder_of, gaps
     from fig.stages.figures import figures
     from fig.stages.report import report as page
     from fig.stages.tables import tables
 
     study = complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfile)))
     run = Path("results") / study["run"]
-    folders = [run / "discriminators" / each.path for each in discriminators(study)]
-    there = [folder for folder in folders if (folder / "metrics.csv").exists()]
+    keys = [(each.id_dataset, each.network, each.variant, each.seed) for each in discriminators(study)]
+    missing = gaps(run, keys)
+    there = [folder_of(run, key) for key in keys if key not in missing]
     if not there:
         raise ValueError(f"no discriminator of {run} is evaluated yet: there is nothing to report")
-    gaps = [f"{'/'.join(f.parts[-4:])}: {missing(f, run / 'logs')}" for f in folders if f not in there]
     tables(there, run)
     figures(there, run / "figures")
-    page(there, run, [path for split in splits(study) if (path := Path(f"{split}.json")).exists()], [], gaps)
-    print(f"{run / 'report.html'} shows {len(there)} of {len(folders)} discriminators")
+    prepared = [path for split in splits(study) if (path := Path(f"{split}.json")).exists()]
+    gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
+    page(there, run, prepared, [], tables_of(study, run), gone)
+    print(f"{run / 'report.html'} shows {len(there)} of {len(keys)} discriminators")

@@ -8,9 +8,11 @@ from typing import Any
 from fig.commands.jobs import Job
 from fig.methods.table import module_of
 from fig.report.page import TEMPLATE
+from fig.report.paper import FILES
 from fig.runtime.origin import Origin, origin
 from fig.runtime.provenance import fingerprint
 
+READ = {"report": [TEMPLATE], "table": FILES, "speeds": FILES}  # files that are code to a stage
 TRAININGS = ("adopt", "pretrain", "retrain", "finetune", "transfer")
 UNKNOWN = "nothing beside it says what it was made of"
 
@@ -25,7 +27,7 @@ def code_of_training(job: Job, options: Mapping[str, list[str]]) -> str:
 
 def now(job: Job) -> Origin:
     """What a job would be made of now."""
-    found = origin(job.rule, job.words, *([TEMPLATE] if job.rule == "report" else []))
+    found = origin(job.rule, job.words, *READ.get(job.rule, ()))
     return found | {"code": code_of_training(job, found["options"])} if job.rule in TRAININGS else found
 
 

@@ -1,97 +1,201 @@
-"""The forms of the paper's Tables 1, 2 (and 3) and 4, filled from the tidy metrics of a run."""
+"""The forms of the paper's Tables 1 to 4, filled from the tidy metrics of a run and set beside the paper's values."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from fig.report.tables import percent, values_by_seed
+from fig.report import paper
+from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
+from fig.report.records import Key
+from fig.report.studies import Shown, grid
 
 METHODS_DETECTORS = {"deconf": "id-only"}  # which come with a method, and the protocol under which methods are compared
 COMMON = "baseline"  # the detector of all other methods
 WHERE = ["id_dataset", "network"]
-AVERAGE = "average"
+SETTING = [*WHERE, "variant", "detector"]
+UNEVALUATED = "its metrics lack some of what is asked: evaluate it anew"
 
-Tidy = pd.DataFrame  # columns of a form's place, then column, mean, sd, seeds; values are shares of one
-
-
-def over_seeds(values: pd.DataFrame, place: list[str]) -> Tidy:
-    """Mean, sample standard deviation and number of seeds for each place and column, in the order of the values."""
-    grouped = values.groupby([*place, "column"], sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
+Values = pd.DataFrame  # columns of a form's place, then column, seed and value, a share of one
+Cells = pd.DataFrame  # what is asked for: columns of a form's place, then column and variant, in the form's order
+Form = pd.DataFrame  # columns of a form's place, then column, mean, sd, seeds, paper, difference, disagrees, reason
 
 
-def by_detector(metrics: pd.DataFrame) -> Tidy:
-    """Table 1: AUROC averaged over OOD sets under each detector and protocol, for standard, FIG and FIG's gain."""
-    values = values_by_seed(metrics)
-    values = values[values["measure"].isin(["auroc", "gain"]) & values["variant"].isin(["standard", "fig"])]
-    columns = values["variant"].where(values["measure"] == "auroc", "gain")
-    return over_seeds(values.assign(column=columns), [*WHERE, "detector", "protocol"])
+@dataclass(frozen=True)
+class Kind:
+    """A kind of form: what it is called, what its place is, how it is filled, and the paper's values."""
+
+    title: str
+    place: tuple[str, ...]
+    detectors: Callable[[pd.DataFrame], pd.DataFrame]  # which rows of what the studies ask for the form shows
+    cells: Callable[[pd.DataFrame, pd.DataFrame], Cells]
+    fill: Callable[[pd.DataFrame, pd.DataFrame], Values]
+    printed: Callable[[], paper.Printed]
 
 
-def compared(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Values by seed of every variant under one detector: the one that comes with its method, or the baseline."""
-    values = values_by_seed(metrics)
-    its_own = values["protocol"] == values["detector"].map(METHODS_DETECTORS)
-    return values[its_own | (values["detector"] == COMMON)]
+def standard_and_fig(asked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of standard and FIG."""
+    return asked[asked["variant"].isin(["standard", "fig"])]
 
 
-def by_method(metrics: pd.DataFrame) -> Tidy:
+def common(asked: pd.DataFrame) -> pd.DataFrame:
+    """The rows under one detector for each variant: the one that comes with its method, or the baseline."""
+    own = asked["detector"].isin(METHODS_DETECTORS)
+    others = (asked["detector"] == COMMON) & ~asked["variant"].isin(asked["variant"][own])
+    return asked[own | others]
+
+
+def aurocs(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of all that is asked for: columns of a setting, protocol, seed, ood_dataset and value."""
+    scored = metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")]
+    found = scored.merge(asked, on=[*SETTING, "ood_dataset"])
+    return found[[*SETTING, "protocol", "seed", "ood_dataset", "value"]]
+
+
+def comparable(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of all that is asked for, under one protocol for each detector."""
+    found = aurocs(metrics, asked)
+    return found[found["protocol"] == found["detector"].map(METHODS_DETECTORS).fillna("")]
+
+
+def averaged(values: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """The mean over OOD sets, only where each set that is asked for is there."""
+    sets = asked.groupby(SETTING, as_index=False).size()
+    means = values.groupby([*SETTING, "protocol", "seed"], sort=False)["value"].agg(value="mean", there="count")
+    both = means.reset_index().merge(sets, on=SETTING)
+    return both[both["there"] == both["size"]].drop(columns=["there", "size"])
+
+
+def cells_by_detector(metrics: pd.DataFrame, asked: pd.DataFrame) -> Cells:
+    """Cells of Table 1; a detector that was never evaluated is taken to have the paper's protocol."""
+    found = metrics.loc[(metrics["detector"] != "") & (metrics["protocol"] != "grid"), ["detector", "protocol"]]
+    both = asked.merge(found.drop_duplicates(), on="detector", how="left").fillna({"protocol": ""})
+    place = [*WHERE, "detector", "protocol"]
+    columns = pd.DataFrame({"variant": ["standard", "fig", "fig"], "column": ["standard", "fig", GAIN]})
+    return both[place].drop_duplicates().merge(columns, how="cross")
+
+
+def by_detector(metrics: pd.DataFrame, asked: pd.DataFrame) -> Values:
+    """Table 1: AUROC averaged over OOD sets under each detector and protocol; FIG's gain is paired by seed."""
+    place = [*WHERE, "detector", "protocol"]
+    means = averaged(aurocs(metrics, asked), asked)
+    wide = means.pivot(index=[*place, "seed"], columns="variant", values="value").reindex(columns=["standard", "fig"])
+    wide[GAIN] = wide["fig"] - wide["standard"]
+    return wide.rename_axis(columns="column").reset_index().melt([*place, "seed"])
+
+
+def cells_by_method(metrics: pd.DataFrame, asked: pd.DataFrame) -> Cells:
+    """Cells of Tables 2 and 3: the OOD sets of each ID data set and network in turn, then their average."""
+    averages = asked.drop_duplicates([*WHERE, "variant"]).assign(ood_dataset=AVERAGE)
+    parts = [rows for _, rows in pd.concat([asked, averages]).groupby(WHERE, sort=False)]
+    cells = pd.concat([asked[:0], *parts], ignore_index=True)[[*WHERE, "ood_dataset", "variant"]]
+    return cells.assign(column=cells["variant"])
+
+
+def by_method(metrics: pd.DataFrame, asked: pd.DataFrame) -> Values:
     """Tables 2 and 3: AUROC on each OOD set and their average, for each variant."""
-    values = compared(metrics)
-    values = values[values["measure"].str.startswith("auroc.") | (values["measure"] == "auroc")]
-    sets = values["measure"].str.removeprefix("auroc.").replace("auroc", AVERAGE)
-    values = values.assign(column=values["variant"], ood_dataset=sets)
-    last = values.sort_values("ood_dataset", key=lambda names: names == AVERAGE, kind="stable")
-    return over_seeds(last, [*WHERE, "ood_dataset"])
+    values = comparable(metrics, asked)
+    both = pd.concat([values, averaged(values, asked).assign(ood_dataset=AVERAGE)], ignore_index=True)
+    return both.rename(columns={"variant": "column"})[[*WHERE, "ood_dataset", "column", "seed", "value"]]
 
 
-def by_both(metrics: pd.DataFrame) -> Tidy:
-    """Table 4: the harmonic mean of averaged AUROC and accuracy, for each variant; and half of it, as printed there."""
+MEASURES = ("AUROC", "accuracy", HARMONIC, HALF)
+
+
+def cells_by_both(metrics: pd.DataFrame, asked: pd.DataFrame) -> Cells:
+    """Cells of Table 4."""
+    cells = asked[[*WHERE, "variant"]].drop_duplicates().merge(pd.DataFrame({"measure": MEASURES}), how="cross")
+    return cells.assign(column=cells["variant"])
+
+
+def by_both(metrics: pd.DataFrame, asked: pd.DataFrame) -> Values:
+    """Table 4: the harmonic mean of averaged AUROC and accuracy, for each variant; and half of it."""
     keys = [*WHERE, "variant", "seed"]
-    values = compared(metrics)
-    values = values[values["measure"].isin(["auroc", "accuracy"])]
-    wide = values.pivot(index=keys, columns="measure", values="value").reindex(values[keys].drop_duplicates())
-    wide["harmonic mean"] = 2 * wide["auroc"] * wide["accuracy"] / (wide["auroc"] + wide["accuracy"])
-    wide["half of it, as the paper prints"] = wide["harmonic mean"] / 2
-    wide = wide.rename(columns={"auroc": "AUROC"})[["AUROC", "accuracy", *wide.columns[2:]]]
-    tidy = wide.reset_index().melt(keys, var_name="measure")
-    return over_seeds(tidy.assign(column=tidy["variant"]), [*WHERE, "measure"])
+    means = averaged(comparable(metrics, asked), asked)
+    accuracies = metrics.loc[metrics["metric"] == "accuracy", [*keys, "value"]]
+    both = means.merge(accuracies, on=keys, suffixes=("_auroc", "_accuracy"))
+    auroc, accuracy = both["value_auroc"], both["value_accuracy"]
+    mean = 2 * auroc * accuracy / (auroc + accuracy)
+    wide = both[keys].assign(**dict(zip(MEASURES, (auroc, accuracy, mean, mean / 2), strict=True)))
+    return wide.rename(columns={"variant": "column"}).melt([*WHERE, "column", "seed"], var_name="measure")
 
 
-FORMS: dict[str, tuple[str, Callable[[pd.DataFrame], Tidy]]] = {
-    "table1": ("Table 1: AUROC averaged over OOD sets, by detector and protocol, of standard and FIG", by_detector),
-    "table2": ("Table 2: AUROC by OOD set, of every method under its own detector or the baseline", by_method),
-    "table4": ("Table 4: harmonic mean of AUROC, averaged over OOD sets, and accuracy", by_both),
+def of_methods(title: str) -> Kind:
+    """The kind of form that Tables 2 and 3 are."""
+    return Kind(title, (*WHERE, "ood_dataset"), common, cells_by_method, by_method, paper.by_method)
+
+
+KINDS = {
+    "table1": Kind(
+        "Table 1: AUROC averaged over OOD sets, of standard and FIG under each detector",
+        (*WHERE, "detector", "protocol"),
+        standard_and_fig,
+        cells_by_detector,
+        by_detector,
+        paper.by_detector,
+    ),
+    "table2": of_methods("Table 2: AUROC on each OOD set, of each method"),
+    "table3": of_methods("Table 3: AUROC on each OOD set, of each method, on larger images"),
+    "table4": Kind(
+        "Table 4: harmonic mean of AUROC, averaged over OOD sets, and accuracy, of each method",
+        (*WHERE, "measure"),
+        common,
+        cells_by_both,
+        by_both,
+        paper.by_both,
+    ),
 }
 
 
-def cell(row: Any, most: int) -> str:
-    """A row of a form as text, in per cent; over how many seeds, where that is not `most`."""
-    text = percent(row.mean, row.sd, signed=row.column == "gain")
-    return text if row.seeds == most else f"{text} ({row.seeds} of {most} seeds)"
+def form_of(kind: Kind, metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> Form:
+    """A form with every cell that is asked for; one over fewer seeds than asked says why.
 
-
-def readable(form: Tidy) -> pd.DataFrame:
-    """A form for people: a row for each place, a column for each variant, cells in per cent as text.
-
-    A cell over fewer seeds than the form's best says over how many.
+    `sd` is the sample standard deviation over seeds. `gaps` tells why discriminators have no metrics.
     """
-    place = [name for name in form.columns if name not in ("column", "mean", "sd", "seeds")]
-    most = form["seeds"].max()
-    cells = [cell(row, most) for row in form.itertuples()]
-    rows = list(dict.fromkeys(map(tuple, form[place].to_numpy())))
-    columns = list(dict.fromkeys(form["column"]))
-    wide = form.assign(cell=cells).pivot(index=place, columns="column", values="cell").reindex(rows)[columns]
-    return wide.fillna("").rename_axis(columns=None).reset_index()
+    asked = kind.detectors(grid(shown.studies))
+    cells, values = kind.cells(metrics, asked), kind.fill(metrics, asked).dropna(subset="value")
+    place = [*kind.place, "column"]
+    values = values[values["seed"].isin(shown.seeds)].astype({"value": float})
+    statistics = values.groupby(place)["value"].agg(mean="mean", sd="std", seeds="count").reset_index()
+    form = cells.merge(statistics, on=place, how="left").astype({"mean": float, "sd": float})
+    form["seeds"] = form["seeds"].fillna(0).astype(int)
+    form = beside(form, kind, shown.titles)
+    return form.assign(disagrees=disagreeing(form, kind.place), reason=reasons(cells, values, place, shown, gaps)).drop(
+        columns="variant"
+    )
 
 
-def markdown(title: str, form: Tidy) -> str:
-    """A form as Markdown."""
-    return f"{title}; per cent, mean ± standard deviation over seeds\n\n{readable(form).to_markdown(index=False)}\n"
+def beside(form: Form, kind: Kind, titles: Mapping[str, str]) -> Form:
+    """The form with the paper's values, where it has such a place, and how far ours are above them."""
+    printed = kind.printed()
+    titled = form.assign(id_dataset=form["id_dataset"].map(lambda name: titles.get(name, name)))
+    if "ood_dataset" in form:
+        titled["ood_dataset"] = form["ood_dataset"].map(lambda name: titles.get(name, name))
+    values = titled.merge(printed, on=[*kind.place, "column"], how="left", validate="many_to_one")["paper"].to_numpy()
+    return form.assign(paper=values, difference=form["mean"] - values)
 
 
-def html(title: str, form: Tidy) -> str:
-    """A form as an HTML table."""
-    table = readable(form).to_html(index=False, border=0)
-    return f'<div class="wide"><p>{title}; per cent, mean ± standard deviation over seeds</p>\n{table}</div>'
+def disagreeing(form: Form, place: Sequence[str]) -> pd.Series:
+    """Whether FIG's improvement over a cell's method has another sign here than in the paper; of a gain, its own."""
+    is_gain = form["column"] == GAIN
+    fig = form[form["column"] == "fig"][[*place, "mean", "paper"]]
+    both = form[[*place]].merge(fig, on=list(place), how="left").set_index(form.index)
+    ours = form["mean"].where(is_gain, both["mean"] - form["mean"])
+    theirs = form["paper"].where(is_gain, both["paper"] - form["paper"])
+    compared = is_gain if is_gain.any() else ~is_gain
+    return (ours * theirs < 0) & compared
+
+
+def reasons(cells: Cells, values: Values, place: Sequence[str], shown: Shown, gaps: Mapping[Key, str]) -> list[str]:
+    """For each cell, why seeds are missing from it; empty where none is."""
+    there = set(values[[*place, "seed"]].itertuples(index=False, name=None))
+    found = []
+    for cell in cells.to_dict("records"):
+        names = [(cell["id_dataset"], cell["network"], cell["variant"])]
+        if cell["column"] == GAIN:
+            names.append((cell["id_dataset"], cell["network"], "standard"))
+        missing = [seed for seed in shown.seeds if (*(cell[name] for name in place), seed) not in there]
+        keys = [(*each, seed) for each in names for seed in missing]
+        known = [key for key in keys if key in gaps] or keys
+        found.append("; ".join(f"{'/'.join(map(str, key))}: {gaps.get(key, UNEVALUATED)}" for key in known))
+    return found

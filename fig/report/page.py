@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from fig.report import forms
 from fig.report.records import Key
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
@@ -111,12 +110,13 @@ def page(
     timings: pd.DataFrame,
     pictures: Mapping[str, bytes],
     about: Mapping[str, str],
+    tables: Mapping[str, str],
     gaps: Sequence[str] = (),
 ) -> str:
     """The page of a run as HTML.
 
     `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name,
-    `gaps` a line on each discriminator that is missing.
+    `tables` the HTML of the paper's tables by name, `gaps` a line on each discriminator that is missing.
     """
     ood = [name for name in metrics["ood_dataset"].unique() if name]
     span = timings["ended"].max() - timings["started"].min()
@@ -131,7 +131,7 @@ def page(
             variants=list(variants(cards)),
             troubles=[*(f"missing: {gap}" for gap in gaps), *troubles(histories)],
             comparison=html(comparison(metrics)),
-            forms=[forms.html(title, fill(metrics)) for title, fill in forms.FORMS.values()],
+            tables=tables,
             pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],
             durations=durations(timings).to_html(index=False, border=0),
             minutes=f"{span // 60:.0f} min {span % 60:.0f} s",

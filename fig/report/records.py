@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+METRICS = ["id_dataset", "network", "variant", "seed", "key", "detector", "protocol", "setting", "ood_dataset"]
+METRICS += ["metric", "value"]  # columns of a metrics.csv
 Key = tuple[str, str, str, int]  # id_dataset, network, variant, seed
 
 
@@ -19,8 +21,9 @@ def key_of(folder: Path) -> Key:
 
 
 def all_metrics(folders: Iterable[Path]) -> pd.DataFrame:
-    """The rows of every `metrics.csv`; an empty detector or OOD set is an empty text."""
-    return pd.concat([pd.read_csv(f / "metrics.csv", keep_default_na=False) for f in folders], ignore_index=True)
+    """The rows of every `metrics.csv`, none where there is none; an empty detector or OOD set is an empty text."""
+    found = [pd.read_csv(folder / "metrics.csv", keep_default_na=False) for folder in folders]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=METRICS)
 
 
 def histories(folders: Iterable[Path]) -> dict[Key, pd.DataFrame]:

@@ -1,6 +1,6 @@
 """What a table or a figure shows: the rows of the metrics that its studies ask for, and those that are missing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -26,6 +26,15 @@ class Study:
         return product(self.id_datasets, self.networks, self.variants)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a table or figure is asked to show: its studies, the seeds, and the paper's names of data sets by ours."""
+
+    studies: tuple[Study, ...]
+    seeds: tuple[int, ...]
+    titles: Mapping[str, str]
+
+
 def keys_of(studies: Sequence[Study], seeds: Sequence[int]) -> list[Key]:
     """The discriminators of the studies, each once."""
     return list(dict.fromkeys((*names, seed) for study in studies for names in study.names for seed in seeds))
@@ -48,3 +57,17 @@ def selected(metrics: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
     for study in studies:
         wanted |= asked_of(metrics, study)
     return metrics[wanted].reset_index(drop=True)
+
+
+def grid(studies: Sequence[Study]) -> pd.DataFrame:
+    """What the studies ask of every seed: id_dataset, network, variant, detector and ood_dataset, a row for each."""
+    rows = [
+        (*where, variant, detector, ood)
+        for study in studies
+        for where in product(study.id_datasets, study.networks)
+        for ood in study.ood_datasets
+        for variant in study.variants
+        for detector in study.detectors
+    ]
+    names = ["id_dataset", "network", "variant", "detector", "ood_dataset"]
+    return pd.DataFrame(rows, columns=names).drop_duplicates(ignore_index=True)

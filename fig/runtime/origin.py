@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ INPUTS = (
     "--file",
     "--checkpoint",
     "--data",
+    "--table",
+    "--throughput",
 )
-GATHERING = ("tables", "figures", "report")  # stages that read what evaluations wrote into discriminators' folders
+GATHERING = ("tables", "table", "paired", "figures", "report")  # stages that read what evaluations wrote
 DOWNLOADS = "data/downloads/"
 
 Origin = dict[str, Any]
@@ -82,10 +85,21 @@ def factory_of(options: dict[str, list[str]]) -> str:
     return ""
 
 
+def shown(words: Sequence[str]) -> list[str]:
+    """The folders of the discriminators that the studies on a command line name; none where it names no studies."""
+    told = dict(pairwise(words))
+    with suppress(json.JSONDecodeError, KeyError, TypeError):  # the stage itself says what is wrong with an option
+        studies, seeds = json.loads(told.get("--studies", "[]")), json.loads(told.get("--seeds", "[]"))
+        places = ("id_datasets", "networks", "variants")
+        names = {each: None for study in studies for each in product(*(study[place] for place in places), seeds)}
+        return [f"{told['--run']}/discriminators/{'/'.join(map(str, each))}" for each in names]
+    return []
+
+
 def origin(stage: str, words: Sequence[str], *also: Path) -> Origin:
     """What the job with this command line is made of, as things are now; `also` are files that are code to it."""
     options = options_of(words)
-    inputs = [path for name in INPUTS for path in options.get(name, [])]
+    inputs = [path for name in INPUTS for path in options.get(name, [])] + shown(words)
     return {
         "code": code_of(stage, *also),
         "factory": factory_of(options),

@@ -9,6 +9,7 @@ from fig.data.arrays import description_of
 from fig.files import replacing
 from fig.report import records
 from fig.report.page import PICTURES, TEMPLATE, page
+from fig.report.render import part_of
 from fig.runtime.command import command_line
 from fig.runtime.timing import begin, write
 from fig.stages.options import Folders
@@ -19,6 +20,7 @@ def report(
     run: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The run's folder, results/<run>.")],
     data: Annotated[list[Path], typer.Option(exists=True, help="The JSON of a prepared split; repeatable.")],
     timing: Annotated[list[Path], typer.Option(exists=True, help="A timing file of any stage; repeatable.")],
+    table: Annotated[list[Path], typer.Option(exists=True, help="A table as HTML; repeatable.")] = [],  # noqa: B006
     gap: Annotated[list[str], typer.Option(help="A discriminator that is missing, and why; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Write the page of a run, <run>/report.html.
@@ -35,6 +37,7 @@ def report(
         records.timings([*timing, *(path for f in discriminator for path in sorted(f.glob("timing.*.json")))]),
         {name: (run / "figures" / f"{name}.png").read_bytes() for name in PICTURES},
         {path.parent.name: description_of(path).about for path in data},
+        {path.stem: part_of(path.read_text(encoding="utf-8")) for path in table},
         gap,
     )
     with replacing(run / "report.html") as partial:

@@ -12,14 +12,14 @@ for target in SHOWN:
 
 rule table:
     input:
-        behind_table,
+        metrics_for_table,
     output:
-        multiext("results/{run}/tables/{table}", ".csv", ".md", ".tex", ".html"),
+        multiext("results/{run}/tables/{table}", *TABLE_TYPES),
         timing="results/{run}/tables/{table}.timing.json",
     log:
         "results/{run}/logs/tables/{table}.log",
     wildcard_constraints:
-        table="table[1-5]",
+        table="table[1-4]",
     conda:
         "../../envs/fig.yaml"
     resources:
@@ -27,6 +27,30 @@ rule table:
         runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.table"),
+        printed=PRINTED,
         shown=shown_in_table,
     shell:
         "python -m fig.stages.table --target {wildcards.table} {params.shown} --run results/{wildcards.run} 2> {log}"
+
+
+rule speeds:
+    input:
+        throughputs(),
+    output:
+        multiext("results/{run}/tables/table5", *TABLE_TYPES),
+        timing="results/{run}/tables/table5.timing.json",
+    log:
+        "results/{run}/logs/tables/table5.log",
+    conda:
+        "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
+    params:
+        code=fingerprint("fig.stages.speeds"),
+        printed=PRINTED,
+        throughput=lambda wildcards, input: " ".join(
+            f"--throughput {path}" for path in input
+        ),
+    shell:
+        "python -m fig.stages.speeds {params.throughput} --run results/{wildcards.run} 2> {log}"

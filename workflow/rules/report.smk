@@ -8,7 +8,7 @@ rule tables:
         metrics="results/{run}/metrics.csv",
         tables=expand(
             "results/{{run}}/tables/{name}.{suffix}",
-            name=["comparison", "table1", "table2", "table4"],
+            name=["comparison"],
             suffix=["csv", "md", "html"],
         ),
         timing="results/{run}/tables/timing.json",
@@ -59,11 +59,13 @@ rule report:
         data=all_prepared("json"),
         figures=rules.figures.output,
         metrics=rules.tables.output.metrics,
+        tables=[f"results/{{run}}/tables/{name}.html" for name in TABLES],
         timings=[
             *all_prepared("timing.json"),
             *teacher_timings(),
             rules.tables.output.timing,
             rules.figures.output.timing,
+            *(f"results/{{run}}/tables/{name}.timing.json" for name in TABLES),
         ],
     output:
         page="results/{run}/report.html",
@@ -81,6 +83,7 @@ rule report:
         discriminators=folder_options,
         options=lambda wildcards, input: " ".join(
             [f"--data {path}" for path in input.data]
+            + [f"--table {path}" for path in input.tables]
             + [f"--timing {path}" for path in input.timings]
         ),
     shell:

@@ -3,20 +3,18 @@
 from fig.configuration import TARGETS, shown, studies_for
 
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
-TABLE_TYPES = ["csv", "md", "tex", "html"]
-
-
-def table_files(*names):
-    return [
-        f"results/{STUDY['run']}/tables/{name}.{suffix}"
-        for name in names
-        for suffix in TABLE_TYPES
-    ]
+COMPARING = [target for target in ("table2", "table3") if target in SHOWN]
+TABLES = [target for target in SHOWN if target.startswith("table")]
+TABLE_TYPES = [".csv", ".md", ".tex", ".html"]
+PRINTED = [
+    file_hash(path)
+    for path in sorted((Path(workflow.basedir) / "fig/report/paper").glob("*.csv"))
+]
 
 
 def files_of_target(target):
     """The files that make up a table or a figure of the paper."""
-    return table_files(target)
+    return [f"results/{STUDY['run']}/tables/{target}{suffix}" for suffix in TABLE_TYPES]
 
 
 def metrics_for(*targets):
@@ -27,9 +25,17 @@ def metrics_for(*targets):
     ]
 
 
-def behind_table(wildcards):
-    """What a table is made of."""
+def metrics_for_table(wildcards):
     return metrics_for(wildcards.table)
+
+
+def throughputs():
+    """The measurements behind Table 5."""
+    found = {(d.id_dataset, d.network): None for d in discriminators(STUDY, "table5")}
+    return [
+        f"results/{STUDY['run']}/throughput/{id_dataset}/{network}.json"
+        for id_dataset, network in found
+    ]
 
 
 def shown_in(*targets):

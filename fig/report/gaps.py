@@ -1,0 +1,32 @@
+"""What of a run is not there, and why."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fig.report.records import Key
+
+
+def folder_of(run: Path, key: Key) -> Path:
+    """The folder of a discriminator."""
+    return run / "discriminators" / "/".join(map(str, key))
+
+
+def errors(log: Path) -> list[str]:
+    """The lines of a log in which a stage said what it could not do."""
+    return [line.removeprefix("error: ") for line in log.read_text().splitlines() if line.startswith("error: ")]
+
+
+def why_missing(folder: Path, logs: Path) -> str:
+    """Why a discriminator's folder holds no metrics: the last error in its logs, if there is one."""
+    found = [line for path in sorted(logs.glob(f"*/{'/'.join(folder.parts[-4:])}.log")) for line in errors(path)]
+    return found[-1] if found else "it was not made yet"
+
+
+def gaps(run: Path, keys: Iterable[Key]) -> dict[Key, str]:
+    """The discriminators of a run that have no metrics, each with the reason."""
+    folders = {key: folder_of(run, key) for key in keys}
+    return {
+        key: why_missing(folder, run / "logs")
+        for key, folder in folders.items()
+        if not (folder / "metrics.csv").exists()
+    }

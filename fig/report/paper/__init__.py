@@ -1,0 +1,62 @@
+"""The paper's printed values as tidy tables in this project's names, shares of one; see the README beside them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+FILES = tuple(sorted(Path(__file__).parent.glob("*.csv")))
+AVERAGE = "average"
+GAIN = "gain"
+HARMONIC, HALF = "harmonic mean", "half of it, as the paper prints"
+
+NETWORKS = {"ResNet18": "resnet18", "VGG19": "vgg19", "ShuffleNetV2": "shufflenetv2", "DenseNet100": "densenet100"}
+DETECTORS = {"baseline": "baseline", "odin": "odin", "mlb": "mahalanobis", "drf": "residual_flow", "gm": "gram"}
+METHODS = {"gs": "gaussian", "ad": "adversarial", "dcc": "deconf"}  # the others are called the same
+PROTOCOLS = ("", "oracle")  # of the paper: settings chosen on the test OOD set, where there is something to choose
+
+Printed = pd.DataFrame  # columns of a place, with titles of data sets; column; paper, a share of one
+
+
+def read(name: str) -> pd.DataFrame:
+    """A file of the paper's values, with networks, detectors and methods in this project's names."""
+    table = pd.read_csv(Path(__file__).with_name(f"{name}.csv"))
+    renamed = {"network": NETWORKS, "detector": DETECTORS, "method": METHODS, "ood_dataset": {"Ave.": AVERAGE}}
+    return table.replace({column: names for column, names in renamed.items() if column in table})
+
+
+def by_detector() -> Printed:
+    """Table 1: places are ID data set, network, detector and protocol; columns standard, fig and gain."""
+    table = read("table1").rename(columns={"standard_auroc": "standard", "fig_auroc": "fig"})
+    table[GAIN] = table["fig"] - table["standard"]
+    table = table.merge(pd.DataFrame({"protocol": PROTOCOLS}), how="cross")
+    tidy = table.melt(["id_dataset", "network", "detector", "protocol"], var_name="column", value_name="paper")
+    return tidy.assign(paper=tidy["paper"] / 100)
+
+
+def by_method() -> Printed:
+    """Tables 2 and 3: places are ID data set, network and OOD set, or `average`; columns are methods."""
+    table = pd.concat([read("table2"), read("table3")], ignore_index=True)
+    return table.rename(columns={"method": "column"}).assign(paper=table["auroc"] / 100).drop(columns="auroc")
+
+
+def by_both() -> Printed:
+    """Table 4: places are ID data set, network and measure; columns are methods.
+
+    What the paper prints is half of the harmonic mean, so it is doubled where the harmonic mean stands.
+    """
+    table = read("table4").rename(columns={"method": "column"})
+    printed = table.pop("harmonic_mean_as_printed") / 100
+    halves = table.assign(network="resnet18", measure=HALF, paper=printed)
+    return pd.concat([halves.assign(measure=HARMONIC, paper=2 * printed), halves], ignore_index=True)
+
+
+def speeds() -> pd.DataFrame:
+    """Table 5: columns network, size (pixels a side) and paper (images a second)."""
+    table = read("table5").rename(columns={"image_size": "size", "images_per_second": "paper"})
+    return table[["network", "size", "paper"]]
+
+
+def ood_sets(title: str) -> list[str]:
+    """The OOD sets of the paper for the ID data set with this title, in its order."""
+    table = by_method()
+    return [name for name in table.loc[table["id_dataset"] == title, "ood_dataset"].unique() if name != AVERAGE]
