@@ -9,7 +9,7 @@ from fig.report import paper
 from fig.report.render import Table
 
 PLACE = ["id_dataset", "network"]
-COLUMNS = [*PLACE, "size", "device", "batch", "steps", "images", "seconds", "images_per_second"]
+COLUMNS = [*PLACE, "size", "device", "precision", "batch", "steps", "images", "seconds", "images_per_second"]
 MISSING = "it was not measured yet"
 
 
