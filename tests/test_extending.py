@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from workspace import blocks
 
 from fig.data.arrays import Split
 from fig.detectors.protocol import Seen
@@ -12,12 +13,12 @@ from fig.evaluation import scores
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK
 
-PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
 
 def example(number: int) -> dict:
     """What the page's Python block of this number defines, each a whole file of under a hundred lines."""
-    code = PAGE.split("```python\n")[1 + number].partition("```")[0]
+    code = blocks(PAGE, "python")[number]
     assert code.count("\n") < 100
     scope: dict = {"__name__": f"fig.example{number}"}
     exec(code, scope)

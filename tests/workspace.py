@@ -58,6 +58,11 @@ class Workspace:
         file.write_text(text.replace(old, new))
 
 
+def blocks(page: Path, language: str) -> list[str]:
+    """The code of a page of documentation in one language."""
+    return [rest.partition("```")[0] for rest in page.read_text().split(f"```{language}\n")[1:]]
+
+
 def copy_of_project(folder: Path) -> Workspace:
     """A workspace with the project's code in `folder`, and nothing of its data or results."""
     for part in PARTS:
