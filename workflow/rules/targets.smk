@@ -4,7 +4,9 @@ from fig.configuration import TARGETS, shown, studies_for
 
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
 COMPARING = [target for target in ("table2", "table3") if target in SHOWN]
-TABLES = [target for target in SHOWN if target in ("table1", "table2", "table3", "table4")]
+TABLES = [
+    target for target in SHOWN if target in ("table1", "table2", "table3", "table4")
+]
 TABLE_TYPES = [".csv", ".md", ".tex", ".html"]
 PRINTED = [
     file_hash(path)
