@@ -107,6 +107,12 @@ def names_of(wildcards):
     return wildcards.id_dataset, wildcards.network, variant
 
 
+def longest_first(wildcards):
+    """Priority of a training: the study ends with its longest, so these begin first, and evaluations wait."""
+    work, _ = training_of(*names_of(wildcards))
+    return work
+
+
 def training_minutes(wildcards, attempt):
     work, _ = training_of(*names_of(wildcards))
     return minutes("training", work, attempt)

@@ -13,7 +13,7 @@ rule pretrain:
         "results/{run}/logs/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(PRETRAINED),
-    priority: 20  # all its variants wait for a standard discriminator
+    priority: longest_first
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -52,7 +52,7 @@ rule adopt:
         "results/{run}/logs/adopt/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(ADOPTED),
-    priority: 20  # all its variants wait for a standard discriminator
+    priority: longest_first
     conda:
         "../../envs/fig.yaml"
     resources:
@@ -83,7 +83,7 @@ rule retrain:
         "results/{run}/logs/retrain/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(RETRAINED),
-    priority: 15  # it takes as long as a pretraining, but only some of what follows waits for it
+    priority: longest_first
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -121,7 +121,7 @@ rule finetune:
         "results/{run}/logs/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(FINETUNED),
-    priority: 10  # whatever waits for a training waits longest
+    priority: longest_first
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
@@ -157,7 +157,7 @@ rule transfer:
         "results/{run}/logs/transfer/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
         variant=one_of(TRANSFERRED),
-    priority: 10  # whatever waits for a training waits longest
+    priority: longest_first
     conda:
         "../../envs/fig.yaml"
     threads: cpus_of("training")
