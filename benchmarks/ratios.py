@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +55,9 @@ def machine() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     cores = len(os.sched_getaffinity(0))
     return f"{cores} cores of {names[0] if names else platform.processor()}, {device}, torch {torch.__version__}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as a Markdown table."""
+    for cells in (head, ["---"] * len(head), *rows):
+        print("| " + " | ".join(cells) + " |", flush=True)
