@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fig.report import paper
+from fig.report.gaps import told
 from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
 from fig.report.records import Key
 from fig.report.studies import Shown, grid
@@ -14,7 +15,6 @@ METHODS_DETECTORS = {"deconf": "id-only"}  # which come with a method, and the p
 COMMON = "baseline"  # the detector of all other methods
 WHERE = ["id_dataset", "network"]
 SETTING = [*WHERE, "variant", "detector"]
-UNEVALUATED = "its metrics lack some of what is asked: evaluate it anew"
 
 Values = pd.DataFrame  # columns of a form's place, then column, seed and value, a share of one
 Cells = pd.DataFrame  # what is asked for: columns of a form's place, then column and variant, in the form's order
@@ -195,7 +195,5 @@ def reasons(cells: Cells, values: Values, place: Sequence[str], shown: Shown, ga
         if cell["column"] == GAIN:
             names.append((cell["id_dataset"], cell["network"], "standard"))
         missing = [seed for seed in shown.seeds if (*(cell[name] for name in place), seed) not in there]
-        keys = [(*each, seed) for each in names for seed in missing]
-        known = [key for key in keys if key in gaps] or keys
-        found.append("; ".join(f"{'/'.join(map(str, key))}: {gaps.get(key, UNEVALUATED)}" for key in known))
+        found.append(told([(*each, seed) for each in names for seed in missing], gaps))
     return found

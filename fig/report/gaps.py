@@ -1,9 +1,11 @@
 """What of a run is not there, and why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fig.report.records import Key
+
+UNEVALUATED = "its metrics lack some of what is asked: evaluate it anew"
 
 
 def folder_of(run: Path, key: Key) -> Path:
@@ -30,3 +32,9 @@ def gaps(run: Path, keys: Iterable[Key]) -> dict[Key, str]:
         for key, folder in folders.items()
         if not (folder / "metrics.csv").exists()
     }
+
+
+def told(keys: Sequence[Key], gaps: Mapping[Key, str]) -> str:
+    """Why something that these discriminators were to give is missing: those without metrics, else all of them."""
+    known = [key for key in keys if key in gaps] or keys
+    return "; ".join(f"{'/'.join(map(str, key))}: {gaps.get(key, UNEVALUATED)}" for key in known)

@@ -33,6 +33,29 @@ rule table:
         "python -m fig.stages.table --target {wildcards.table} {params.shown} --run results/{wildcards.run} 2> {log}"
 
 
+rule paired:
+    input:
+        metrics_for_comparing,
+    output:
+        multiext(f"results/{STUDY['run']}/tables/paired", *TABLE_TYPES),
+        multiext(f"results/{STUDY['run']}/figures/ranks", ".png", ".csv"),
+        timing=f"results/{STUDY['run']}/tables/paired.timing.json",
+    log:
+        f"results/{STUDY['run']}/logs/tables/paired.log",
+    conda:
+        "../../envs/fig.yaml"
+    resources:
+        mem_mb=small_mb,
+        runtime=small_minutes,
+    params:
+        code=fingerprint("fig.stages.paired"),
+        printed=PRINTED,
+        shown=shown_in_comparing,
+        run=f"results/{STUDY['run']}",
+    shell:
+        "python -m fig.stages.paired {params.shown} --run {params.run} 2> {log}"
+
+
 rule speeds:
     input:
         throughputs(),

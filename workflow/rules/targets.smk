@@ -3,9 +3,10 @@
 from fig.configuration import TARGETS, shown, studies_for
 
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
-COMPARING = [target for target in ("table2", "table3") if target in SHOWN]
+COMPARING = [target for target in SHOWN if target in ("table2", "table3")]
 TABLES = [
-    target for target in SHOWN if target in ("table1", "table2", "table3", "table4")
+    *(name for name in SHOWN if name in ("table1", "table2", "table3", "table4")),
+    *(["paired"] if COMPARING else []),
 ]
 TABLE_TYPES = [".csv", ".md", ".tex", ".html"]
 PRINTED = [
@@ -31,6 +32,10 @@ def metrics_for_table(wildcards):
     return metrics_for(wildcards.table)
 
 
+def metrics_for_comparing(wildcards):
+    return metrics_for(*COMPARING)
+
+
 def throughputs():
     """The measurements behind Table 5."""
     found = {(d.id_dataset, d.network): None for d in discriminators(STUDY, "table5")}
@@ -50,3 +55,7 @@ def shown_in(*targets):
 
 def shown_in_table(wildcards):
     return shown_in(wildcards.table)
+
+
+def shown_in_comparing(wildcards):
+    return shown_in(*COMPARING)

@@ -34,9 +34,17 @@ def by_detector() -> Printed:
 
 
 def by_method() -> Printed:
-    """Tables 2 and 3: places are ID data set, network and OOD set, or `average`; columns are methods."""
+    """Tables 2 and 3: places are ID data set, network and OOD set, or `average`; columns are methods.
+
+    Standard's averages are those of Table 1 under the baseline.
+    """
     table = pd.concat([read("table2"), read("table3")], ignore_index=True)
-    return table.rename(columns={"method": "column"}).assign(paper=table["auroc"] / 100).drop(columns="auroc")
+    methods = table.rename(columns={"method": "column"}).assign(paper=table["auroc"] / 100)
+    first = read("table1").query("detector == 'baseline'")
+    standard = first.assign(ood_dataset=AVERAGE, column="standard", paper=first["standard_auroc"] / 100)
+    return pd.concat([methods, standard], ignore_index=True)[
+        ["id_dataset", "network", "ood_dataset", "column", "paper"]
+    ]
 
 
 def by_both() -> Printed:
