@@ -118,14 +118,16 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
     """Call `function(settings)` on every worker of a Ray `TorchTrainer`; the value of rank 0 and its seconds.
 
     Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
-    and the function called again, so it must go on from what it saved. Raises the function's own error, or Ray's
-    where workers were lost more than RESTARTS times.
+    and the function called again, so it must go on from what it saved. Raises the function's own error, and
+    RuntimeError where workers were lost more than RESTARTS times or Ray itself died. A driver whose raylet died may
+    also be ended by Ray, with exit status 1 and Ray's own message.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if over_nodes(resources):
         os.environ |= slurm.guard()  # Ray looks for it when it is imported
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.exceptions import RayError
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
@@ -146,7 +148,13 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
                 logging_config=LoggingConfig(log_level="ERROR"),
             ),
         )
-        outcome = trainer.fit().return_value
+        try:
+            outcome = trainer.fit().return_value
+        except TrainingFailedError as error:
+            raise RuntimeError(f"the workers failed {RESTARTS + 1} times, the last time by: {error}") from error
+        except RayError as error:  # of the raylet or Train's controller, not of a worker
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(f"Ray died; run this again, and it goes on from what it saved: {reason}") from error
     if outcome.error is not None:
         raise outcome.error
     return outcome.value, outcome.seconds
