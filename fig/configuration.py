@@ -243,7 +243,8 @@ def shown(config: Config, *targets: str) -> dict[str, Any]:
     """
     studies: list[Config] = []
     for target in targets:
-        studies += [study for study in studies_for(config, target) if study not in studies]
+        named = [{key: study[key] for key in study if key != "targets"} for study in studies_for(config, target)]
+        studies += [study for study in named if study not in studies]
     datasets = datasets_of(config["datasets"])
     titles = {name: datasets[name].title for study in studies for name in study["id_datasets"]}
     for name in dict.fromkeys(name for study in studies for name in study["ood_datasets"]):
