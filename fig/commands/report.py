@@ -12,12 +12,16 @@ Config = dict[str, Any]
 def tables_of(study: Config, run: Path) -> list[Path]:
     """Make those of the paper's tables that the studies name; cells are empty where a discriminator is missing."""
     from fig.configuration import discriminators, shown, studies_for
+    from fig.stages.paired import paired
     from fig.stages.speeds import speeds
     from fig.stages.table import table
 
     named = [target for target in ("table1", "table2", "table3", "table4") if studies_for(study, target)]
     for target in named:
         table(target, *map(json.dumps, shown(study, target).values()), run)
+    if comparing := [target for target in named if target in ("table2", "table3")]:
+        paired(*map(json.dumps, shown(study, *comparing).values()), run)
+        named.append("paired")
     if measured := {(each.id_dataset, each.network): None for each in discriminators(study, "table5")}:
         speeds([run / "throughput" / id_dataset / f"{network}.json" for id_dataset, network in measured], run)
         named.append("table5")
@@ -52,5 +56,5 @@ def report(
     figures(there, run / "figures")
     prepared = [path for split in splits(study) if (path := Path(f"{split}.json")).exists()]
     gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
-    page(there, run, prepared, [], tables_of(study, run), gone)
+    page(there, run, prepared, [], tables_of(study, run), sorted((run / "figures").glob("*.png")), gone)
     print(f"{run / 'report.html'} shows {len(there)} of {len(keys)} discriminators")

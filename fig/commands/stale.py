@@ -7,12 +7,14 @@ from typing import Any
 
 from fig.commands.jobs import Job
 from fig.methods.table import module_of
-from fig.report.page import TEMPLATE
+from fig.report.captions import CAPTIONS
+from fig.report.markup import TEMPLATES
 from fig.report.paper import FILES
 from fig.runtime.origin import Origin, origin
 from fig.runtime.provenance import fingerprint
 
-READ = {"report": [TEMPLATE], "table": FILES, "speeds": FILES}  # files that are code to a stage
+PAGES = (*TEMPLATES, *CAPTIONS)
+READ = {"report": PAGES, "table": FILES, "speeds": FILES, "paired": FILES}  # files that are code to a stage
 TRAININGS = ("adopt", "pretrain", "retrain", "finetune", "transfer")
 UNKNOWN = "nothing beside it says what it was made of"
 

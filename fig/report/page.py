@@ -1,60 +1,36 @@
-"""The page: one self-contained HTML file that says what was run, what came out and how long it took."""
+"""The page of a run: what it says about the claim, its tables and figures, and the way to each discriminator's page."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
+from fig.report.captions import caption_of
+from fig.report.claim import COMMON, PATCHED, axis_of, claimed, gains_of, strips
+from fig.report.markup import data_uri, rendered
 from fig.report.records import Key
+from fig.report.single import address
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
-PICTURES = {
-    "finetuning": (
-        "Fine-tuning from the inside",
-        "Confidence and energy of the ID images of each batch, and of the generated images before the batch's update. "
-        "FIG works where the confidence of generated images falls and that of ID images stays. Where a teacher is "
-        "followed, the generated images' curves are the teacher's own, which does not change. Thin lines are seeds.",
-    ),
-    "scores": (
-        "Scores before and after",
-        "How often each score occurs among ID and OOD test images, all seeds together. The less the filled ID "
-        "histogram and the OOD outlines overlap, the better the discriminator tells them apart.",
-    ),
-    "samples": (
-        "What a discriminator is sure about",
-        "Samples of each discriminator's own implicit generator, with the class and the confidence it gives them. "
-        "They begin as noise and follow the discriminator's energy; none of them is a digit or a photograph, so "
-        "confidence here is misplaced.",
-    ),
-}
 
+@dataclass(frozen=True)
+class Run:
+    """What a run made, as its page shows it."""
 
-def findings(metrics: pd.DataFrame) -> Iterator[str]:
-    """What came out, a sentence for each network, ID data set and detector: standard's AUROC and who changes it."""
-    values = values_by_seed(metrics)
-    for (id_dataset, network, detector, protocol), rows in values.groupby(
-        ["id_dataset", "network", "detector", "protocol"], sort=False
-    ):
-        aurocs = rows[(rows["measure"] == "auroc") & (rows["variant"] == "standard")]["value"]
-        gains = rows[rows["measure"] == "gain"]
-        if aurocs.empty or gains.empty:
-            continue
-        changes = (
-            f"{variant} {percent(own.mean(), own.std(), signed=True)} (up for {(own > 0).sum()} of {len(own)} seeds)"
-            for variant, own in gains.groupby("variant", sort=False)["value"]
-        )
-        by = f" ({protocol})" if protocol else ""
-        yield (
-            f"On {id_dataset} with {network}, the {detector} detector's AUROC{by} over the OOD sets is "
-            f"{percent(aurocs.mean(), aurocs.std())} % for standard; relative to it, in points: {', '.join(changes)}."
-        )
+    name: str
+    cards: Mapping[Key, Mapping[str, Any]]
+    metrics: pd.DataFrame
+    histories: Mapping[Key, pd.DataFrame]
+    timings: pd.DataFrame
+    about: Mapping[str, str]  # data set -> a line on it
+    tables: Mapping[str, str]  # name -> HTML
+    pictures: Mapping[str, bytes]  # name -> PNG
+    gaps: Sequence[str] = ()  # a line on each discriminator that is missing
 
 
 def troubles(histories: Mapping[Key, pd.DataFrame]) -> Iterator[str]:
@@ -102,40 +78,63 @@ def variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]
         }
 
 
-def page(
-    run: str,
-    cards: Mapping[Key, Mapping[str, Any]],
-    metrics: pd.DataFrame,
-    histories: Mapping[Key, pd.DataFrame],
-    timings: pd.DataFrame,
-    pictures: Mapping[str, bytes],
-    about: Mapping[str, str],
-    tables: Mapping[str, str],
-    gaps: Sequence[str] = (),
-) -> str:
-    """The page of a run as HTML.
+def entries(run: Run) -> Iterator[dict[str, Any]]:
+    """The list of discriminators: where each one's page is, and how well it does."""
+    values = values_by_seed(run.metrics)
+    common = values[(values["detector"] == COMMON) & (values["measure"] == "auroc")]
+    own = run.metrics[run.metrics["metric"] == "accuracy"]
+    place = ["id_dataset", "network", "variant", "seed"]
+    aurocs, accuracies = (rows.set_index(place)["value"].to_dict() for rows in (common, own))
+    for key, card in run.cards.items():
+        numbers = {"accuracy": accuracies.get(key, float("nan")), "auroc": aurocs.get(key, float("nan"))}
+        shown = {name: percent(value, float("nan")) for name, value in numbers.items()}
+        yield {"address": address(key), "names": key, "key": card["key"], **shown}
 
-    `pictures` are the PNG files of the figures by name (see PICTURES), `about` has a line on each data set by name,
-    `tables` the HTML of the paper's tables by name, `gaps` a line on each discriminator that is missing.
-    """
-    ood = [name for name in metrics["ood_dataset"].unique() if name]
-    span = timings["ended"].max() - timings["started"].min()
-    return (
-        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        .from_string(TEMPLATE.read_text(encoding="utf-8"))
-        .render(
-            run=run,
-            findings=list(findings(metrics)),
-            id_datasets={name: about[name] for name in metrics["id_dataset"].unique()},
-            ood_datasets={name: about[name] for name in ood},
-            variants=list(variants(cards)),
-            troubles=[*(f"missing: {gap}" for gap in gaps), *troubles(histories)],
-            comparison=html(comparison(metrics)),
-            tables=tables,
-            pictures=[(*PICTURES[name], b64encode(png).decode()) for name, png in pictures.items()],
-            durations=durations(timings).to_html(index=False, border=0),
-            minutes=f"{span // 60:.0f} min {span % 60:.0f} s",
-            cards=cards,
-            versions=next(iter(cards.values()))["provenance"]["versions"],
-        )
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def scoped(table: str) -> Markup:
+    """A table that pandas wrote, with headings that say that they head columns."""
+    return Markup(table.replace("<th>", '<th scope="col">'))
+
+
+def heading(table: str) -> str:
+    """What a table is called: Table 1 for table1."""
+    return table.replace("table", "Table ").capitalize() if table.startswith("table") else caption_of(table).title
+
+
+def page(run: Run) -> str:
+    """The page of a run as HTML; the discriminators' own pages are in the folder `pages` beside it."""
+    gains = gains_of(run.metrics)
+    patched = [gain for gain in gains if gain.variant == PATCHED]
+    ood = [name for name in run.metrics["ood_dataset"].unique() if name]
+    times = run.timings
+    tables = [(name, heading(name), scoped(part)) for name, part in run.tables.items()]
+    pictures = [(name, caption_of(name), data_uri(png)) for name, png in run.pictures.items()]
+    return rendered(
+        "page.html.j2",
+        run=run.name,
+        claimed=list(claimed(gains)),
+        patched=list(zip(patched, strips(gains, patched, others=True), strict=True)),
+        gains=list(zip(gains, strips(gains, gains, others=False), strict=True)),
+        axis=axis_of(gains) if gains else None,
+        troubles=[*(f"missing: {gap}" for gap in run.gaps), *troubles(run.histories)],
+        about_tables=caption_of("table"),
+        tables=tables,
+        pictures=pictures,
+        comparison=scoped(html(comparison(run.metrics))),
+        common=COMMON,
+        discriminators=list(entries(run)),
+        id_datasets={name: run.about[name] for name in run.metrics["id_dataset"].unique()},
+        ood_datasets={name: run.about[name] for name in ood},
+        variants=list(variants(run.cards)),
+        minutes=duration(times["ended"].max() - times["started"].min()),
+        hours=duration((times["ended"] - times["started"]).sum()),
+        durations=scoped(durations(times).to_html(index=False, border=0)),
+        versions=next(iter(run.cards.values()))["provenance"]["versions"],
     )

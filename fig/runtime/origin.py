@@ -26,6 +26,7 @@ INPUTS = (
     "--checkpoint",
     "--data",
     "--table",
+    "--figure",
     "--throughput",
 )
 GATHERING = ("tables", "table", "paired", "figures", "report")  # stages that read what evaluations wrote

@@ -46,6 +46,11 @@ DOWNLOADS = {(source, file.on_disk): file for source, file in downloads(DATASETS
 ADOPTED = [name for name, stated in STUDY["networks"].items() if "checkpoint" in stated]
 PRETRAINED = [name for name in STUDY["networks"] if name not in ADOPTED]
 DISCRIMINATORS = {d.path: d for d in discriminators(STUDY)}
+PAGES = [  # files that are code to the report, though not Python
+    file_hash(path)
+    for pattern in ("fig/report/templates/*", "workflow/report/*.rst")
+    for path in sorted(Path(workflow.basedir).glob(pattern))
+]
 TRANSFERRED = [
     name for name, variant in STUDY["variants"].items() if "teacher" in variant
 ]
@@ -218,3 +223,25 @@ def teacher_timings():
         f"results/{{run}}/discriminators/{found.path}/timing.training.json"
         for found in teachers(STUDY)
     ]
+
+
+def captioned(path, category, name="", **labels):
+    """An output for Snakemake's report, with the caption that is in workflow/report under this name or the file's."""
+    caption = f"../report/{name or Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels=labels)
+
+
+def tabled(path, caption, **labels):
+    """The files of a table, of which Snakemake's report shows the HTML and the CSV."""
+    shown = [
+        captioned(f"{path}.{suffix}", "Tables", caption, **labels, file=suffix)
+        for suffix in ("html", "csv")
+    ]
+    return [*shown, f"{path}.md", f"{path}.tex"]
+
+
+def pictures():
+    """The pictures of the paper's figures, and of ranks where methods are compared."""
+    files = [path for target in SHOWN for path in files_of_target(target)]
+    ranks = [f"results/{STUDY['run']}/figures/ranks.png"] if COMPARING else []
+    return [path for path in files if path.endswith(".png")] + ranks

@@ -6,11 +6,15 @@ rule tables:
         of_all("metrics.csv"),
     output:
         metrics="results/{run}/metrics.csv",
-        tables=expand(
-            "results/{{run}}/tables/{name}.{suffix}",
-            name=["comparison"],
-            suffix=["csv", "md", "html"],
-        ),
+        tables=[
+            captioned(
+                f"results/{{run}}/tables/comparison.{suffix}",
+                "Tables",
+                table="comparison",
+                file=suffix,
+            )
+            for suffix in ("csv", "md", "html")
+        ],
         timing="results/{run}/tables/timing.json",
     log:
         "results/{run}/logs/tables.log",
@@ -32,9 +36,10 @@ rule figures:
         of_all("samples.npz"),
         of_all("scores"),
     output:
-        finetuning="results/{run}/figures/finetuning.png",
-        scores="results/{run}/figures/scores.png",
-        samples="results/{run}/figures/samples.png",
+        pictures=[
+            captioned(f"results/{{run}}/figures/{name}.png", "Figures", figure=name)
+            for name in ("finetuning", "scores", "samples")
+        ],
         timing="results/{run}/figures/timing.json",
     log:
         "results/{run}/logs/figures.log",
@@ -56,8 +61,10 @@ rule report:
         of_all("history.csv"),
         of_all("timing.training.json"),
         of_all("timing.evaluation.json"),
+        of_all("scores"),
+        of_all("samples.npz"),
         data=all_prepared("json"),
-        figures=rules.figures.output,
+        figures=[*pictures(), *rules.figures.output.pictures],
         metrics=rules.tables.output.metrics,
         tables=[f"results/{{run}}/tables/{name}.html" for name in TABLES],
         timings=[
@@ -68,7 +75,8 @@ rule report:
             *(f"results/{{run}}/tables/{name}.timing.json" for name in TABLES),
         ],
     output:
-        page="results/{run}/report.html",
+        page=captioned("results/{run}/report.html", "Page", page="{run}"),
+        pages=directory("results/{run}/pages"),
         timing="results/{run}/report.timing.json",
     log:
         "results/{run}/logs/report.log",
@@ -79,11 +87,12 @@ rule report:
         runtime=small_minutes,
     params:
         code=fingerprint("fig.stages.report"),
-        template=file_hash(Path(workflow.basedir) / "fig/report/page.html.j2"),
+        pages=PAGES,
         discriminators=folder_options,
         options=lambda wildcards, input: " ".join(
             [f"--data {path}" for path in input.data]
             + [f"--table {path}" for path in input.tables]
+            + [f"--figure {path}" for path in input.figures]
             + [f"--timing {path}" for path in input.timings]
         ),
     shell:

@@ -1,0 +1,84 @@
+"use strict";
+// Pressing a column's heading sorts the table by it, up and then down; a box above long tables keeps the rows that
+// hold a text. Without this script the tables stand as they were written.
+const LONG = 12;
+
+function number(text) {
+  const found = text.replace(/[−–]/g, "-").match(/^[+-]?\d[\d,]*(\.\d+)?(?=$|[\s%(])/);
+  return found ? Number(found[0].replaceAll(",", "")) : NaN;
+}
+
+function content(row, column) {
+  const cell = row.cells[column];
+  const text = cell ? (cell.dataset.value ?? cell.textContent).trim() : "";
+  return text.startsWith("—") ? "" : text;
+}
+
+function compared(rows, column) {
+  const texts = new Map(rows.map((row) => [row, content(row, column)]));
+  const numeric = rows.every((row) => texts.get(row) === "" || !Number.isNaN(number(texts.get(row))));
+  return (a, b) => numeric
+    ? number(texts.get(a)) - number(texts.get(b))
+    : texts.get(a).localeCompare(texts.get(b), "en", { numeric: true });
+}
+
+function sort(table, heading, column) {
+  const down = heading.getAttribute("aria-sort") === "ascending";
+  for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const rows = [...table.tBodies[0].rows];
+  const empty = rows.filter((row) => content(row, column) === "");
+  const full = rows.filter((row) => content(row, column) !== "");
+  full.sort(compared(full, column));
+  if (down) full.reverse();
+  table.tBodies[0].append(...full, ...empty);
+}
+
+function spread(table) {
+  // A cell that spans rows is repeated in each, so that rows can be moved on their own.
+  const rows = [...table.tBodies[0].rows];
+  rows.forEach((row, number) => {
+    for (const cell of [...row.cells].filter((cell) => cell.rowSpan > 1)) {
+      const place = cell.cellIndex;
+      const below = rows.slice(number + 1, number + cell.rowSpan);
+      cell.rowSpan = 1;
+      for (const other of below) other.insertBefore(cell.cloneNode(true), other.cells[place] ?? null);
+    }
+  });
+}
+
+function sortable(table) {
+  const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  headings.forEach((heading, column) => {
+    if (heading.textContent.trim() === "" || "fixed" in heading.dataset) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => sort(table, heading, column));
+  });
+}
+
+function filterable(table) {
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  const told = document.createElement("span");
+  box.type = "search";
+  label.className = "filter";
+  told.setAttribute("aria-live", "polite");
+  label.append("Rows with", box, told);
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...table.tBodies[0].rows];
+    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    told.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+  });
+  (table.closest(".wide") ?? table).before(label);
+}
+
+for (const table of document.querySelectorAll("table.sortable, table.dataframe")) {
+  if (!table.tHead || !table.tBodies.length) continue;
+  spread(table);
+  sortable(table);
+  if (table.tBodies[0].rows.length > LONG) filterable(table);
+}
