@@ -233,11 +233,12 @@ def captioned(path, category, name="", **labels):
 
 def tabled(path, caption, **labels):
     """The files of a table, of which Snakemake's report shows the HTML and the CSV."""
-    shown = [
-        captioned(f"{path}.{suffix}", "Tables", caption, **labels, file=suffix)
-        for suffix in ("html", "csv")
+    shown = [".html", ".csv"]
+    rest = [f"{path}{suffix}" for suffix in TABLE_TYPES if suffix not in shown]
+    return rest + [
+        captioned(f"{path}{suffix}", "Tables", caption, **labels, file=suffix[1:])
+        for suffix in shown
     ]
-    return [*shown, f"{path}.md", f"{path}.tex"]
 
 
 def pictures():

@@ -14,7 +14,7 @@ rule table:
     input:
         metrics_for_table,
     output:
-        multiext("results/{run}/tables/{table}", *TABLE_TYPES),
+        tabled("results/{run}/tables/{table}", "table", table="{table}"),
         timing="results/{run}/tables/{table}.timing.json",
     log:
         "results/{run}/logs/tables/{table}.log",
@@ -37,11 +37,12 @@ rule paired:
     input:
         metrics_for_comparing,
     output:
-        multiext(f"results/{STUDY['run']}/tables/paired", *TABLE_TYPES),
-        multiext(f"results/{STUDY['run']}/figures/ranks", ".png", ".csv"),
-        timing=f"results/{STUDY['run']}/tables/paired.timing.json",
+        tabled("results/{run}/tables/paired", "paired", table="paired"),
+        captioned("results/{run}/figures/ranks.png", "Figures", figure="ranks"),
+        "results/{run}/figures/ranks.csv",
+        timing="results/{run}/tables/paired.timing.json",
     log:
-        f"results/{STUDY['run']}/logs/tables/paired.log",
+        "results/{run}/logs/tables/paired.log",
     conda:
         "../../envs/fig.yaml"
     resources:
@@ -51,16 +52,15 @@ rule paired:
         code=fingerprint("fig.stages.paired"),
         printed=PRINTED,
         shown=shown_in_comparing,
-        run=f"results/{STUDY['run']}",
     shell:
-        "python -m fig.stages.paired {params.shown} --run {params.run} 2> {log}"
+        "python -m fig.stages.paired {params.shown} --run results/{wildcards.run} 2> {log}"
 
 
 rule speeds:
     input:
         throughputs(),
     output:
-        multiext("results/{run}/tables/table5", *TABLE_TYPES),
+        tabled("results/{run}/tables/table5", "table", table="table5"),
         timing="results/{run}/tables/table5.timing.json",
     log:
         "results/{run}/logs/tables/table5.log",
