@@ -1,10 +1,9 @@
-"""Tables and figures, from metrics small enough to check by hand."""
+"""Tables, from metrics small enough to check by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fig.report.figures import SAMPLES, finetuning, samples, scores
 from fig.report.tables import comparison, durations, markdown, percent, readable
 
 NAMES = ("digits", "resnet18")
@@ -71,39 +70,6 @@ def test_one_seed_has_no_deviation(metrics: pd.DataFrame):
     table = readable(comparison(metrics[metrics["seed"] == 0]), "digits")
     assert table["AUROC ↑"].tolist() == ["65.0", "85.0"]
     assert percent(float("nan"), 0.0) == ""
-
-
-def histories() -> dict:
-    steps = np.arange(10, 60, 10)
-    plain = pd.DataFrame({"iteration": steps, "id_confidence": 0.9, "id_energy": -8.0})
-    generated = plain.assign(generated_confidence=np.linspace(0.9, 0.2, 5), generated_energy=-1.0)
-    return {(*NAMES, "standard", 0): plain, (*NAMES, "fig", 0): generated, (*NAMES, "fig", 1): generated}
-
-
-def drawn() -> dict:
-    return {"images": np.zeros((16, 8, 8, 3), np.uint8), "confidence": np.full(16, 0.97), "predicted": np.arange(16)}
-
-
-def test_the_fine_tuning_figure_shows_the_variants_that_generate():
-    figure = finetuning(histories())
-    assert [axes.get_title() for axes in figure.axes] == ["fig\ndigits · resnet18", ""]
-    generated = figure.axes[0].get_lines()[-1]
-    np.testing.assert_allclose(generated.get_ydata(), np.linspace(0.9, 0.2, 5))
-    assert not finetuning({}).axes
-
-
-def test_the_score_figure_has_a_panel_for_each_variant_with_seeds_pooled():
-    sets = {"id": np.arange(10.0), "photos-c": np.arange(5.0)}
-    keys = [(*NAMES, variant, seed) for variant in ("standard", "fig") for seed in (0, 1)]
-    figure = scores({(key, "baseline"): sets for key in keys})
-    assert len(figure.axes) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ID", "photos-c"]
-
-
-def test_the_sample_figure_shows_the_first_seed_with_confidences():
-    figure = samples({(*NAMES, variant, seed): drawn() for variant in ("standard", "fig") for seed in (0, 1)})
-    assert sum(bool(axes.images) for axes in figure.axes) == 2 * SAMPLES
-    assert figure.axes[1].get_title() == "1: 97 %"
 
 
 def test_a_stages_seconds_are_means_over_its_jobs():

@@ -4,20 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from matplotlib.figure import Figure
 
-from fig.files import replacing
 from fig.report import records
 from fig.report.figures import finetuning, samples, scores
 from fig.runtime import timing
 from fig.runtime.command import command_line
 from fig.stages.options import Folders
-
-
-def write(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png")
+from fig.stages.writing import write_figure
 
 
 def figures(
@@ -30,9 +23,9 @@ def figures(
     --output results/demo/figures
     """
     clock = timing.begin("figures")
-    write(output / "finetuning.png", finetuning(records.histories(discriminator)))
-    write(output / "scores.png", scores(records.scores(discriminator)))
-    write(output / "samples.png", samples(records.samples(discriminator)))
+    write_figure(output / "finetuning.png", finetuning(records.histories(discriminator)))
+    write_figure(output / "scores.png", scores(records.scores(discriminator)))
+    write_figure(output / "samples.png", samples(records.samples(discriminator)))
     timing.write(clock, output / "timing.json")
 
 

@@ -1,9 +1,13 @@
-"""How stages write texts and tables: whole or not at all."""
+"""How stages write texts, tables and pictures: whole or not at all."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fig.files import replacing
 from fig.report.render import Table, as_page, html, latex, markdown
+
+if TYPE_CHECKING:  # a table needs no matplotlib
+    from matplotlib.figure import Figure
 
 
 def write_text(path: Path, text: str) -> None:
@@ -18,3 +22,9 @@ def write_table(folder: Path, csv: str, table: Table) -> None:
     write_text(folder / f"{table.name}.md", markdown(table))
     write_text(folder / f"{table.name}.tex", latex(table))
     write_text(folder / f"{table.name}.html", as_page(html(table)))
+
+
+def write_figure(path: Path, figure: "Figure") -> None:
+    """Write a figure as PNG."""
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")

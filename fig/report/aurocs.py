@@ -1,0 +1,81 @@
+"""The AUROC of every discriminator that a figure shows: what is missing stays empty, and so does each mean over it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import pandas as pd
+
+from fig.report.records import Key
+from fig.report.studies import Study, asked_of
+
+NAMES = ["id_dataset", "network", "variant", "seed"]
+STANDARD = "standard"
+MOST = 3  # discriminators, seeds together, that a note names for one reason
+
+
+def asked(studies: Sequence[Study], seeds: Sequence[int]) -> pd.DataFrame:
+    """What the studies ask for, each once: id_dataset, network, variant, seed, ood_dataset."""
+    rows = [(*names, seed, ood) for s in studies for names, seed, ood in product(s.names, seeds, s.ood_datasets)]
+    return pd.DataFrame(rows, columns=[*NAMES, "ood_dataset"]).drop_duplicates(ignore_index=True)
+
+
+def aurocs(metrics: pd.DataFrame, studies: Sequence[Study], seeds: Sequence[int]) -> pd.DataFrame:
+    """AUROC of all that the studies ask for, under the first detector of each: the rows of `asked` with `auroc`.
+
+    Where a detector has settings, ID images alone have chosen them. An AUROC is missing where there is no metric.
+    """
+    columns = [*NAMES, "ood_dataset"]
+    wanted = pd.Series(False, index=metrics.index)
+    for study in studies:
+        wanted |= asked_of(metrics, study) & (metrics["detector"] == study.detectors[0])
+    wanted &= (metrics["metric"] == "auroc") & metrics["protocol"].isin(["", "id-only"])
+    found = metrics.loc[wanted, [*columns, "value"]].rename(columns={"value": "auroc"})
+    return asked(studies, seeds).merge(found.drop_duplicates(columns), on=columns, how="left")
+
+
+def over_sets(table: pd.DataFrame, column: str = "auroc") -> pd.DataFrame:
+    """Means over all OOD sets, missing where one is: `column` by id_dataset, network, variant, seed."""
+    grouped = table.groupby(NAMES, sort=False)[column]
+    return grouped.agg(lambda values: values.mean(skipna=False)).reset_index()
+
+
+def over_seeds(table: pd.DataFrame, by: Sequence[str], column: str = "auroc") -> pd.DataFrame:
+    """Mean and sample standard deviation over all seeds, missing where one is, and how many seeds there are."""
+    grouped = table.groupby(list(by), sort=False)[column]
+    return grouped.agg(
+        mean=lambda values: values.mean(skipna=False), sd=lambda values: values.std(skipna=False), seeds="count"
+    ).reset_index()
+
+
+def gains(table: pd.DataFrame) -> pd.DataFrame:
+    """AUROC less that of the standard discriminator of the same seed on the same OOD set, as a column `gain`.
+
+    Raises ValueError where the standard discriminator is not asked for.
+    """
+    pair = [name for name in table.columns if name not in ("variant", "auroc")]
+    standard = table[table["variant"] == STANDARD]
+    if standard.empty:
+        raise ValueError("an improvement is over the standard discriminator: name standard in the study's variants")
+    both = table[table["variant"] != STANDARD].merge(
+        standard[[*pair, "auroc"]], on=pair, suffixes=("", "_of_standard"), how="left"
+    )
+    return both.assign(gain=both["auroc"] - both.pop("auroc_of_standard"))
+
+
+def lacking(table: pd.DataFrame) -> list[Key]:
+    """The discriminators of which an AUROC is missing."""
+    rows = table.loc[table["auroc"].isna(), NAMES].drop_duplicates()
+    return list(rows.itertuples(index=False, name=None))
+
+
+def note(missing: Mapping[Key, str]) -> str:
+    """A sentence on the discriminators that are missing, by their reasons, seeds as 0+1+2; empty where none is."""
+    seeds: dict[tuple[str, str], list[int]] = {}  # by reason and the other three names
+    for (*names, seed), why in missing.items():
+        seeds.setdefault((why, "/".join(names)), []).append(seed)
+    parts = []
+    for reason in dict.fromkeys(missing.values()):
+        named = [f"{name}/{'+'.join(map(str, found))}" for (why, name), found in seeds.items() if why == reason]
+        more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
+        parts.append(f"{', '.join(named[:MOST])}{more}: {reason}")
+    return f"Missing: {'; '.join(parts)}" if parts else ""

@@ -1,0 +1,66 @@
+"""What the figures share: colours that colour-blind people and grey printers tell apart, panels, notes."""
+
+from textwrap import fill
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+ID, GENERATED = COLOURS[:2]
+DPI = 160
+SMALL = 7  # points, of notes
+LETTERS_PER_INCH = 18.5  # of that size
+
+mpl.rcParams.update({"font.size": 8.5, "axes.titlesize": "medium"})  # readable where a page is 7 inches wide
+
+
+def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure of rows x columns axes, each of the given size in inches."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=DPI)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for each in axes.flat:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def empty(text: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    wrapped = fill(text, 90)
+    figure = Figure(figsize=(6.4, 0.6 + 0.2 * wrapped.count("\n")), dpi=DPI)
+    figure.text(0.5, 0.5, wrapped, ha="center", va="center", fontsize="small")
+    return figure
+
+
+def annotated(figure: Figure, *notes: str) -> Figure:
+    """The figure, made higher by notes in small print below it; empty ones are left out."""
+    letters = max(30, int(LETTERS_PER_INCH * figure.get_figwidth()))
+    text = "\n".join(fill(note, letters) for note in notes if note)
+    if text:
+        figure.set_figheight(figure.get_figheight() + 0.13 * (1 + text.count("\n")) + 0.05)
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL, color="0.25")
+    return figure
+
+
+def legend(figure: Figure, *more: Line2D) -> None:
+    """Put a legend above the figure, of everything that any panel has a label for, each once, and of `more`.
+
+    The figure grows where it has several lines.
+    """
+    shown = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    handles, labels = [*shown.values(), *more], [*shown, *(each.get_label() for each in more)]
+    columns = max(1, int(figure.get_figwidth() / (0.55 + 0.075 * max(map(len, labels), default=1))))
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * (lines - 1))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), columns), frameon=False)
+
+
+def dashed(label: str) -> Line2D:
+    """An entry of a legend for dashed lines of any colour."""
+    return Line2D([], [], color="0.3", linewidth=1.1, linestyle=(0, (5, 3)), label=label)
