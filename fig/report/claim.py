@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import sqrt
 
 import pandas as pd
 from markupsafe import Markup
-from scipy.stats import t
 
+from fig.report.statistics import interval_over_seeds
 from fig.report.svg import Axis, Mark, axis_around, strip
-from fig.report.tables import SETTING, percent, values_by_seed
+from fig.report.tables import SETTING, percent
 
-LEVEL = 0.95
+STANDARD = "standard"
 PATCHED = "fig"  # the variant that the claim is about
 COMMON = "baseline"  # the detector under which variants are compared
 PLACE = ["id_dataset", "network", "detector", "protocol"]
@@ -19,9 +18,9 @@ PLACE = ["id_dataset", "network", "detector", "protocol"]
 
 @dataclass(frozen=True)
 class Gain:
-    """AUROC, averaged over OOD sets, less standard's of the same seed: mean over seeds, and a t-interval for it.
+    """AUROC, averaged over OOD sets, less standard's of the same seed: mean over seeds, and Student's interval for it.
 
-    Shares of one. The interval is of no width where there is one seed.
+    Shares of one. Of one seed there is no interval: its ends are missing.
     """
 
     id_dataset: str
@@ -49,27 +48,20 @@ class Gain:
         return told if self.seeds == 1 else f"{told} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
 
 
-def interval(values: pd.Series) -> tuple[float, float]:
-    """Student's interval for the mean of a few values; from the value to itself where there is one."""
-    count = len(values)
-    half = t.ppf((1 + LEVEL) / 2, count - 1) * values.std() / sqrt(count) if count > 1 else 0.0
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def gains_of(metrics: pd.DataFrame) -> list[Gain]:
-    """Every variant's gain over standard, wherever standard was evaluated too; the common detector's first."""
-    values = values_by_seed(metrics)
-    values = values[values["measure"].isin(["auroc", "gain"])]
-    by = {key: rows.set_index("seed")["value"] for key, rows in values.groupby([*SETTING, "measure"], sort=False)}
+    """Every variant's gain over standard on the OOD sets that both were scored on; the common detector's first."""
+    scored = metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")]
+    is_standard = scored["variant"] == STANDARD
+    pair = [*PLACE, "seed", "ood_dataset"]
+    standard = scored.loc[is_standard, [*pair, "value"]]
+    both = scored[~is_standard].merge(standard, on=pair, suffixes=("", "_standard"))
+    means = both.groupby([*SETTING, "seed"], sort=False)[["value", "value_standard"]].mean()
     found = []
-    for (*setting, measure), own in by.items():
-        if measure != "gain":
-            continue
-        id_dataset, network, _, detector, protocol = setting
-        standard = by[id_dataset, network, "standard", detector, protocol, "auroc"].loc[own.index]
-        auroc = by[*setting, "auroc"].loc[own.index]
-        texts = (percent(each.mean(), each.std()) for each in (standard, auroc))
-        found.append(Gain(*setting, *texts, own.mean(), *interval(own), int((own > 0).sum()), len(own)))
+    for setting, rows in means.groupby(SETTING, sort=False):
+        own = (rows["value"] - rows["value_standard"]).to_numpy()
+        texts = (percent(rows[name].mean(), rows[name].std()) for name in ("value_standard", "value"))
+        ends = interval_over_seeds(own)
+        found.append(Gain(*setting, *texts, float(own.mean()), *ends, int((own > 0).sum()), len(own)))
     return sorted(found, key=lambda gain: gain.detector != COMMON)
 
 
@@ -129,7 +121,8 @@ def axis_of(gains: list[Gain]) -> Axis:
 
 def marked(gain: Gain) -> Mark:
     """A gain on a strip."""
-    return Mark(f"{gain.variant}: {gain.text} points", 100 * gain.mean, 100 * gain.low, 100 * gain.high)
+    low, high = (gain.low, gain.high) if gain.seeds > 1 else (gain.mean, gain.mean)
+    return Mark(f"{gain.variant}: {gain.text} points", 100 * gain.mean, 100 * low, 100 * high)
 
 
 def strips(gains: list[Gain], shown: list[Gain], others: bool) -> list[Markup]:
