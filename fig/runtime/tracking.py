@@ -13,19 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Param, Run
 
 KEY = "fig.key"
 PICTURES_AND_TABLES = ("discriminator.json", "history.csv", "metrics.csv", "samples.png")
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
 BATCH = 1000  # metrics in one request, MLflow's limit
-PATIENCE = {  # a server that is down shall cost a job seconds: MLflow's defaults would wait minutes
+PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's defaults would wait minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+TURN = 60  # seconds that a job waits for others of its results folder to have written, before it leaves it to a sync
 
 log = logging.getLogger("fig")
 
@@ -41,9 +43,17 @@ def default_uri(results: Path) -> str:
 
 @contextmanager
 def one_at_a_time(results: Path) -> Iterator[None]:
-    """Hold the results folder's tracking lock: two syncers of a run would create it twice."""
+    """Hold the results folder's tracking lock: two syncers of a run would create it twice.
+
+    Raises TrackingError where others hold it for longer than TURN.
+    """
     results.mkdir(parents=True, exist_ok=True)
-    with FileLock(results / "mlflow.lock"):
+    lock = FileLock(results / "mlflow.lock")
+    try:
+        held = lock.acquire(timeout=TURN)
+    except Timeout as error:
+        raise TrackingError(f"other jobs have kept {lock.lock_file} for {TURN} s") from error
+    with held:
         yield
 
 
@@ -53,6 +63,7 @@ def client_for(results: Path) -> "MlflowClient":
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step of creating a SQLite file
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # our one warning says what its retries came to
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # and what became of a SQLite file
     from mlflow import MlflowClient
 
     return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results))
@@ -61,17 +72,18 @@ def client_for(results: Path) -> "MlflowClient":
 def mirror(folder: Path) -> str:
     """Bring MLflow up to date with the discriminator in `results/<run>/discriminators/...`: the MLflow run's id.
 
-    Raises TrackingError where the server does not answer.
+    Raises TrackingError where the server does not answer or the file cannot be written.
     """
     run_folder = folder.parents[4]
     results = run_folder.parent
     with one_at_a_time(results):
-        client = client_for(results)
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
+            client = client_for(results)
             return mirrored(client, folder, experiment_id(client, run_folder))
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise TrackingError(str(error).splitlines()[0][:300]) from error
 
 
@@ -101,7 +113,10 @@ def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
     card = json.loads((folder / "discriminator.json").read_text())
     found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
     times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
-    run_id = found[0].info.run_id if found else created(client, card, experiment, times[0])
+    run = found[0] if found else created(client, card, experiment, times[0])
+    run_id = run.info.run_id
+    if not run.data.params:  # nor has a run whose mirroring broke off here
+        client.log_batch(run_id, params=parameters_of(card))
     metrics = [*history_metrics(folder), *final_metrics(folder, card["key"])]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
@@ -112,19 +127,28 @@ def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
     return run_id
 
 
-def created(client: "MlflowClient", card: dict[str, Any], experiment: str, started: int) -> str:
-    """A new run with a discriminator's name, tags and parameters, `started` in milliseconds of the epoch: its id."""
-    from mlflow.entities import Param
-
+def created(client: "MlflowClient", card: dict[str, Any], experiment: str, started: int) -> "Run":
+    """A new run with a discriminator's name and tags, `started` in milliseconds of the epoch."""
     architecture = card["architecture"]
     # The UI cuts the end of a name off, so what one compares comes first.
     name = f"{card['variant']}/{card['seed']} of {card['id_dataset']}/{architecture['network']}"
-    names = {"id_dataset": card["id_dataset"], "network": architecture["network"], "variant": card["variant"]}
-    tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{k}": v for k, v in names.items()}
-    run = client.create_run(experiment, start_time=started, tags=tags)
-    parameters = names | {"seed": card["seed"]} | dict(flattened(card["settings"])) | dict(flattened(architecture))
-    client.log_batch(run.info.run_id, params=[Param(k, str(v)) for k, v in parameters.items()])
-    return run.info.run_id
+    tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{key}": value for key, value in names_of(card).items()}
+    return client.create_run(experiment, start_time=started, tags=tags)
+
+
+def names_of(card: dict[str, Any]) -> dict[str, str]:
+    """What a discriminator is found by."""
+    network = card["architecture"]["network"]
+    return {"id_dataset": card["id_dataset"], "network": network, "variant": card["variant"]}
+
+
+def parameters_of(card: dict[str, Any]) -> list["Param"]:
+    """The settings that a discriminator was made with, as MLflow parameters."""
+    from mlflow.entities import Param
+
+    settings = dict(flattened(card["settings"])) | dict(flattened(card["architecture"]))
+    values = names_of(card) | {"seed": card["seed"]} | settings
+    return [Param(name, str(value)) for name, value in values.items()]
 
 
 def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
