@@ -124,6 +124,8 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
+        del os.environ[name]  # Snakemake's number is for all workers together; Ray gives each its own
     if over_nodes(resources):
         os.environ |= slurm.guard()  # Ray looks for it when it is imported
     from ray.exceptions import RayError
