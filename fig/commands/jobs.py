@@ -66,7 +66,13 @@ def executed(configfiles: Sequence[Path], executor: str, everything: bool) -> li
     """
     from snakemake.api import SnakemakeApi
     from snakemake.logging import logger
-    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        ExecutionSettings,
+        OutputSettings,
+        ResourceSettings,
+    )
 
     announced = Announced()
     with quiet(), SnakemakeApi(OutputSettings(printshellcmds=True, dryrun=executor == "dryrun")) as snakemake:
@@ -76,7 +82,7 @@ def executed(configfiles: Sequence[Path], executor: str, everything: bool) -> li
         dag = workflow.dag(DAGSettings(forceall=everything))
         logger.addHandler(announced)
         try:
-            dag.execute_workflow(executor=executor)
+            dag.execute_workflow(executor=executor, execution_settings=ExecutionSettings(keep_incomplete=True))
         finally:
             logger.removeHandler(announced)
     return announced.jobs

@@ -23,7 +23,7 @@ def recover(
     found = stale(jobs)
     print_stale(found)
     records = [job.record for job, why in found.items() if why != UNKNOWN]
-    pages = [Path(path) for job in jobs if job.rule == "report" for path in job.output]
+    pages = [Path(path) for job in jobs if job.rule == "report" for path in job.output if path.endswith(".html")]
     for path in records + pages * bool(records):  # Snakemake makes a missing file where a missing report needs it
         path.unlink(missing_ok=True)
     remember(configfile)

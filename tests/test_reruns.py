@@ -1,0 +1,127 @@
+"""What a change reruns: docs/reruns.md is true, and the same is told where Snakemake's memory is lost."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reruns
+import yaml
+from workspace import ROOT, Workspace
+
+from fig.commands.jobs import Job, jobs_of, jobs_to_run
+from fig.commands.stale import stale
+from fig.configuration import SCHEMA, with_names
+from fig.methods.table import METHODS
+from fig.runtime import origin, provenance
+
+pytestmark = pytest.mark.pipeline
+
+
+def test_the_page_on_reruns_says_what_snakemake_does():
+    printed = subprocess.run([sys.executable, "tests/reruns.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    page = (ROOT / "docs" / "reruns.md").read_text()
+    assert printed.stdout == page, "out of date: python tests/reruns.py > docs/reruns.md makes the page anew"
+
+
+def keys(schema: dict[str, Any], whole: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The keys that a schema allows, as reruns.named writes them."""
+    if "$ref" in schema:
+        schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
+    inner = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
+    if path[:1] in (("variants",), ("per_id_dataset",)) and len(path) > 3:
+        yield ".".join([*path[:3], "*"])
+    elif "properties" in schema:
+        for name, each in schema["properties"].items():
+            yield from keys(each, whole, (*path, name))
+    elif isinstance(inner, dict) and ("$ref" in inner or "properties" in inner):
+        yield from keys(inner, whole, (*path, "*"))
+    else:
+        yield ".".join(path)
+
+
+def of_any_part(key: str) -> str:
+    """A data set's key without the part of it that it is about: all parts are read alike."""
+    words = key.replace("published.*", "images").split(".")
+    return ".".join("PART" if word in ("train", "test", "images") and i == 2 else word for i, word in enumerate(words))
+
+
+def test_every_key_of_the_configuration_is_on_the_page():
+    schema = with_names(yaml.safe_load(SCHEMA.read_text()))
+    with reruns.begun():
+        stated = {of_any_part(key) for key in reruns.settings()}
+    allowed = {of_any_part(key) for key in keys(schema, schema)}
+    allowed -= set(METHODS) | {"pretraining.iterations", "finetuning.epochs"}  # without settings; instead of the other
+    # one variant's differences are all alike, and so are those on one data set
+    missing = {key for key in allowed - stated if not key.startswith(("variants.", "per_id_dataset."))}
+    assert not missing, "tests/everything.yaml lacks them"
+
+
+def what_follows(jobs: list[Job], begun: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The outputs of these jobs and of all that follow from them, a tuple for each job."""
+    found = set(begun)
+    for _ in jobs:
+        new = {path for outputs in found for path in outputs}
+        found |= {job.output for job in jobs if new & set(job.input)}
+    return found
+
+
+def edited(monkeypatch: pytest.MonkeyPatch, folder: Path, path: str, old: str, new: str) -> None:
+    """Let fingerprints be those of a copy of the code in which a text is another."""
+    if not folder.exists():
+        shutil.copytree(ROOT / "fig", folder / "fig")
+        monkeypatch.setattr(provenance, "ROOT", folder)
+    file = folder / path
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    provenance.digest_and_imports.cache_clear()
+    origin.code_of.cache_clear()
+
+
+def test_what_is_stale_is_the_same_without_snakemakes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def agreed() -> set[str]:
+        jobs, planned = jobs_of([reruns.STUDY]), jobs_to_run([reruns.STUDY])
+        begun = {job.output for job in stale(jobs)}
+        assert what_follows(jobs, begun) == {job.output for job in planned}
+        return {job.rule for job in planned if job.output in begun}
+
+    with reruns.finished():
+        assert agreed() == set()
+        stated = reruns.settings()
+        expected = {
+            "datasets.*.train.under": {"prepare"},
+            "networks.*.taps": {"adopt"},
+            "fig.sampler.step_size": {"retrain", "finetune", "transfer", "evaluate"},
+            "detectors.*.magnitudes": {"evaluate"},
+        }
+        for key, rules in expected.items():
+            with reruns.change_of_setting(key, *stated[key]).made():
+                assert agreed() == rules, key
+        for change in reruns.INPUTS:
+            if change.path.name in ("weights.safetensors", "mymodels.py", "test.npz"):
+                with change.made():
+                    agreed()
+        code = tmp_path / "code"
+        edited(monkeypatch, code, "fig/methods/deconf.py", '"deconf"', '"deconf" + ""')
+        assert agreed() == {"retrain"}
+        edited(monkeypatch, code, "fig/detectors/odin.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+        assert agreed() == {"retrain", "evaluate"}
+
+
+def test_a_copy_without_times_and_memory_makes_what_is_stale_and_nothing_else(finished: Workspace, tmp_path: Path):
+    shutil.copytree(finished.folder, tmp_path, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copy)
+    workspace = Workspace(tmp_path)
+    recover = ("python", "-m", "fig", "recover", "tests/tiny.yaml")
+    shutil.rmtree(tmp_path / ".snakemake")
+    assert not workspace.run(*recover).stdout and workspace.planned() == set()
+    shutil.rmtree(tmp_path / ".snakemake")
+    workspace.edit("tests/tiny.yaml", "  fig: {method: fig}\n", "  fig: {method: fig, fig: {K: 0.2}}\n")
+    told = workspace.run(*recover).stdout
+    assert "fig/0/model.safetensors: its settings changed: --settings" in told and told.count("stale") == 1
+    lines = workspace.snakemake("--dry-run", "--quiet", "rules").stdout.splitlines()
+    counts = dict(words for line in lines if len(words := line.split()) == 2 and words[1].isdigit())
+    assert counts.pop("finetune") == counts.pop("evaluate") == "1"
+    assert not set(counts) & {"prepare", "pretrain", "retrain", "transfer"}
