@@ -88,6 +88,8 @@ def check(config: Config, own: Collection[str] = ()) -> None:
         if "." not in which:  # a class of pytorch-ood has a dot in its name
             allowed_one("detector", which, DETECTORS, f"detectors.{name}")
     check_id_datasets(config, config, "per_id_dataset")
+    for dataset in config.get("chains", {}).get("wanted", {}):
+        allowed_one("ID data set", dataset, id_names(datasets_of(config["datasets"])), "chains.wanted")
     for number, study in enumerate(config["studies"]):
         check_study(config, study, f"studies[{number}]")
     for name, variant in config["variants"].items():
@@ -282,11 +284,14 @@ def teachers(config: Config) -> Iterator[Discriminator]:
                 yield found
 
 
-def splits(config: Config) -> list[str]:
-    """Where the prepared splits that the studies ask for are, suffixes aside: data/<size>/<data set>/<split>."""
+def splits(config: Config, target: str = "") -> list[str]:
+    """Where the prepared splits that the studies ask for are, suffixes aside: data/<size>/<data set>/<split>.
+
+    Those of all studies, or of those for one target alone.
+    """
     datasets = datasets_of(config["datasets"])
     found: dict[str, None] = {}
-    for each in discriminators(config):
+    for each in discriminators(config, target):
         folder = f"data/{datasets[each.id_dataset].size}"
         found |= dict.fromkeys(f"{folder}/{each.id_dataset}/{split}" for split in ("train", "test"))
         found |= dict.fromkeys(f"{folder}/{name}/test" for name in each.ood_datasets)

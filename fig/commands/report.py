@@ -25,7 +25,32 @@ def tables_of(study: Config, run: Path) -> list[Path]:
     if measured := {(each.id_dataset, each.network): None for each in discriminators(study, "table5")}:
         speeds([run / "throughput" / id_dataset / f"{network}.json" for id_dataset, network in measured], run)
         named.append("table5")
+    if studies_for(study, "resampling") and resampled(study, run):
+        named.append("resampling")
     return [run / "tables" / f"{target}.html" for target in named]
+
+
+def resampled(study: Config, run: Path) -> bool:
+    """Compare gains with the images' spectra; whether the images are there for that."""
+    from fig.configuration import shown, splits
+    from fig.stages.spectra import spectra
+
+    images = [Path(f"{split}.npy") for split in splits(study, "resampling") if split.endswith("/test")]
+    if not all(path.exists() for path in images):
+        return False
+    spectra(images, *map(json.dumps, shown(study, "resampling").values()), run)
+    return True
+
+
+def draw_pictures(study: Config, run: Path) -> None:
+    """Draw those of the paper's figures that the studies name; each says which discriminators are missing."""
+    from fig.configuration import shown, studies_for
+    from fig.stages.picture import KINDS, picture
+
+    for target in KINDS:
+        if studies_for(study, target):
+            stated = map(json.dumps, shown(study, target).values())
+            picture(target, *stated, run, json.dumps(study["variants"]))
 
 
 def report(
@@ -56,5 +81,7 @@ def report(
     figures(there, run / "figures")
     prepared = [path for split in splits(study) if (path := Path(f"{split}.json")).exists()]
     gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
-    page(there, run, prepared, [], tables_of(study, run), sorted((run / "figures").glob("*.png")), gone)
+    tables_made = tables_of(study, run)
+    draw_pictures(study, run)
+    page(there, run, prepared, [], tables_made, sorted((run / "figures").glob("*.png")), gone)
     print(f"{run / 'report.html'} shows {len(there)} of {len(keys)} discriminators")

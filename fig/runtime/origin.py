@@ -29,7 +29,15 @@ INPUTS = (
     "--figure",
     "--throughput",
 )
-GATHERING = ("tables", "table", "paired", "figures", "report")  # stages that read what evaluations wrote
+GATHERING = (  # stages that read what evaluations wrote
+    "tables",
+    "table",
+    "paired",
+    "figures",
+    "picture",
+    "spectra",
+    "report",
+)
 DOWNLOADS = "data/downloads/"
 
 Origin = dict[str, Any]

@@ -73,6 +73,7 @@ rule report:
             rules.tables.output.timing,
             rules.figures.output.timing,
             *(f"results/{{run}}/tables/{name}.timing.json" for name in TABLES),
+            *(f"results/{{run}}/figures/{name}.timing.json" for name in PICTURED),
         ],
     output:
         page=captioned("results/{run}/report.html", "Page", page="{run}"),

@@ -133,6 +133,35 @@ def evaluation_mb(wildcards, attempt):
     return megabytes("evaluation", batch, attempt)
 
 
+def drawing(images, steps, batch):
+    """What a job asks that draws so many images, of so many steps each: its minutes and megabytes."""
+
+    def of_minutes(wildcards, attempt):
+        each = per_image(wildcards.id_dataset, wildcards.network)
+        passes = 2 * costs.FORWARD  # forward and back
+        work = images * steps * passes * each
+        return minutes("evaluation", work, attempt)
+
+    def of_megabytes(wildcards, attempt):
+        each = per_image(wildcards.id_dataset, wildcards.network)
+        return megabytes("evaluation", batch * each, attempt)
+
+    return of_minutes, of_megabytes
+
+
+throughput_minutes, throughput_mb = drawing(
+    STUDY["throughput"]["images"] + STUDY["throughput"]["batch"],
+    costs.STEPS,
+    STUDY["throughput"]["batch"],
+)
+embedding_minutes, embedding_mb = drawing(
+    STUDY["embedding"]["samples"], costs.STEPS, STUDY["embedding"]["batch"]
+)
+chains_minutes, chains_mb = drawing(
+    STUDY["chains"]["chains"], STUDY["chains"]["steps"], STUDY["chains"]["chains"]
+)
+
+
 def preparation_minutes(wildcards, attempt):
     return 240 * attempt
 

@@ -5,9 +5,18 @@ from fig.configuration import TARGETS, shown, studies_for
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
 COMPARING = [target for target in SHOWN if target in ("table2", "table3")]
 TABLES = [
-    *(name for name in SHOWN if name in ("table1", "table2", "table3", "table4")),
+    *(name for name in SHOWN if name.startswith("table") or name == "resampling"),
     *(["paired"] if COMPARING else []),
 ]
+FIRST = STUDY["seeds"][0]  # whose generated samples are looked at
+BEHIND_PICTURES = {  # what a figure is made of, in the folders of its discriminators
+    "fig1": ("metrics.csv", "discriminator.json"),
+    "fig2": ("metrics.csv",),
+    "fig3": ("history.csv", "discriminator.json"),
+    "fig4": ("embedding.npz",),
+    "fig5": ("chains.npz",),
+}
+PICTURED = [target for target in SHOWN if target in BEHIND_PICTURES]
 TABLE_TYPES = [".csv", ".md", ".tex", ".html"]
 PRINTED = [
     file_hash(path)
@@ -17,15 +26,44 @@ PRINTED = [
 
 def files_of_target(target):
     """The files that make up a table or a figure of the paper."""
-    return [f"results/{STUDY['run']}/tables/{target}{suffix}" for suffix in TABLE_TYPES]
+    run = f"results/{STUDY['run']}"
+    tables = [f"{run}/tables/{target}{suffix}" for suffix in TABLE_TYPES]
+    figures = [f"{run}/figures/{target}{suffix}" for suffix in (".png", ".csv")]
+    return tables * (target in TABLES) + figures * (not target.startswith("table"))
+
+
+def files_for(name, *targets):
+    """This file of the discriminators of those studies that name one of the targets."""
+    found = {d.path: None for target in targets for d in discriminators(STUDY, target)}
+    return [f"results/{STUDY['run']}/discriminators/{path}/{name}" for path in found]
 
 
 def metrics_for(*targets):
-    """The metrics of the discriminators of those studies that name one of the targets."""
-    found = {d.path: None for target in targets for d in discriminators(STUDY, target)}
-    return [
-        f"results/{STUDY['run']}/discriminators/{path}/metrics.csv" for path in found
+    return files_for("metrics.csv", *targets)
+
+
+def behind_picture(wildcards):
+    """What a figure is made of."""
+    files = [
+        path
+        for name in BEHIND_PICTURES[wildcards.picture]
+        for path in files_for(name, wildcards.picture)
     ]
+    first = wildcards.picture in ("fig4", "fig5")
+    return [path for path in files if not first or path.split("/")[-2] == str(FIRST)]
+
+
+def chains_settings(wildcards):
+    """How chains are run on an ID data set: a class that is wanted on another is none of its business."""
+    stated = STUDY["chains"]
+    wanted = {k: v for k, v in stated["wanted"].items() if k == wildcards.id_dataset}
+    return as_json({**stated, "wanted": wanted})
+
+
+def images_for_resampling(wildcards):
+    """The images whose spectra are compared."""
+    found = splits(STUDY, "resampling")
+    return [f"{split}.npy" for split in found if split.endswith("/test")]
 
 
 def metrics_for_table(wildcards):
@@ -59,3 +97,24 @@ def shown_in_table(wildcards):
 
 def shown_in_comparing(wildcards):
     return shown_in(*COMPARING)
+
+
+def shown_in_picture(wildcards):
+    return shown_in(wildcards.picture)
+
+
+def variants_in_picture(wildcards):
+    """What the configuration states of the variants that a figure shows."""
+    named = {
+        name: None
+        for study in studies_for(STUDY, wildcards.picture)
+        for name in study["variants"]
+    }
+    stated = {name: STUDY["variants"].get(name, {}) for name in named}
+    told = ("method", "teacher")
+    return as_json(
+        {
+            name: {k: v for k, v in each.items() if k in told}
+            for name, each in stated.items()
+        }
+    )

@@ -1,4 +1,4 @@
-"""Rule resampling: AUROC on the same OOD images under each resampler, beside the spectra of the images."""
+"""Rule spectra: AUROC on the same OOD images under each resampler, beside the spectra of the images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,15 +32,15 @@ def spectra_of(splits: list[Path], shown: Shown) -> Spectra:
     """
     found = {(path.parts[-3], path.parts[-2]): spectrum(open_split(path).images) for path in splits}
     sizes = {name: size for size, name in found}
-    spectra: dict[str, dict] = {}
+    by_id: dict[str, dict] = {}
     for study in shown.studies:
         for name in study.id_datasets:
             wanted = (name, *study.ood_datasets)
-            spectra.setdefault(name, {}).update({each: found[sizes[name], each] for each in wanted})
-    return spectra
+            by_id.setdefault(name, {}).update({each: found[sizes[name], each] for each in wanted})
+    return by_id
 
 
-def resampling(
+def spectra(
     data: Annotated[list[Path], typer.Option(exists=True, help="A prepared test split or OOD set; repeatable.")],
     studies: Studies,
     seeds: Seeds,
@@ -49,26 +49,26 @@ def resampling(
 ) -> None:
     """Compare gains in AUROC with the images' high frequencies, as a table and a picture.
 
-    Example: python -m fig.stages.resampling --data data/32/digits/test.npy --data data/32/photos-c/test.npy
+    Example: python -m fig.stages.spectra --data data/32/digits/test.npy --data data/32/photos-c/test.npy
     --studies '[{"id_datasets": ["digits"], "ood_datasets": ["photos-c"], "networks": ["resnet18"],
     "variants": ["standard", "fig"], "detectors": ["baseline"]}]' --seeds '[0]' --titles '{}' --run results/demo
     """
-    clock = timing.begin("resampling")
+    clock = timing.begin("spectra")
     shown = shown_of(studies, seeds, titles)
     keys = keys_of(shown.studies, shown.seeds)
     missing = gaps(run, keys)
     metrics = all_metrics(folder_of(run, key) for key in keys if key not in missing)
-    spectra = spectra_of(data, shown)
-    values = compared(metrics, shown, spectra)
+    found = spectra_of(data, shown)
+    values = compared(metrics, shown, found)
     correlations = correlation(metrics, shown, values)
     lacked = dict.fromkeys(lacking(aurocs(metrics, shown.studies, shown.seeds)), UNEVALUATED)
     told = note({**lacked, **missing})
     write_table(run / "tables", values.to_csv(index=False), table_of(values, correlations, told))
-    write_text(run / "figures" / "resampling.csv", tidy_spectra(spectra).to_csv(index=False))
+    write_text(run / "figures" / "resampling.csv", tidy_spectra(found).to_csv(index=False))
     write_figure(
-        run / "figures" / "resampling.png", figure_of_resampling(values, correlations, spectra, shown.titles, told)
+        run / "figures" / "resampling.png", figure_of_resampling(values, correlations, found, shown.titles, told)
     )
-    timing.write(clock, run / "figures" / "resampling.timing.json")
+    timing.write(clock, run / "tables" / "resampling.timing.json")
 
 
 if __name__ == "__main__":
