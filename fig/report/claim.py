@@ -115,8 +115,9 @@ def certainty(gains: list[Gain]) -> str:
 
 
 def axis_of(gains: list[Gain]) -> Axis:
-    """The axis of all strips, in points: it holds every mean, and zero."""
-    return axis_around("points", [100 * gain.mean for gain in gains], [0.0])
+    """The axis of all strips, in points: it holds every mean, FIG's intervals, and zero."""
+    ends = [100 * end for gain in gains if gain.variant == PATCHED for end in (gain.low, gain.high)]
+    return axis_around("points", [100 * gain.mean for gain in gains], ends, [0.0])
 
 
 def marked(gain: Gain) -> Mark:

@@ -98,6 +98,22 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
+def facts(run: Run) -> dict[str, str]:
+    """The size of a run."""
+    counts = {
+        "ID data sets": run.metrics["id_dataset"],
+        "networks": run.metrics["network"],
+        "variants": run.metrics["variant"],
+        "seeds": run.metrics["seed"],
+        "OOD sets": run.metrics["ood_dataset"][run.metrics["ood_dataset"] != ""],
+        "detectors": run.metrics["detector"][run.metrics["detector"] != ""],
+    }
+    there = f"{len(run.cards)} of {len(run.cards) + len(run.gaps)}" if run.gaps else str(len(run.cards))
+    work = duration((run.timings["ended"] - run.timings["started"]).sum())
+    sizes = {name: str(values.nunique()) for name, values in counts.items()}
+    return {"discriminators": there, **sizes, "jobs took, together": work}
+
+
 def scoped(table: str) -> Markup:
     """A table that pandas wrote, with headings that say that they head columns."""
     return Markup(table.replace("<th>", '<th scope="col">'))
@@ -119,6 +135,7 @@ def page(run: Run) -> str:
     return rendered(
         "page.html.j2",
         run=run.name,
+        facts=facts(run),
         claimed=list(claimed(gains)),
         patched=list(zip(patched, strips(gains, patched, others=True), strict=True)),
         gains=list(zip(gains, strips(gains, gains, others=False), strict=True)),
@@ -134,7 +151,6 @@ def page(run: Run) -> str:
         ood_datasets={name: run.about[name] for name in ood},
         variants=list(variants(run.cards)),
         minutes=duration(times["ended"].max() - times["started"].min()),
-        hours=duration((times["ended"] - times["started"]).sum()),
         durations=scoped(durations(times).to_html(index=False, border=0)),
         versions=next(iter(run.cards.values()))["provenance"]["versions"],
     )

@@ -90,7 +90,7 @@ def score_charts(made: Made) -> Iterator[dict[str, Any]]:
             told = f"{name}: AUROC {100 * aurocs[detector, name]:.1f} %"
             lines.append(Curve(told, *roc(sets["id"], ood[name]), colour, dashes=dashes))
         share = Axis("share of images", 0, 1.05 * max(each.y.max() for each in outlines), ticks=False)
-        accepted = Axis("share of OOD images accepted", 0, 1), Axis("share of ID images accepted", 0, 1)
+        accepted = Axis("OOD images accepted", 0, 1), Axis("ID images accepted", 0, 1)
         curves = ", ".join(line.name for line in lines)
         score = Axis(f"{detector} score", low, high)
         yield {

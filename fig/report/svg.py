@@ -106,16 +106,18 @@ class Mark:
 
 
 def strip(marks: Sequence[Mark], axis: Axis) -> Markup:
-    """Values on a line, the last with its interval; zero is marked."""
+    """Values on a line, the last with its interval; zero is marked. An interval's end beyond the axis has no bar."""
     *others, last = marks
-    place = axis.placed([last.low, last.value, last.high, 0.0], 8, STRIP - 8)
+    low, at, high, zero = axis.placed([last.low, last.value, last.high, 0.0], 8, STRIP - 8)
+    shown = [x for x, value in ((low, last.low), (high, last.high)) if axis.low <= value <= axis.high]
     return rendered(
         "strip.svg.j2",
         width=STRIP,
         others=[(mark, axis.placed([mark.value], 8, STRIP - 8)[0]) for mark in others],
         mark=last,
-        low=place[0],
-        at=place[1],
-        high=place[2],
-        zero=place[3],
+        low=low,
+        at=at,
+        high=high,
+        zero=zero,
+        ends=shown,
     )

@@ -76,6 +76,15 @@ function filterable(table) {
   (table.closest(".wide") ?? table).before(label);
 }
 
+// A table that is wider than the screen scrolls in its box, by keys too.
+for (const box of document.querySelectorAll(".wide:not([tabindex])")) {
+  const above = (heading) => heading.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const before = [...document.querySelectorAll("h2, h3")].filter(above);
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", before.at(-1)?.textContent ?? "Table");
+}
+
 for (const table of document.querySelectorAll("table.sortable, table.dataframe")) {
   if (!table.tHead || !table.tBodies.length) continue;
   spread(table);
