@@ -166,7 +166,12 @@ rule picture:
     input:
         behind_picture,
     output:
-        captioned("results/{run}/figures/{picture}.png", "Figures", figure="{picture}"),
+        captioned(
+            "results/{run}/figures/{picture}.png",
+            "Figures",
+            "picture",
+            figure="{picture}",
+        ),
         "results/{run}/figures/{picture}.csv",
         timing="results/{run}/figures/{picture}.timing.json",
     log:
