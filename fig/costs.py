@@ -20,7 +20,8 @@ NETWORKS = {  # seconds of a training step on as many images on one core, relati
     "shufflenetv2": 0.2,
     "densenet100": 1.0,
 }
-METHODS = {"adversarial": 2.7, "jcl": 4.8}  # arithmetic relative to standard training: benchmarks/methods.py counts it
+METHODS = {"adversarial": 3.1, "jcl": 2.5}  # time of an iteration relative to standard training's: docs/performance.md
+BESIDE = {"jcl": 1.8}  # units for an image through what is trained beside the discriminator, whatever its width: a GAN
 STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/performance.md
 DETECTORS = {  # forward passes over an image, the backward ones counted as two
     "odin": 230,
@@ -71,6 +72,12 @@ def passes(method: str, settings: Mapping[str, Any]) -> float:
     return METHODS.get(method, 1.0) + share + drawing
 
 
+def per_trained_image(network: str, width: float, size: int, method: str, settings: Mapping[str, Any]) -> float:
+    """Work of one image of a batch under a method with these settings."""
+    own = per_image(network, width, size) * passes(method, settings)
+    return own + BESIDE.get(method, 0) * (size / SIDE) ** 2
+
+
 def trained_on(training: Mapping[str, Any], images: int) -> int:
     """Images that pass through a training, of a training set of this many."""
     return training.get("iterations", 0) * training["batch_size"] + training.get("epochs", 0) * images
@@ -82,7 +89,7 @@ def training_work(config: Config, found: Discriminator) -> float:
     stated = settings_of_variant(config, found.variant, found.id_dataset)
     images = images_in(Path(f"data/{size}/{found.id_dataset}/train"), TRAINING_IMAGES)
     width = config["networks"][found.network].get("width", 1.0)
-    each = per_image(found.network, width, size) * passes(stated["method"], stated["settings"])
+    each = per_trained_image(found.network, width, size, stated["method"], stated["settings"])
     return trained_on(stated["training"], images) * each
 
 
@@ -109,21 +116,29 @@ def stage_of(config: Config, variant: str, network: str) -> str:
     return "transfer" if "teacher" in config["variants"][variant] else "finetune"
 
 
+def method_told(variant: str, timing: Mapping[str, Any]) -> str:
+    """The method of a training, from the command that is in its timing file; empty where that does not say."""
+    stated = timing.get("made_of", {}).get("options", {}).get("--settings", ["{}"])[0]
+    return "standard" if variant == "standard" else json.loads(stated).get("method", "")
+
+
 def measured(folders: Iterable[Path]) -> Rate | None:
-    """The rate of the trainings in these folders, whatever their study; None where none has said how long it took."""
+    """The rate of the trainings in these folders, whatever their study; None where none says what it did and how long.
+
+    Trainings count that say which method they were by.
+    """
     rates = []
     for folder in folders:
         card, times = folder / "discriminator.json", folder / "timing.training.json"
         if not (card.exists() and times.exists()):
             continue
-        told, seconds = json.loads(card.read_text()), json.loads(times.read_text())["work"]
-        if seconds > 0 and (settings := told["settings"]):
+        told, timing = json.loads(card.read_text()), json.loads(times.read_text())
+        method = method_told(told["variant"], timing)
+        if timing["work"] > 0 and method and (settings := told["settings"]):
             made = told["architecture"]
-            images = trained_on(
-                settings["training"], images_in(Path(f"data/{made['size']}/{told['id_dataset']}/train"), 0)
-            )
-            each = per_image(made["network"], made["width"], made["size"])
-            rates.append(images * each * passes("", settings["method"]) / seconds)
+            split = Path(f"data/{made['size']}/{told['id_dataset']}/train")
+            each = per_trained_image(made["network"], made["width"], made["size"], method, settings["method"])
+            rates.append(trained_on(settings["training"], images_in(split, 0)) * each / timing["work"])
     if not rates:
         return None
     return Rate(median(rates), f"measured: the median of {len(rates)} trainings")

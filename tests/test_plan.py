@@ -1,5 +1,6 @@
 """What fig plan says of a study that is done, changed, or not begun."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,29 @@ def test_work_follows_images_size_and_samples():
     assert work["cifar10/resnet18/fig-k0/0"] == 1000 * 128
     samples = 1.1 + 0.1 * costs.STEPS * 2 / 3  # a tenth more images, and as many chains, forward and back each step
     assert work["cifar10/resnet18/fig/0"] == pytest.approx(1000 * 128 * samples)
+
+
+def finished_training(folder: Path, variant: str, method: str, settings: dict, seconds: float) -> Path:
+    """A discriminator's folder that says a training of 1,000 images at full width took so long."""
+    folder.mkdir()
+    architecture = {"network": "resnet18", "width": 1.0, "size": 32}
+    trained = {"iterations": 10, "batch_size": 100}
+    card = {"variant": variant, "id_dataset": "none", "architecture": architecture}
+    card |= {"settings": {"training": trained, "method": settings}}
+    told = {"work": seconds, "made_of": {"options": {"--settings": [json.dumps({"method": method})]}}}
+    (folder / "discriminator.json").write_text(json.dumps(card))
+    (folder / "timing.training.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_the_measured_rate_allows_for_what_a_method_costs(tmp_path: Path):
+    fast = finished_training(tmp_path / "standard", "standard", "standard", {}, 10)
+    slow = finished_training(
+        tmp_path / "ad", "ad", "adversarial", {"magnitude": 0.1}, 10 * costs.METHODS["adversarial"]
+    )
+    gan = finished_training(tmp_path / "jcl", "jcl", "jcl", {}, 10 * (costs.METHODS["jcl"] + costs.BESIDE["jcl"]))
+    rates = [costs.measured([folder]) for folder in (fast, slow, gan)]
+    assert [rate.units for rate in rates] == pytest.approx([100, 100, 100])
 
 
 def test_a_teacher_that_is_not_evaluated_is_trained_all_the_same():
