@@ -42,6 +42,7 @@ WORDS = {  # another value for settings that are words
     "reader": "arrays",
     "path": "own/other",
     "labels": "own/other.npy",
+    "wanted": {"digits": "3"},
 }
 MORE = {  # for lists
     "seeds": 1,
@@ -62,7 +63,7 @@ Keys = tuple[str | int, ...]
 
 def leaves(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     """The settings in a configuration, each with the keys that lead to it."""
-    if isinstance(value, Mapping) and path[-1:] != ("arguments",):
+    if isinstance(value, Mapping) and path[-1:] not in (("arguments",), ("wanted",)):
         for name, each in value.items():
             yield from leaves(each, (*path, name))
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
@@ -100,7 +101,7 @@ def changed_value(name: str, value: Any) -> Any:
         case []:
             return [0.5]
         case Mapping():
-            return {**value, "more": 1}
+            return WORDS.get(name, {**value, "more": 1})
     return WORDS.get(name, f"{value}-2")
 
 
