@@ -60,6 +60,12 @@ def bytes_of(*paths: Path) -> str:
     return hashlib.sha256(b"\0".join(p.read_bytes() if p.exists() else b"" for p in paths)).hexdigest()
 
 
+@cache
+def described(description: Path, changed: int) -> str:
+    """The hash of an array that the JSON beside it says; long lists of labels are read once, while it is unchanged."""
+    return json.loads(description.read_text())["sha256"]
+
+
 def identity(path: Path, gathering: bool) -> str:
     """What tells an input from another: a hash, or the key of the weights in a discriminator's folder.
 
@@ -74,7 +80,7 @@ def identity(path: Path, gathering: bool) -> str:
         told = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in path.rglob("*"))
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
     if path.suffix == ".npy" and description.exists():
-        return json.loads(description.read_text())["sha256"]
+        return described(description, description.stat().st_mtime_ns)
     if not path.exists():
         return ""
     return str(path.stat().st_size) if str(path).startswith(DOWNLOADS) else file_hash(path)
