@@ -6,6 +6,7 @@ The unit of work is an image of 32 x 32 pixels that a ResNet18 of full width is 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,10 +55,16 @@ def size_of(config: Config, id_dataset: str) -> int:
     return config["datasets"][id_dataset]["size"]
 
 
+@cache
+def count_in(description: Path, changed: int) -> int:
+    """How many images a split's description counts; megabytes of labels are read once, while it is unchanged."""
+    return json.loads(description.read_text())["count"]
+
+
 def images_in(split: Path, otherwise: int) -> int:
     """How many images a prepared split holds, or `otherwise` where there is none."""
     description = split.with_suffix(".json")
-    return json.loads(description.read_text())["count"] if description.exists() else otherwise
+    return count_in(description, description.stat().st_mtime_ns) if description.exists() else otherwise
 
 
 def per_image(network: str, width: float, size: int) -> float:
