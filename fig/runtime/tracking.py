@@ -27,7 +27,7 @@ PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's d
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-TURN = 60  # seconds that a job waits for others of its results folder to have written, before it leaves it to a sync
+TURN = 60  # seconds that a job waits until others have written, before it leaves it to a sync
 
 log = logging.getLogger("fig")
 
@@ -41,14 +41,25 @@ def default_uri(results: Path) -> str:
     return f"sqlite:///{(results / 'mlflow.db').resolve()}"
 
 
+def uri_of(results: Path) -> str:
+    """The server or file in use."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file that a URI of SQLite names, else None."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
 @contextmanager
 def one_at_a_time(results: Path) -> Iterator[None]:
-    """Hold the results folder's tracking lock: two syncers of a run would create it twice.
+    """Hold the lock of the SQLite file in use, or of the results folder: two syncers of a run would create it twice.
 
     Raises TrackingError where others hold it for longer than TURN.
     """
-    results.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(results / "mlflow.lock")
+    file = sqlite_file(uri_of(results)) or results / "mlflow"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{file}.lock")
     try:
         held = lock.acquire(timeout=TURN)
     except Timeout as error:
@@ -66,7 +77,13 @@ def client_for(results: Path) -> "MlflowClient":
     logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # and what became of a SQLite file
     from mlflow import MlflowClient
 
-    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results))
+    uri = uri_of(results)
+    if (file := sqlite_file(uri)) and not file.exists():  # whole or not at all: MLflow cannot go on with some tables
+        partial = file.with_name(f".partial-{file.name}")
+        partial.unlink(missing_ok=True)
+        MlflowClient(f"sqlite:///{partial}")
+        partial.replace(file)
+    return MlflowClient(uri)
 
 
 def mirror(folder: Path) -> str:
@@ -77,13 +94,14 @@ def mirror(folder: Path) -> str:
     run_folder = folder.parents[4]
     results = run_folder.parent
     with one_at_a_time(results):
+        from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
             client = client_for(results)
             return mirrored(client, folder, experiment_id(client, run_folder))
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
             raise TrackingError(str(error).splitlines()[0][:300]) from error
 
 
