@@ -1,8 +1,11 @@
 """MLflow mirrors the local files: with a real server that is down, started, stopped and started again."""
 
+import json
+import multiprocessing
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,8 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from workspace import Workspace, copy_of_results
+
+from fig.runtime import tracking
+from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
 
 pytestmark = pytest.mark.pipeline
 
@@ -52,9 +60,9 @@ def server(folder: Path, port: int) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def runs_of(uri: str):
+def runs_of(uri: str, name: str = "tiny"):
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("tiny")
+    experiment = client.get_experiment_by_name(name)
     return client.search_runs([experiment.experiment_id])
 
 
@@ -103,3 +111,119 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
             (fig,) = [run for run in runs if run.info.run_name == "fig/0 of digits/resnet18"]
             history = MlflowClient(address).get_metric_history(fig.info.run_id, "loss")
             assert [point.step for point in history] == [5, 10]
+
+
+def discriminator(results: Path, seed: int, run: str = "tiny") -> Path:
+    """The folder of a discriminator, as much of it as MLflow mirrors."""
+    folder = results / run / "discriminators" / "digits" / "resnet18" / "fig" / str(seed)
+    folder.mkdir(parents=True)
+    card = {"key": f"{run}-{seed}", "id_dataset": "digits", "variant": "fig", "seed": seed}
+    card |= {"architecture": {"network": "resnet18"}, "settings": {"method": {"K": 0.1}}}
+    (folder / "discriminator.json").write_text(json.dumps(card))
+    (folder / "history.csv").write_text("iteration,time,loss\n5,100.5,1\n10,101.5,0.5\n")
+    row = f"{card['key']},auroc,baseline,,photos-c,0.9"
+    (folder / "metrics.csv").write_text(f"key,metric,detector,protocol,ood_dataset,value\n{row}\n")
+    return folder
+
+
+@pytest.fixture
+def own_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes into the results folder's own SQLite file."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_a_server_that_accepts_and_never_answers_costs_a_job_half_a_minute_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert try_to_mirror(discriminator(tmp_path, seed=0)) < 40
+    assert "MLflow was not updated" in caplog.text and "fig sync" in caplog.text
+
+
+def test_a_job_does_not_wait_for_ever_for_others_that_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(tracking, "TURN", 1)
+    with FileLock(tmp_path / "mlflow.db.lock", is_singleton=False):
+        assert try_to_mirror(discriminator(tmp_path, seed=0)) < 5
+    assert "MLflow was not updated (other jobs have kept" in caplog.text
+
+
+@pytest.mark.usefixtures("own_file")
+@pytest.mark.parametrize("fault", ["locked", "damaged"])
+def test_a_sqlite_file_that_cannot_be_used_is_a_warning(tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture):
+    folder = discriminator(tmp_path, seed=0)
+    if fault == "damaged":
+        (tmp_path / "mlflow.db").write_bytes(b"not SQLite" * 1000)
+    other = sqlite3.connect(tmp_path / "mlflow.db")
+    if fault == "locked":
+        other.execute("BEGIN EXCLUSIVE")
+    try_to_mirror(folder)
+    other.close()
+    assert "MLflow was not updated" in caplog.text
+    if fault == "locked":
+        assert sync(tmp_path) == (1, 0)
+
+
+def test_of_sixteen_that_write_at_once_into_a_fresh_file_none_fails_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    address = f"sqlite:///{tmp_path}/shared.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    results = [tmp_path / name for name in "abcd"]
+    folders = [discriminator(each, seed, run=each.name) for each in results for seed in range(4)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow", "fig.runtime.tracking"])
+    writers = [context.Process(target=try_to_mirror, args=(folder,)) for folder in folders]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 16
+    assert [sync(each) for each in results] == [(4, 0)] * 4
+    for each in results:
+        runs = runs_of(address, each.name)
+        assert sorted(run.data.params["seed"] for run in runs) == ["0", "1", "2", "3"]
+        assert all(run.data.metrics == {"loss": 0.5, "auroc/baseline/photos-c": 0.9} for run in runs)
+
+
+class Failing:
+    """A client whose server goes away at the call of this number."""
+
+    def __init__(self, client: MlflowClient, calls: int) -> None:
+        self.client, self.calls = client, calls
+
+    def __getattr__(self, name: str):
+        self.calls -= 1
+        if self.calls < 0:
+            raise MlflowException("the server went away")
+        return getattr(self.client, name)
+
+
+def failed(folder: Path) -> bool:
+    try:
+        mirror(folder)
+    except TrackingError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("own_file")
+def test_wherever_a_mirroring_breaks_off_the_next_one_completes_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    client_for, client = tracking.client_for, tracking.client_for(tmp_path)
+    whole = client.get_run(mirror(discriminator(tmp_path, seed=0)))
+    for calls in range(100):
+        folder = discriminator(tmp_path, seed=1 + calls)
+        monkeypatch.setattr(tracking, "client_for", lambda results, calls=calls: Failing(client, calls))
+        broken = failed(folder)
+        monkeypatch.setattr(tracking, "client_for", client_for)
+        run = client.get_run(mirror(folder))
+        assert run.data.params == whole.data.params | {"seed": str(1 + calls)} and run.info.status == "FINISHED"
+        assert run.data.metrics == whole.data.metrics
+        assert len(client.list_artifacts(run.info.run_id)) == len(client.list_artifacts(whole.info.run_id)) == 3
+        if not broken:
+            break
+    assert len(runs_of(f"sqlite:///{tmp_path}/mlflow.db")) == 2 + calls >= 6
