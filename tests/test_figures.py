@@ -144,6 +144,11 @@ def test_the_sample_figure_shows_the_first_seed_with_confidences():
     assert figure.axes[1].get_title() == "1: 97 %"
 
 
+def test_where_neither_standard_nor_fig_is_there_the_figures_say_so():
+    assert "Nothing to compare" in scores({}).texts[0].get_text()
+    assert "Nothing to compare" in samples({}).texts[0].get_text()
+
+
 def drawn(confidence: list[float]) -> Samples:
     given = torch.tensor(confidence)
     predicted = torch.arange(len(given)) % 3

@@ -92,6 +92,8 @@ def scores(scores_of: Mapping[tuple[Key, str], Mapping[str, NDArray[np.floating]
 
     `scores_of[key, detector]` holds the scores of the test images ("id") and of each OOD set.
     """
+    if not scores_of:
+        return empty("Nothing to compare: neither standard nor FIG was scored by the baseline.")
     rows = list(dict.fromkeys((*key[:2], detector) for key, detector in scores_of))
     variants = list(dict.fromkeys(key[2] for key, _ in scores_of))
     names = list(dict.fromkeys(name for sets in scores_of.values() for name in sets if name != "id"))
@@ -124,6 +126,8 @@ def samples(samples_of: Mapping[Key, Mapping[str, NDArray]]) -> Figure:
 
     `samples_of[key]` holds `images` (N, height, width, 3), `confidence` (N,) and `predicted` (N,).
     """
+    if not samples_of:
+        return empty("Nothing to compare: neither standard nor FIG is among the discriminators.")
     first = {key: value for key, value in samples_of.items() if key[-1] == min(k[-1] for k in samples_of)}
     figure = Figure(figsize=(0.85 * SAMPLES, 1.4 * len(first)), layout="constrained", dpi=DPI)
     for part, ((id_dataset, network, variant, _), drawn) in zip(
