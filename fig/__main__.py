@@ -6,13 +6,14 @@ from fig.commands.finetune import finetune
 from fig.commands.plan import plan
 from fig.commands.probe import probe
 from fig.commands.recover import recover
+from fig.commands.register import register
 from fig.commands.report import report
 from fig.commands.sample import sample
 from fig.commands.sync import sync
 from fig.runtime.command import announce, run
 
 application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-for command in (finetune, plan, probe, recover, report, sample, sync):
+for command in (finetune, plan, probe, recover, register, report, sample, sync):
     application.command()(command)
 
 

@@ -42,6 +42,13 @@ def aupr_out(id_scores: Scores, ood_scores: Scores) -> float:
     return float(average_precision_score(1 - is_id, -scores))
 
 
+def threshold(id_scores: Scores, share: float) -> float:
+    """The largest score that at least this share of the ID scores reaches; ValueError where it is not in (0, 1]."""
+    if not 0 < share <= 1:
+        raise ValueError(f"a share of {share} of the ID images cannot be accepted: it must be above 0 and at most 1")
+    return float(np.sort(id_scores)[::-1][int(np.ceil(share * len(id_scores))) - 1])
+
+
 def fpr95_id_positive(id_scores: Scores, ood_scores: Scores) -> float:
     """Share of OOD images accepted at the largest threshold that accepts 95 % of the ID images; in [0, 1].
 
@@ -49,8 +56,7 @@ def fpr95_id_positive(id_scores: Scores, ood_scores: Scores) -> float:
     asks what share of ID images is rejected when 95 % of the OOD images are; the two are not equal.
     """
     checked(id_scores, ood_scores)
-    threshold = np.sort(id_scores)[::-1][int(np.ceil(0.95 * len(id_scores))) - 1]
-    return float(np.mean(ood_scores >= threshold))
+    return float(np.mean(ood_scores >= threshold(id_scores, 0.95)))
 
 
 def fpr95_ood_positive(id_scores: Scores, ood_scores: Scores) -> float:

@@ -1,6 +1,7 @@
-"""The only door to MLflow: mirror a discriminator's folder as one run, found again by its provenance key.
+"""The only door to MLflow: a discriminator's folder is mirrored as one run, found again by its provenance key.
 
-Local files are the truth. Mirroring twice changes nothing, so a run that a server missed is caught up later.
+On request it is registered as a model, too. Local files are the truth. Mirroring twice changes nothing, so a run that
+a server missed is caught up later.
 """
 
 import csv
@@ -8,12 +9,17 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+
+from fig.runtime.provenance import file_hash, provenance_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
 
 KEY = "fig.key"
 PICTURES_AND_TABLES = ("discriminator.json", "history.csv", "metrics.csv", "samples.png")
+OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what LOADER reads
+LOADER = "fig.serving"
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
 BATCH = 1000  # metrics in one request, MLflow's limit
 PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's defaults would wait minutes
@@ -92,15 +100,33 @@ def mirror(folder: Path) -> str:
     Raises TrackingError where the server does not answer or the file cannot be written.
     """
     run_folder = folder.parents[4]
-    results = run_folder.parent
+    with connected(run_folder.parent) as client:
+        return mirrored(client, folder, experiment_id(client, run_folder))
+
+
+def register(folder: Path) -> str:
+    """Mirror the discriminator in `results/<run>/discriminators/...` and register it as a model: the model's address.
+
+    Raises TrackingError where the server does not answer, ValueError where the baseline has not scored these weights.
+    """
+    key = json.loads((folder / "discriminator.json").read_text())["key"]
+    if not (folder / OF_A_MODEL[-1]).exists() or not any(final_metrics(folder, key)):
+        raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
+    run_folder = folder.parents[4]
+    with connected(run_folder.parent) as client:
+        return registered(client, folder, mirrored(client, folder, experiment_id(client, run_folder)))
+
+
+@contextmanager
+def connected(results: Path) -> Iterator["MlflowClient"]:
+    """A client that nobody else of this results folder works beside; raises TrackingError where it fails."""
     with one_at_a_time(results):
         from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            client = client_for(results)
-            return mirrored(client, folder, experiment_id(client, run_folder))
+            yield client_for(results)
         except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
             raise TrackingError(str(error).splitlines()[0][:300]) from error
 
@@ -167,6 +193,54 @@ def parameters_of(card: dict[str, Any]) -> list["Param"]:
     settings = dict(flattened(card["settings"])) | dict(flattened(card["architecture"]))
     values = names_of(card) | {"seed": card["seed"]} | settings
     return [Param(name, str(value)) for name, value in values.items()]
+
+
+def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
+    """A version of the model named by the folder's ID data set, network and variant, found again by its files' hash.
+
+    Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
+    """
+    card = json.loads((folder / "discriminator.json").read_text())
+    architecture = card["architecture"]
+    name = f"fig-{card['id_dataset']}-{architecture['network']}-{card['variant']}"
+    place = "model-" + provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL})
+    source = f"runs:/{run_id}/{place}"
+    found = [each for each in client.search_model_versions(f"name = '{name}'") if each.source == source]
+    if not found:
+        with TemporaryDirectory() as scratch:
+            write_model(Path(scratch) / place, folder, architecture["size"])
+            client.log_artifacts(run_id, str(Path(scratch) / place), place)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        tags = {KEY: card["key"], "fig.seed": str(card["seed"])}
+        found = [client.create_model_version(name, source, run_id, tags)]
+    return f"models:/{name}/{found[0].version}"
+
+
+def write_model(path: Path, folder: Path, size: int) -> None:
+    """The discriminator in `folder` as a folder that MLflow loads and serves; its images are `size` pixels a side."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    images = Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))])
+    answers = {"probabilities": ("float64", (-1, -1)), "score": ("float64", (-1,)), "accepted": ("bool", (-1,))}
+    outputs = Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in answers.items()])
+    params = ParamSchema([ParamSpec("id_acceptance", DataType.double, 0.95)])
+    with TemporaryDirectory() as scratch:
+        data = Path(scratch) / "discriminator"
+        for file in OF_A_MODEL:
+            (data / file).parent.mkdir(parents=True, exist_ok=True)
+            (data / file).symlink_to((folder / file).resolve())
+        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # the signature says what is needed
+        save_model(
+            path,
+            loader_module=LOADER,
+            data_path=str(data),
+            signature=ModelSignature(images, outputs, params),
+            pip_requirements=[f"{package}=={version(package)}" for package in ("fig-ood", "mlflow", "torch")],
+        )
 
 
 def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,127 @@
+"""Discriminators as MLflow models: registered once, served with the pipeline's own scores, and thresholds that hold."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from test_tracking import free_port
+
+from fig.data.arrays import Split
+from fig.detectors.baseline import Baseline
+from fig.discriminator import Card, Discriminator, load, save
+from fig.evaluation import ALL
+from fig.runtime.tracking import register
+from fig.sampler import SamplerSettings
+from fig.serving import Gate
+from fig.stages.evaluate import EvaluationJob, work
+from fig.stages.job import write_history
+
+BIN = Path(sys.executable).parent
+MODEL = "models:/fig-stripes-resnet18-fig"
+
+
+@pytest.fixture
+def folder(small: Discriminator, tmp_path: Path) -> Path:
+    """The folder of a discriminator that was not evaluated yet."""
+    folder = tmp_path / "results/tiny/discriminators/stripes/resnet18/fig/0"
+    folder.mkdir(parents=True)
+    save(folder, small, Card(small.architecture, "stripes", "fig", 0, "0123456789abcdef"))
+    write_history(folder / "history.csv", [{"iteration": 0, "time": 0.0}])
+    return folder
+
+
+@contextmanager
+def served(model: str, where: Path) -> Iterator[str]:
+    """A real `mlflow models serve` of a model in the database of `where`: the address that takes requests."""
+    port = free_port()
+    command = [BIN / "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
+    with (where / "serve.log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=where,
+            env=os.environ
+            | {"PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "sqlite:///results/mlflow.db"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(1000):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1)
+                break
+            except OSError:
+                assert process.poll() is None, (where / "serve.log").read_text()
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def answer(address: str, images: NDArray, **params: float) -> dict[str, NDArray]:
+    """What a served model says of images."""
+    body = json.dumps({"inputs": images.tolist(), "params": params}).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return {name: np.array(values) for name, values in json.load(response)["predictions"].items()}
+
+
+@pytest.mark.pipeline
+def test_a_registered_discriminator_serves_its_own_probabilities_its_evaluation_s_scores_and_their_threshold(
+    folder: Path, stripes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    few = SamplerSettings(min_steps=2, max_steps=2)
+    path = Path(stripes.images.filename)
+    work(EvaluationJob(folder, path, path, (path,), {"baseline": Baseline()}, few, ALL))
+    assert register(folder) == register(folder) == f"{MODEL}/1"  # what is registered is found again
+    images = np.ascontiguousarray(stripes.images)
+    with np.load(folder / "scores/baseline.npz") as scores:
+        id_scores = scores["id"]
+    with served(f"{MODEL}/1", tmp_path) as address:
+        told, at_half = answer(address, images), answer(address, images, id_acceptance=0.5)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            answer(address, images[:2, :8, :8])
+    assert refused.value.code == 400
+    assert "input (2, 8, 8, 3) does not match expected shape (-1, 16, 16, 3)" in json.load(refused.value)["message"]
+    with torch.no_grad():
+        own = load(folder).eval()(torch.tensor(images).permute(0, 3, 1, 2)).double().softmax(dim=1)
+    assert np.allclose(told["probabilities"], own, atol=1e-6)
+    assert np.allclose(told["score"], id_scores, atol=1e-4)
+    accepted = np.array([told["accepted"].sum(), at_half["accepted"].sum()])
+    assert np.abs(accepted - [38, 20]).max() <= 1  # of 40; one stands on the threshold, where rounding decides
+
+
+def test_what_was_not_evaluated_is_not_registered(folder: Path):
+    with pytest.raises(ValueError, match="evaluate it"):
+        register(folder)
+
+
+def test_images_are_accepted_from_the_score_on_that_the_asked_share_of_id_images_reaches(small: Discriminator):
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    scores = Gate(small.eval(), np.zeros(1)).predict(images)["score"]
+    gate = Gate(small.eval(), scores)
+    accepted = gate.predict(images, {"id_acceptance": 0.5})["accepted"]
+    assert set(scores[accepted]) == set(np.sort(scores)[4:])
+    assert gate.predict(images, {"id_acceptance": 1.0})["accepted"].all()
+
+
+def test_pixels_in_0_to_1_and_what_is_no_share_are_refused_in_a_sentence(small: Discriminator):
+    gate, images = Gate(small.eval(), np.zeros(1)), np.zeros((2, 16, 16, 3), np.uint8)
+    with pytest.raises(ValueError, match="from 0 to 255"):
+        gate.predict(images)
+    with pytest.raises(ValueError, match=r"1\.5 of the ID images cannot be accepted"):
+        gate.predict(images + 128, {"id_acceptance": 1.5})
