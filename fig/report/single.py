@@ -77,25 +77,24 @@ def auroc_of(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
     return {(row.detector, row.ood_dataset): row.value for row in rows.itertuples()}
 
 
-def score_charts(made: Made) -> Iterator[dict[str, Any]]:
+def score_charts(made: Made, styles: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
     """Of each detector its mean AUROC, the histograms of its scores, and a ROC curve for each OOD set."""
     aurocs = auroc_of(made.metrics)
     for detector, sets in sorted(made.scores.items(), key=lambda pair: pair[0] != COMMON):
-        ood = {name: scores for name, scores in sets.items() if name != "id"}
         low, high = range_of(*sets.values())
         outlines = [Curve("ID", *histogram(sets["id"], low, high), COLOURS[0], filled=True)]
         lines = []
-        for name, (colour, dashes) in looks(list(ood)).items():
-            outlines.append(Curve(name, *histogram(ood[name], low, high), colour, dashes=dashes))
+        for name, (colour, dashes) in styles.items():
+            outlines.append(Curve(name, *histogram(sets[name], low, high), colour, dashes=dashes))
             told = f"{name}: AUROC {100 * aurocs[detector, name]:.1f} %"
-            lines.append(Curve(told, *roc(sets["id"], ood[name]), colour, dashes=dashes))
+            lines.append(Curve(told, *roc(sets["id"], sets[name]), colour, dashes=dashes))
         share = Axis("share of images", 0, 1.05 * max(each.y.max() for each in outlines), ticks=False)
         accepted = Axis("OOD images accepted", 0, 1), Axis("ID images accepted", 0, 1)
         curves = ", ".join(line.name for line in lines)
         score = Axis(f"{detector} score", low, high)
         yield {
             "detector": detector,
-            "auroc": sum(aurocs[detector, name] for name in ood) / len(ood),
+            "auroc": sum(aurocs[detector, name] for name in styles) / len(styles),
             "histograms": chart(f"Histograms of the {detector} scores", outlines, score, share),
             "roc": chart(f"ROC curves of {detector}: {curves}", lines, *accepted, diagonal=True),
         }
@@ -157,7 +156,7 @@ def single_page(made: Made, run: str, keys: Sequence[Key], classes: Sequence[str
     """The page of a discriminator as HTML; `keys` are those that have pages, `classes` the names of its classes."""
     id_dataset, network, variant, seed = made.key
     headings, rows = metric_table(made.metrics)
-    ood = [name for name in made.metrics["ood_dataset"].unique() if name]
+    styles = looks([name for name in made.metrics["ood_dataset"].unique() if name])
     return rendered(
         "single.html.j2",
         title=" · ".join((id_dataset, network, variant, f"seed {seed}")),
@@ -169,8 +168,8 @@ def single_page(made: Made, run: str, keys: Sequence[Key], classes: Sequence[str
         here=address(made.key),
         own=own_values(made.metrics),
         history=list(history_charts(made.history)) if len(made.history) > 1 else [],
-        legend=[("ID", COLOURS[0], ""), *((name, *look) for name, look in looks(ood).items())],
-        scores=list(score_charts(made)),
+        legend=[("ID", COLOURS[0], ""), *((name, *look) for name, look in styles.items())],
+        scores=list(score_charts(made, styles)),
         headings=headings,
         rows=rows,
         samples=list(shown_samples(made.samples, classes)),
