@@ -15,6 +15,7 @@ from fig.report.records import Key
 from fig.report.single import address
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
+UNTOLD = "not known: its prepared images are not here"
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 
@@ -147,8 +148,8 @@ def page(run: Run) -> str:
         comparison=scoped(html(comparison(run.metrics))),
         common=COMMON,
         discriminators=list(entries(run)),
-        id_datasets={name: run.about[name] for name in run.metrics["id_dataset"].unique()},
-        ood_datasets={name: run.about[name] for name in ood},
+        id_datasets={name: run.about.get(name, UNTOLD) for name in run.metrics["id_dataset"].unique()},
+        ood_datasets={name: run.about.get(name, UNTOLD) for name in ood},
         variants=list(variants(run.cards)),
         minutes=duration(times["ended"].max() - times["started"].min()),
         durations=scoped(durations(times).to_html(index=False, border=0)),
