@@ -106,11 +106,11 @@ def certainty(gains: list[Gain]) -> str:
         return "Of one seed, it is not known how certain that is."
     above, below = sum(gain.low > 0 for gain in repeated), sum(gain.high < 0 for gain in repeated)
     if len(repeated) == 1:
-        where = "lies above zero" if above else "lies below zero" if below else "holds zero"
+        where = "lies above zero" if above else "lies below zero" if below else "contains zero"
         return f"The 95 % interval over seeds {where}."
     return (
         f"Of {len(repeated)} intervals over seeds (95 %), {above} lie above zero, {below} below it, and "
-        f"{len(repeated) - above - below} hold it."
+        f"{len(repeated) - above - below} contain it."
     )
 
 
