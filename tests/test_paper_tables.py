@@ -125,7 +125,9 @@ def test_a_missing_seed_is_said_in_the_cell_and_its_reason_below():
     form = filled("table2", fewer, gaps=gaps)
     assert row(form, ood_dataset="average")["fig"].startswith("85.0 (1 of 2 seeds) | 95.0")
     what = Shown((asked(),), (0, 1), TITLES)
-    assert "Missing: cifar10/resnet18/fig/1: a loss was not finite." in readable.table_of("table2", form, what).notes
+    assert (
+        "Missing of cifar10/resnet18: fig (1): a loss was not finite." in readable.table_of("table2", form, what).notes
+    )
     assert filled("table1", fewer, gaps=gaps).query("column == 'gain'")["reason"].item().endswith("not finite")
 
 
@@ -153,6 +155,7 @@ def test_averages_over_other_ood_sets_than_the_papers_are_said():
 def test_every_form_of_a_table_has_every_cell():
     made = readable.table_of("table2", filled("table2", metrics(AUROC)), Shown((asked(),), (0, 1), TITLES))
     rows = [line for line in render.markdown(made).splitlines() if line.startswith("|")]
+    assert "Missing" not in "".join(made.notes)
     assert [len(re.split(r"(?<!\\)\|", line)) for line in rows] == [len(made.cells.columns) + 2] * (len(made.cells) + 2)
     latex = render.latex(made)
     body = [line for line in latex.splitlines() if line.endswith(r"\\") and "cifar10" in line]
@@ -172,6 +175,8 @@ def test_table_5_sets_a_speed_beside_the_papers_at_the_same_size():
     assert (first["device"], first["batch"], first["steps taken"]) == ("cpu", "128", "11.5")
     assert first[told] == "128.0 | 556 | -428.0" and second[told] == "—"
     assert "Missing: miniimagenet/resnet18: it was not measured yet." in made.notes
+    rows = [line for line in render.markdown(made).splitlines() if line.startswith("|")]
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in rows} == {len(made.cells.columns) + 2}
 
 
 def test_a_table_is_made_of_what_there_is_of_a_run_and_says_what_it_was_made_of(tmp_path: Path, monkeypatch):
@@ -192,7 +197,7 @@ def test_a_table_is_made_of_what_there_is_of_a_run_and_says_what_it_was_made_of(
     words = ["--target", "table2", "--studies", texts[0], "--seeds", texts[1], "--titles", texts[2], "--run", str(run)]
     monkeypatch.setattr("sys.argv", ["fig.stages.table", *words])
     make_table("table2", *texts, run)
-    assert "Missing: cifar10/resnet18/fig/1: the disk is full." in (run / "tables" / "table2.md").read_text()
+    assert "Missing of cifar10/resnet18: fig (1): the disk is full." in (run / "tables" / "table2.md").read_text()
     made_of = json.loads((run / "tables" / "table2.timing.json").read_text())["made_of"]
     assert len(made_of["inputs"]) == 4 and list(made_of["inputs"].values()).count("") == 1
     first = run / "discriminators" / "/".join((*WHERE, "fig", "0")) / "metrics.csv"

@@ -1,6 +1,6 @@
 """What of a run is not there, and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fig.report.records import Key
@@ -34,7 +34,20 @@ def gaps(run: Path, keys: Iterable[Key]) -> dict[Key, str]:
     }
 
 
-def told(keys: Sequence[Key], gaps: Mapping[Key, str]) -> str:
-    """Why something that these discriminators were to give is missing: those without metrics, else all of them."""
-    known = [key for key in keys if key in gaps] or keys
-    return "; ".join(f"{'/'.join(map(str, key))}: {gaps.get(key, UNEVALUATED)}" for key in known)
+def told(keys: Iterable[Key], gaps: Mapping[Key, str]) -> str:
+    """Why what these discriminators were to give is missing."""
+    return "; ".join(f"{'/'.join(map(str, key))}: {gaps.get(key, UNEVALUATED).replace('; ', ', ')}" for key in keys)
+
+
+def together(reasons: Iterable[str]) -> list[str]:
+    """What `told` told of many cells, each discriminator once: a sentence for each network and reason."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for each in dict.fromkeys(each for reason in reasons if reason for each in reason.split("; ")):
+        key, _, why = each.partition(": ")
+        place, variant, seed = key.rsplit("/", 2)
+        seeds = found.setdefault((place, why), {})
+        seeds[variant] = f"{seeds[variant]} {seed}" if variant in seeds else seed
+    return [
+        f"Missing of {place}: {', '.join(f'{name} ({seeds})' for name, seeds in variants.items())}: {why}."
+        for (place, why), variants in found.items()
+    ]

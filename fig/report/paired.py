@@ -1,7 +1,8 @@
 """FIG against each other method on the same OOD sets and seeds: differences, intervals, and values to be ranked."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from fig.report import paper
 from fig.report.forms import WHERE, common, comparable
-from fig.report.gaps import told
+from fig.report.gaps import together, told
 from fig.report.paper import AVERAGE
 from fig.report.records import Key
 from fig.report.render import Table
@@ -46,7 +47,7 @@ def compared(wide: Wide) -> dict[str, Any]:
     """Mean and intervals of the differences of those seeds that have all OOD sets."""
     whole = wide.dropna()
     values = whole.to_numpy(float)
-    if not len(whole):
+    if not values.size:
         return {"seeds": 0, "ood_datasets": wide.shape[1]}
     low, high = interval_over_seeds(values.mean(axis=1))
     sources = [source_of(name) for name in wide.columns.get_level_values("ood_dataset")]
@@ -72,7 +73,7 @@ def printed(id_dataset: str, network: str, variant: str, titles: Mapping[str, st
 
 
 def paired(metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> pd.DataFrame:
-    """FIG against each other method that is shown, on each ID data set and network, then on all of them.
+    """FIG against each other method that is shown, on each ID data set and network, then on all that lack no seed.
 
     Columns are COLUMNS: `low` and `high` bound the interval over seeds, `low_both` and `high_both` that over seeds and
     sources, `better` counts the OOD sets on which FIG is better, `paper` is the paper's difference. Shares of one.
@@ -80,33 +81,35 @@ def paired(metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> pd.D
     asked = common(grid(shown.studies))
     values = comparable(metrics, asked)
     variants = [name for name in asked["variant"].unique() if name != FIG]
+    short = lacking(values, asked, shown.seeds)
     wides = {name: differences(values, asked, name).reindex(list(shown.seeds)) for name in variants}
     places = list(dict.fromkeys(asked[WHERE].itertuples(index=False, name=None)))
-    rows = [
-        {**dict(zip(WHERE, place, strict=True)), "variant": name, **of_place(wide, place, name, shown, gaps)}
-        for place in places
-        for name, wide in wides.items()
-        if place in wide.columns.droplevel("ood_dataset")
-    ]
+    rows = []
+    for place, (name, wide) in product(places, wides.items()):
+        here = wide.loc[:, wide.columns.droplevel("ood_dataset") == place]
+        if not here.columns.empty:
+            theirs = printed(*place, name, shown.titles)
+            reason = told([key for key in short if key[:3] in ((*place, FIG), (*place, name))], gaps)
+            names = {**dict(zip(WHERE, place, strict=True)), "variant": name}
+            rows.append({**names, **compared(here), "paper": theirs, "reason": reason})
     if len(places) > 1:
-        rows += [{**dict.fromkeys(WHERE, ALL), "variant": name, **of_all(wide)} for name, wide in wides.items()]
+        rows += [{"variant": name, **of_all(wide)} for name, wide in wides.items()]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"difference": float, "paper": float})
 
 
-def of_place(wide: Wide, place: tuple[str, str], variant: str, shown: Shown, gaps: Mapping[Key, str]) -> dict[str, Any]:
-    """FIG against a method on one ID data set and network."""
-    here = wide.loc[:, wide.columns.droplevel("ood_dataset") == place]
-    lacking = here.index[here.isna().any(axis=1)]
-    reason = told([(*place, name, seed) for seed in lacking for name in (FIG, variant)], gaps)
-    return {**compared(here), "paper": printed(*place, variant, shown.titles), "reason": reason}
+def lacking(values: pd.DataFrame, asked: pd.DataFrame, seeds: Iterable[int]) -> list[Key]:
+    """The discriminators that lack an AUROC on some OOD set that is asked for."""
+    there = values.groupby([*WHERE, "variant", "seed"]).size()
+    sets = asked.groupby([*WHERE, "variant"], sort=False).size()
+    return [(*names, seed) for names, size in sets.items() for seed in seeds if there.get((*names, seed), 0) < size]
 
 
 def of_all(wide: Wide) -> dict[str, Any]:
     """FIG against a method on all ID data sets and networks that no seed lacks, every OOD set counting alike."""
     pairs = wide.columns.droplevel("ood_dataset")
     lacking = set(pairs[wide.isna().any()])
-    reason = f"{len(lacking)} of {len(set(pairs))} ID data sets and networks are left out: they lack seeds"
-    return {**compared(wide.loc[:, ~pairs.isin(lacking)]), "paper": np.nan, "reason": reason if lacking else ""}
+    network = f"{ALL} but {len(lacking)}" if lacking else ALL
+    return {"id_dataset": ALL, "network": network, **compared(wide.loc[:, ~pairs.isin(lacking)]), "reason": ""}
 
 
 def to_rank(metrics: pd.DataFrame, shown: Shown) -> tuple[pd.DataFrame, int]:
@@ -166,8 +169,7 @@ def notes(table: pd.DataFrame, shown: Shown) -> Iterator[str]:
         "The picture of ranks joins methods that Nemenyi's critical difference at 5 % does not tell apart. It takes "
         "OOD sets as independent, which a source's (r) and (c) are not, so it is smaller than it should be."
     )
-    reasons: Sequence[str] = [each for reason in table["reason"] if reason for each in reason.split("; ")]
-    yield from (f"Missing: {reason}." for reason in dict.fromkeys(reasons))
+    yield from together(table["reason"])
 
 
 def table_of(table: pd.DataFrame, shown: Shown) -> Table:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fig.report import paper
 from fig.report.forms import KINDS, Form
+from fig.report.gaps import together
 from fig.report.paper import GAIN
 from fig.report.render import Table
 from fig.report.studies import Shown
@@ -68,24 +69,20 @@ def notes(name: str, form: Form, shown: Shown) -> Iterator[str]:
         )
     else:
         yield "A method is scored by its own detector (deconf, settings chosen with ID images), or by the baseline."
-    if name in ("table2", "table3"):
+    if name in ("table2", "table3") and form["paper"].notna().any():
         yield "The paper does not say how images of T(r) were resized: its value stands beside each resampler of ours."
     if name == "table4":
         yield "The paper prints a·b/(a+b), half of the harmonic mean; beside the whole stands twice what it prints."
     if form["paper"].notna().any():
         yield from other_sets(shown)
-    yield from (f"Missing: {reason}." for reason in gaps_told(form))
-
-
-def gaps_told(form: Form) -> list[str]:
-    """What is missing from a form's cells, each once."""
-    return list(dict.fromkeys(each for reason in form["reason"] if reason for each in reason.split("; ")))
+    yield from together(form["reason"])
 
 
 def table_of(name: str, form: Form, shown: Shown) -> Table:
     """A form of the paper's tables for people."""
-    cells = f"mean ± standard deviation over {len(shown.seeds)} seeds"
+    seeds = len(shown.seeds)
+    cells = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     if form["paper"].notna().any():
         cells = f"ours, {cells} | the paper's | difference"
     caption = f"{KINDS[name].title}; per cent: {cells}"
-    return Table(name, caption, readable(form, len(shown.seeds)), list(notes(name, form, shown)))
+    return Table(name, caption, readable(form, seeds), list(notes(name, form, shown)))

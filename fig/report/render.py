@@ -23,9 +23,14 @@ class Table:
 
 def markdown(table: Table) -> str:
     """A table as Markdown."""
-    cells = table.cells.map(lambda text: str(text).replace("|", r"\|"))
+    cells = table.cells.map(for_markdown).rename(columns=for_markdown)
     notes = "".join(f"- {note}\n" for note in table.notes)
     return f"{table.caption}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n\n{notes}"
+
+
+def for_markdown(text: str) -> str:
+    """Text within a cell of a Markdown table."""
+    return str(text).replace("|", r"\|")
 
 
 def latex(table: Table) -> str:
