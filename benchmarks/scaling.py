@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
@@ -31,9 +32,10 @@ from fig.runtime.cluster import Resources, run_on_workers
 
 BATCH, WARM, COUNTED = 128, 3, 12  # images of a training iteration; iterations before, and those that are timed
 SCORED = 256  # images
-RAY_ALONE = (  # what Ray's documentation calls a minimal run
-    "import sys, ray; from ray.train import RunConfig, ScalingConfig; from ray.train.torch import TorchTrainer; "
-    "ray.init(); TorchTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), "
+RAY_ALONE = (  # what Ray's documentation calls a minimal run; "local", for else it joins any other Ray on the node
+    "import os, sys, ray; from ray.train import RunConfig, ScalingConfig; from ray.train.torch import TorchTrainer; "
+    "ray.init(os.environ.get('RAY_ADDRESS', 'local')); "
+    "TorchTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), "
     "run_config=RunConfig(storage_path=sys.argv[1])).fit()"
 )
 DOOR = (
@@ -46,6 +48,7 @@ class Part(StrEnum):
     """What is measured."""
 
     OVERHEAD = "overhead"
+    RUNNING = "running"  # overhead on a cluster that runs already
     WORKERS = "workers"
     STAGES = "stages"
     MLFLOW = "mlflow"
@@ -53,13 +56,14 @@ class Part(StrEnum):
 
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way of doing it, `rounds` times all of them, after a run of each that does not count."""
+    """Seconds of every way of doing it, `rounds` times all of them."""
     times: dict[str, list[float]] = defaultdict(list)
-    for number in tqdm(range(rounds + 1), desc="rounds", leave=False):
-        for name, way in ways.items():
-            taken = seconds(way)
-            if number:
-                times[name].append(taken)
+    with tqdm(total=rounds * len(ways), leave=False) as bar:
+        for _ in range(rounds):
+            for name, way in ways.items():
+                bar.set_description(name)
+                times[name].append(seconds(way))
+                bar.update()
     return times
 
 
@@ -73,7 +77,6 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
     env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     options = ["--head", "--block", f"--port={address.partition(':')[2]}", "--num-cpus=2", f"--temp-dir={folder}/ray"]
     options += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
-    options += [f"--ray-client-server-port={free_port()}"]
     ray = Path(sys.executable).with_name("ray")
     with (folder / "ray.log").open("w") as log:
         head = subprocess.Popen([ray, "start", *options], env=env, stdout=log, stderr=log, start_new_session=True)
@@ -114,13 +117,18 @@ def overhead(rounds: int) -> None:
             "pretrain of no iterations": stage_without_work(folder, 1),
             "the same, workers: 0": stage_without_work(folder, 0),
         }
+        ways["the same, workers: 0"]()  # makes MLflow's database
         print_overhead(in_turn(ways, rounds), "Ray alone")
-        with running_cluster(folder) as joined:
-            ways = {
-                "Ray alone on a running cluster": lambda: run_python(["-c", RAY_ALONE, name], joined),
-                "run_on_workers on it": lambda: run_python(["-c", DOOR, "1"], joined),
-            }
-            print_overhead(in_turn(ways, rounds), "Ray alone on a running cluster")
+
+
+def running(rounds: int) -> None:
+    """The same on a cluster that runs already."""
+    with TemporaryDirectory(prefix="scaling") as name, running_cluster(Path(name)) as joined:
+        ways = {
+            "Ray alone on a running cluster": lambda: run_python(["-c", RAY_ALONE, name], joined),
+            "run_on_workers on it": lambda: run_python(["-c", DOOR, "1"], joined),
+        }
+        print_overhead(in_turn(ways, rounds), "Ray alone on a running cluster")
 
 
 def print_overhead(times: Mapping[str, list[float]], reference: str) -> None:
@@ -129,8 +137,19 @@ def print_overhead(times: Mapping[str, list[float]], reference: str) -> None:
     table(["a whole process", f"seconds over those of: {reference}"], rows)
 
 
-def rates(call: tuple[Path, float]) -> dict[str, float]:
-    """Images of a training and of a scoring that all workers together do in a second; the first ones do not count."""
+@dataclass(frozen=True)
+class Speed:
+    """How fast all workers together are, and what an image costs them."""
+
+    images: float  # a second
+    core: float  # seconds of a core for an image
+
+
+def speeds(call: tuple[Path, float]) -> dict[str, Speed]:
+    """Speed of a training and of a scoring; the first images do not count."""
+    import torch
+
+    from fig import parallel
     from fig.data.arrays import open_split
     from fig.data.augment import Augmentation
     from fig.detectors import detector_of
@@ -140,46 +159,55 @@ def rates(call: tuple[Path, float]) -> dict[str, float]:
     from fig.methods.standard import Standard
     from fig.training import TrainingSettings, players_of, train
 
+    def since(began: tuple[float, float], images: int) -> Speed:
+        core = torch.tensor([time.process_time() - began[1]])
+        parallel.sum_over_workers([core])
+        return Speed(images / (time.perf_counter() - began[0]), core.item() / images)
+
     path, width = call
     data, discriminator = open_split(path), Discriminator(Architecture("resnet18", 10, 32, width))
     settings = TrainingSettings(learning_rate=0.01, iterations=WARM + COUNTED, batch_size=BATCH)
     players = players_of(discriminator, Standard(), settings, seed=0)
-    began = 0.0
     for done, _ in train(discriminator, players, data, Standard(), settings, Augmentation(32, 2), seed=0):
-        began = time.perf_counter() if done == WARM else began
-    trained = BATCH * COUNTED / (time.perf_counter() - began)
+        if done == WARM:
+            began = time.perf_counter(), time.process_time()
+    trained = since(began, BATCH * COUNTED)
     odin = {"odin": detector_of("odin", {"temperatures": [1, 1000], "magnitudes": [0, 0.002]})}
     with frozen(discriminator):
         scorers = fitted(odin, discriminator, data, 0, EvaluationSettings(training_images=64))
         evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=64))
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=SCORED))
-    return {"training": trained, "scoring": SCORED / (time.perf_counter() - began)}
+    return {"training": trained, "scoring": since(began, SCORED)}
 
 
 def workers(rounds: int, width: float) -> None:
-    """One worker, two, and one with two threads, in turn: speed against one worker with one thread."""
+    """One worker, two, and one with two threads, in turn, against one worker with one thread."""
     ways = {
         "1 worker": Resources(1),
         "2 workers": Resources(2),
         "1 worker of 2 threads": Resources(1, cpus_per_worker=2),
     }
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
     with TemporaryDirectory() as name:
         digits(Path(name))
-        for _ in tqdm(range(rounds), desc="rounds", leave=False):
-            for way, resources in ways.items():
-                call = Path(name) / "32" / "digits" / "train.npy", width
-                found[way].append(run_on_workers(rates, call, resources)[0])
-    threads = {way: each.workers * each.cpus_per_worker for way, each in ways.items()}
+        call = Path(name) / "32" / "digits" / "train.npy", width
+        found = [
+            {way: run_on_workers(speeds, call, resources)[0] for way, resources in ways.items()}
+            for _ in tqdm(range(rounds), desc="rounds", leave=False)
+        ]
     rows = []
-    for way, each in found.items():
-        for what in each[0]:
-            speeds, one = [rate[what] for rate in each], [rate[what] for rate in found["1 worker"]]
-            shares = sorted(speed / single for speed, single in zip(speeds, one, strict=True))
-            spread = f"{median(shares):.2f}x ({shares[0]:.2f} to {shares[-1]:.2f})"
-            rows.append([what, way, f"{median(speeds):.3g}", spread, f"{median(shares) / threads[way]:.0%}"])
-    table(["what", "with", "images a second", "over 1 worker", "efficiency"], sorted(rows))
+    for what in ("training", "scoring"):
+        for way in ways:
+            pairs = [(each[way][what], each["1 worker"][what]) for each in found]
+            faster = [own.images / one.images for own, one in pairs]
+            dearer = [own.core / one.core for own, one in pairs]
+            rows.append([what, way, f"{median(own.images for own, _ in pairs):.3g}", between(faster), between(dearer)])
+    table(["what", "with", "images a second", "times as fast as 1 worker", "cores' seconds an image"], rows)
+
+
+def between(ratios: Sequence[float]) -> str:
+    """Median, smallest and largest of some ratios."""
+    return f"{median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def stages(run: Path) -> None:
@@ -233,6 +261,7 @@ def main(
     print(machine(), flush=True)
     ways = {
         Part.OVERHEAD: lambda: overhead(rounds),
+        Part.RUNNING: lambda: running(rounds),
         Part.WORKERS: lambda: workers(rounds, width),
         Part.STAGES: lambda: stages(run),
         Part.MLFLOW: lambda: many_runs.measure(runs, metrics),
