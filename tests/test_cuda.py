@@ -1,17 +1,26 @@
 """What only a GPU can show; skipped where there is none."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
+from torch import nn
 
+from fig import parallel
 from fig.data.arrays import Split
 from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
+from fig.methods.batch import Batch
+from fig.methods.protocol import NETWORK, Player
+from fig.methods.standard import Standard
 from fig.methods.table import METHODS, method_class
+from fig.runtime.cluster import Resources, run_on_workers
 from fig.sampler import SamplerSettings, sample
 from fig.sampling import Request, draw
-from fig.training import TrainingSettings, players_of, train
+from fig.training import TrainingSettings, players_of, train, update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SHAPE = (3, 16, 16)
@@ -45,3 +54,44 @@ def test_every_method_trains_on_a_gpu(name: str, precision: str, stripes: Split)
     settings = TrainingSettings(0.01, iterations=3, batch_size=16, precision=precision)
     steps = train(small, players_of(small, method, settings, 0), stripes, method, settings, Augmentation(16), seed=0)
     assert [done for done, _ in steps] == [1, 2, 3]
+
+
+def test_a_training_in_bfloat16_stays_near_one_in_float32(small: Discriminator, stripes: Split):
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        found = Discriminator(small.architecture, seed=0).cuda()
+        settings = TrainingSettings(0.05, iterations=60, batch_size=16, precision=precision)
+        players = players_of(found, Standard(), settings, 0)
+        rows = [row for _, row in train(found, players, stripes, Standard(), settings, Augmentation(16), seed=0)]
+        ends.append(mean(row["loss"] for row in rows[-10:]))
+        assert all(weight.dtype == torch.float32 for weight in found.network.parameters())
+    assert ends[1] == pytest.approx(ends[0], abs=0.05)
+
+
+def one_step(settings: None) -> tuple[str, list[int], list[float]]:
+    """The backend, the workers' devices, and the weights of a linear network after a step on a batch of 16."""
+    draw = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.randn(2, 12, generator=draw))
+        network[1].bias.zero_()
+    here = parallel.device()
+    images, labels = torch.randn(16, 3, 2, 2, generator=draw).to(here), (torch.arange(16) % 2).to(here)
+    edge = torch.ones(3, 1, 1, device=here)
+    batch = Batch(images, labels, -edge, 2 * edge, rank=parallel.rank(), workers=parallel.workers())
+    player = Player(network.to(here), torch.optim.SGD(network.parameters(), 0.1))
+    update({NETWORK: player}, Standard(), batch, torch.Generator(here).manual_seed(0))
+    backend = torch.distributed.get_backend() if parallel.workers() > 1 else ""
+    devices = parallel.gathered(torch.tensor([here.index]), parallel.workers())
+    return backend, devices.tolist(), network[1].weight.flatten().tolist()
+
+
+@pytest.mark.pipeline
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two CUDA devices")
+def test_two_workers_exchange_by_nccl_from_a_gpu_each_and_step_as_one(monkeypatch: pytest.MonkeyPatch):
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", here)
+    _, _, expected = one_step(None)
+    (backend, devices, weights), _ = run_on_workers(one_step, None, Resources(workers=2, gpus_per_worker=1))
+    assert "nccl" in backend and devices == [0, 1]
+    assert weights == pytest.approx(expected, rel=1e-4, abs=1e-6)
