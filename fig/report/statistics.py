@@ -3,7 +3,8 @@
 Seeds are few, and OOD sets are not independent: a source's (r) and (c) hold the same images. Hence two intervals:
 Student's, over the seeds' averages, takes the OOD sets as given and tells whether another training would show the
 difference too: it holds for few seeds, and is wide. The bootstrap draws seeds and, crossed with them, sources with all
-their sets anew, as if one had met other sources too; with few of either it is narrower than it should be.
+their sets anew, as if one had met other sources too; with few of either it is too narrow: for three seeds and four
+sources it held the true mean in 75 to 82 % of simulated cases, not in 95 %.
 """
 
 from collections.abc import Sequence
@@ -31,13 +32,13 @@ def interval_over_seeds(values: NDArray[np.floating]) -> Interval:
 def interval_over_both(differences: NDArray[np.floating], sources: Sequence[str]) -> Interval:
     """The bootstrap's percentile interval of the mean of differences (seeds, sets), each set from a source.
 
-    Seeds and sources are drawn independently of each other, so the interval covers both.
+    Seeds and sources are drawn independently of each other, so it covers both; there must be two of each.
     """
-    if not differences.size:
-        return NOTHING
     seeds = len(differences)
     _, of_set = np.unique(np.asarray(sources), return_inverse=True)
-    count = of_set.max() + 1
+    count = len(set(sources))
+    if min(seeds, count) < 2:
+        return NOTHING
     generator = np.random.default_rng(0)
     of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS)  # how often each is drawn
     of_sources = generator.multinomial(count, np.full(count, 1 / count), DRAWS)
