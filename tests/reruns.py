@@ -50,7 +50,7 @@ MORE = {  # for lists
     "ood_datasets": "photos-r-antialias",
     "networks": "vgg19",
     "variants": "more",
-    "targets": "table2",
+    "targets": "table4",
     "taps": "head",
 }
 MAPS = ("networks", "datasets", "detectors", "variants", "per_id_dataset", "published")  # whose keys are names
@@ -257,8 +257,8 @@ def following(jobs: Iterable[Job]) -> dict[str, list[str]]:
             new = [name for name in sorted(direct[waiting.pop()]) if name not in found]
             found |= dict.fromkeys(new)
             waiting += new
-        result[rule] = [name for name in direct if name in found]
-    return result
+        result[rule] = sorted(found)
+    return {rule: result[rule] for rule in sorted(result, key=lambda rule: (-len(result[rule]), rule))}
 
 
 def code_behind(jobs: Iterable[Job]) -> dict[str, list[str]]:
@@ -273,8 +273,8 @@ def code_behind(jobs: Iterable[Job]) -> dict[str, list[str]]:
     found = {}
     for name in (name.removesuffix(".__init__") for name in names):
         found[name] = []
-        for rule, methods in stages.items():
-            having = [method for method, modules in methods.items() if name in modules]
+        for rule, methods in sorted(stages.items()):
+            having = sorted(method for method, modules in methods.items() if name in modules)
             some = f" ({', '.join(having)})" if len(having) < len(methods) else ""
             found[name] += [f"{rule}{some}"] * bool(having)
     return found

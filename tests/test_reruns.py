@@ -60,6 +60,12 @@ def test_every_key_of_the_configuration_is_on_the_page():
     assert not missing, "tests/everything.yaml lacks them"
 
 
+def test_every_stage_is_a_rule_of_the_page():
+    stages = {path.stem for path in ROOT.glob("fig/stages/*.py") if "command_line(__spec__" in path.read_text()}
+    with reruns.begun():
+        assert {job.rule for job in jobs_of([reruns.STUDY])} == stages, "tests/everything.yaml lacks them"
+
+
 def what_follows(jobs: list[Job], begun: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """The outputs of these jobs and of all that follow from them, a tuple for each job."""
     found = set(begun)
