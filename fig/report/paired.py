@@ -163,8 +163,8 @@ def notes(table: pd.DataFrame, shown: Shown) -> Iterator[str]:
     yield (
         f"Over seeds: Student's interval of the averages of {len(shown.seeds)} seeds, OOD sets as they are. Over seeds "
         "and sources: bootstrap that draws seeds and sources of OOD images, each with all its sets, anew; with few of "
-        "either it is too narrow (three and four: 75 to 82 % in simulations). Intervals are not corrected for the number "
-        "of comparisons."
+        "either it is too narrow (three and four: 75 to 82 % in simulations). Intervals are not corrected for their "
+        "number."
     )
     yield (
         "The picture of ranks joins methods that Nemenyi's critical difference at 5 % does not tell apart. It takes "
