@@ -7,7 +7,7 @@ from workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 
-REPORTING = {"tables", "figures", "report"}
+REPORTING = {"tables", "table", "paired", "figures", "report"}
 AFTER_PRETRAINING = {"finetune", "transfer", "evaluate"} | REPORTING
 
 
