@@ -1,4 +1,4 @@
-"""The study on a real Slurm: tests/tiny.yaml by `snakemake --profile slurm` on a cluster of one node, this one."""
+"""The study on a real Slurm of two nodes, both this machine: tests/tiny.yaml by `snakemake --profile slurm`."""
 
 import os
 import re
@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
-from test_pipeline import has_saved_a_row, hashed, waited_for
+from watching import has_saved_a_row, hashed, processes_of, ray_processes, waited_for
 from workspace import Workspace, copy_of_project
 
 HERE = Path(__file__).parent
@@ -24,6 +26,8 @@ pytestmark = [
 ]
 OPTIONS = ("--profile", "slurm", "--configfile", "tests/tiny.yaml")
 DISCRIMINATORS = "results/tiny/discriminators/digits/resnet18"
+MODEL = f"{DISCRIMINATORS}/standard/0/model.safetensors"
+PRETRAINING = "rule_pretrain_wildcards_tiny_digits_resnet18_0"  # Slurm's comment on its job
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +44,80 @@ def copy_at_site(folder: Path) -> Workspace:
     return workspace
 
 
+def pretraining(folder: Path, finished: Workspace) -> Workspace:
+    """A copy at the site, in which nothing is left to do for a pretraining but itself."""
+    folder.mkdir(exist_ok=True)
+    workspace = copy_at_site(folder)
+    (folder / "data").symlink_to(finished.folder / "data")
+    return workspace
+
+
+def started(workspace: Workspace, *options: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Snakemake pretraining in the workspace; what it says is in output.txt."""
+    with (workspace.folder / "output.txt").open("a") as output:
+        return subprocess.Popen(
+            ["snakemake", MODEL, *OPTIONS, *options],
+            cwd=workspace.folder,
+            env=workspace.environment | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def ended(running: subprocess.Popen[bytes], workspace: Workspace) -> None:
+    """Wait for a Snakemake that shall succeed."""
+    assert running.wait(timeout=600) == 0, (workspace.folder / "output.txt").read_text()
+
+
+def first_row_at(workspace: Workspace) -> float:
+    """When the first row of the pretraining's history was written."""
+    first = (workspace.folder / DISCRIMINATORS / "standard/0/history.csv").read_text().splitlines()[1]
+    return float(first.split(",")[1])
+
+
 def asked(command: str) -> str:
     return subprocess.run(command.split(), text=True, capture_output=True, check=True).stdout
 
 
-def jobs() -> dict[str, str]:
-    """Slurm's description of each job, by its comment: the rule and its wildcards."""
-    descriptions = asked("scontrol --oneliner show job").splitlines()
-    return {re.search(r"Comment=(\S*)", line)[1]: line for line in descriptions if "Comment=" in line}
+def jobs(workspace: Workspace) -> dict[str, list[str]]:
+    """Slurm's descriptions of a workspace's jobs, oldest first, by their comment: the rule and its wildcards."""
+    found: dict[str, list[str]] = {}
+    for line in asked("scontrol --oneliner show job").splitlines():
+        if f"WorkDir={workspace.folder} " in line:
+            found.setdefault(re.search(r"Comment=(\S*)", line)[1], []).append(line)
+    return {comment: sorted(lines, key=number) for comment, lines in found.items()}
+
+
+def number(job: str) -> int:
+    return int(re.search(r"JobId=(\d+)", job)[1])
+
+
+def requeued(workspace: Workspace) -> None:
+    """Wait until Slurm has put the pretraining back into the queue, and have it start again at once."""
+    (job,) = waited_for(
+        lambda: [job for job in jobs(workspace)[PRETRAINING] if "JobState=PENDING" in job], 60, "requeued job"
+    )
+    asked(f"scontrol update JobId={number(job)} StartTime=now")  # Slurm would wait for two minutes
+
+
+@dataclass(frozen=True)
+class Overtime:
+    """A pretraining that needs more time than it asks Slurm for: a minute, then two."""
+
+    workspace: Workspace
+    running: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def overtime(slurm: None, finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Overtime:
+    """Started before everything else, on the node that the others leave idle, for it mostly sleeps."""
+    workspace = pretraining(tmp_path_factory.mktemp("overtime"), finished)
+    step = "for done, row in steps:\n"
+    workspace.edit("fig/stages/job.py", step, f"{step}            time.sleep(float(os.environ.get('SLOW', 0)))\n")
+    workspace.edit("fig/stages/job.py", "import csv\n", "import csv\nimport os\n")
+    there = ("slurm_partition=both", "slurm_extra=--nodelist=node2", "gpu=0", "runtime=attempt")
+    asks = ("--set-resources", *(f"pretrain:{resource}" for resource in there))
+    return Overtime(workspace, started(workspace, "--retries", "1", *asks, SLOW="1"))
 
 
 @dataclass(frozen=True)
@@ -56,33 +126,22 @@ class Run:
 
     workspace: Workspace
     output: str
-    jobs: dict[str, str]
-    requeued: str  # its comment
+    jobs: dict[str, list[str]]
     at: float
 
 
 @pytest.fixture(scope="module")
-def run(slurm: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(overtime: Overtime, tmp_path_factory: pytest.TempPathFactory) -> Run:
     workspace = copy_at_site(tmp_path_factory.mktemp("slurm"))
-    model = f"{DISCRIMINATORS}/standard/0/model.safetensors"
-    with (workspace.folder / "output.txt").open("w") as output:
-        pretraining = subprocess.Popen(
-            ["snakemake", model, *OPTIONS],
-            cwd=workspace.folder,
-            env=workspace.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    running = started(workspace)
     waited_for(lambda: has_saved_a_row(workspace.folder), 240, "checkpoint")
-    comment = "rule_pretrain_wildcards_tiny_digits_resnet18_0"
-    number = re.search(r"JobId=(\d+)", jobs()[comment])[1]
-    asked(f"scontrol requeue {number}")
+    (job,) = jobs(workspace)[PRETRAINING]
+    asked(f"scontrol requeue {number(job)}")
     at = time.time()
-    waited_for(lambda: "JobState=PENDING" in jobs()[comment], 60, "requeued job")
-    asked(f"scontrol update JobId={number} StartTime=now")  # Slurm would wait for two minutes
-    assert pretraining.wait(timeout=240) == 0, (workspace.folder / "output.txt").read_text()
+    requeued(workspace)
+    ended(running, workspace)
     done = workspace.run("snakemake", *OPTIONS)
-    return Run(workspace, done.stdout + done.stderr, jobs(), comment, at)
+    return Run(workspace, done.stdout + done.stderr, jobs(workspace), at)
 
 
 def test_slurm_gives_the_results_of_one_machine(run: Run, finished: Workspace):
@@ -96,14 +155,14 @@ def test_slurm_gives_the_results_of_one_machine(run: Run, finished: Workspace):
 
 
 def test_a_requeued_pretraining_goes_on_from_its_checkpoint(run: Run):
-    assert "Restarts=1" in run.jobs[run.requeued] and "JobState=COMPLETED" in run.jobs[run.requeued]
-    first = (run.workspace.folder / DISCRIMINATORS / "standard/0/history.csv").read_text().splitlines()[1]
-    assert float(first.split(",")[1]) < run.at, "the first iterations were done again"
+    (job,) = run.jobs[PRETRAINING]
+    assert "Restarts=1" in job and "JobState=COMPLETED" in job
+    assert first_row_at(run.workspace) < run.at, "the first iterations were done again"
 
 
 def test_trainings_ask_slurm_for_a_gpu(run: Run):
     for rule in ("pretrain", "retrain", "finetune", "transfer"):
-        asked_for = [job for comment, job in run.jobs.items() if comment.startswith(f"rule_{rule}_")]
+        asked_for = [job for comment, (job,) in run.jobs.items() if comment.startswith(f"rule_{rule}_")]
         assert asked_for and all("gpu:1" in job for job in asked_for), rule
 
 
@@ -120,11 +179,64 @@ def test_tables_figures_and_report_are_one_job(run: Run):
 def test_a_failed_discriminators_error_is_in_the_output_and_its_log_beside_the_results(
     slurm: None, finished: Workspace, tmp_path: Path
 ):
-    workspace = copy_at_site(tmp_path)
-    (tmp_path / "data").symlink_to(finished.folder / "data")
+    workspace = pretraining(tmp_path, finished)
     workspace.edit("tests/tiny.yaml", "pretraining: {", "pretraining: {learning_rate: 1.0e+6, ")
-    model = f"{DISCRIMINATORS}/standard/0/model.safetensors"
-    done = workspace.run("snakemake", model, *OPTIONS, "--retries", "0", check=False)
+    done = workspace.run("snakemake", MODEL, *OPTIONS, "--retries", "0", check=False)
     assert done.returncode and "diverged" in done.stdout + done.stderr
     log = "results/tiny/logs/pretrain/digits/resnet18/standard/0.log"
     assert "diverged" in (tmp_path / log).read_text() and log in done.stdout + done.stderr
+
+
+def processes_on(node: str, workspace: Workspace) -> list[psutil.Process]:
+    """What runs in Slurm's jobs of this workspace on one of its nodes."""
+    found = []
+    for process in processes_of(workspace):
+        with suppress(psutil.Error):
+            if process.environ().get("SLURMD_NODENAME") == node:
+                found.append(process)
+    return found
+
+
+def test_a_training_over_two_nodes_outlives_one_of_them_and_gives_the_weights_of_one_node(
+    slurm: None, finished: Workspace, tmp_path: Path
+):
+    over_two, on_one = (pretraining(tmp_path / name, finished) for name in ("two", "one"))
+    over_two.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2, nodes: 2}")
+    on_one.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2}")
+    running = started(over_two, "--set-resources", "pretrain:slurm_partition=both", "pretrain:gpu=0")
+    waited_for(lambda: has_saved_a_row(over_two.folder), 240, "checkpoint")
+    (job,) = jobs(over_two)[PRETRAINING]
+    assert " NodeList=node[1-2] " in job
+    for node in ("node1", "node2"):
+        assert [p for p in processes_on(node, over_two) if "ray::RayTrainWorker" in p.cmdline()], node
+    asked("scontrol update NodeName=node2 State=DOWN Reason=test")
+    at = time.time()
+    for process in processes_on("node2", over_two):
+        with suppress(psutil.Error):
+            process.kill()
+    waited_for(lambda: "JobState=PENDING" in jobs(over_two)[PRETRAINING][0], 60, "requeued job")
+    waited_for(lambda: not ray_processes(over_two), 60, "end of Ray on the other node")
+    resume = ["scontrol", "update", "NodeName=node2", "State=RESUME"]
+    subprocess.run(resume, check=False, capture_output=True)  # Slurm may have, as the node's daemon lives
+    requeued(over_two)
+    ended(running, over_two)
+    on_one.snakemake(MODEL, "--workflow-profile", "none")
+    assert hashed(over_two.folder / MODEL) == hashed(on_one.folder / MODEL)
+    assert first_row_at(over_two) < at, "the first iterations were done again"
+    waited_for(lambda: not ray_processes(over_two), 30, "end of Ray")
+
+
+def test_a_training_beyond_its_time_or_cancelled_goes_on_from_its_checkpoint(overtime: Overtime, finished: Workspace):
+    workspace = overtime.workspace
+    waited_for(lambda: len(jobs(workspace).get(PRETRAINING, [])) == 2, 240, "second attempt")
+    first, second = jobs(workspace)[PRETRAINING]
+    assert "JobState=TIMEOUT" in first and "TimeLimit=00:02:00" in second
+    (checkpoint,) = workspace.folder.glob("results/tiny/checkpoints/*/state.safetensors")
+    at = time.time()
+    waited_for(lambda: checkpoint.stat().st_mtime > at, 120, "checkpoint of the second attempt")
+    asked(f"scancel {number(second)}")
+    assert overtime.running.wait(timeout=120) and not (workspace.folder / MODEL).exists()
+    ended(started(workspace), workspace)
+    assert hashed(workspace.folder / MODEL) == hashed(finished.folder / MODEL)
+    assert len(jobs(workspace)[PRETRAINING]) == 3
+    assert first_row_at(workspace) < at, "the first iterations were done again"
