@@ -43,7 +43,7 @@ class Workspace:
 
     def planned(self, *options: str, configfile: str = "tests/tiny.yaml") -> set[str]:
         """Names of the rules that a dry run would run."""
-        output = self.snakemake("--dry-run", "--quiet", "rules", *options, configfile=configfile).stdout
+        output = self.snakemake(*options, "--dry-run", "--quiet", "rules", configfile=configfile).stdout
         rules = [p.stem for p in (self.folder / "fig" / "stages").glob("*.py")]
         counted = {
             line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()
