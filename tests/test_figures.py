@@ -1,7 +1,10 @@
 """Figures, and the numbers behind them, from metrics and arrays small enough to check by hand."""
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +25,7 @@ from fig.report.studies import Shown, Study
 from fig.report.teachers import figure_of_improvements, improvements, teacher_title
 from fig.report.titles import ood_titles
 from fig.sampler import Samples
+from fig.stages import picture as stage
 from fig.stages.chains import kept_of, wanted_class
 from fig.stages.embedding import FEWEST, penultimate, plane, shown_of
 
@@ -75,6 +79,28 @@ def test_figure_1_draws_each_network_over_k_as_the_cards_have_it(metrics: pd.Dat
     assert bars.lines[0].get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(80.0)]]
     assert [line.get_ydata()[0] for line in axes.get_lines() if line.get_linestyle() == "--"] == [pytest.approx(65.0)]
     assert "Missing: x" in figure.get_supxlabel()
+
+
+def test_a_figure_of_a_run_with_gaps_says_what_is_missing_and_the_log_says_why(
+    metrics: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for (variant, seed), rows_of_one in metrics.groupby(["variant", "seed"]):
+        folder = tmp_path / "discriminators" / ID / NETWORK / variant / str(seed)
+        if (variant, seed) != ("fig", 1):
+            folder.mkdir(parents=True)
+            rows_of_one.to_csv(folder / "metrics.csv", index=False)
+            (folder / "discriminator.json").write_text(json.dumps(CARDS[ID, NETWORK, variant, seed]))
+    log = tmp_path / "logs" / "finetune" / ID / NETWORK / "fig" / "1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("error: it diverged\n")
+    figures = []
+    monkeypatch.setattr(stage, "write_figure", lambda path, figure: figures.append(figure))
+    stage.picture("fig1", json.dumps([asdict(study("standard", "fig", "fig-k0"))]), "[0, 1]", "{}", tmp_path)
+    said = " ".join(figures[0].get_supxlabel().split())
+    assert "digits/resnet18/fig/1: it diverged" in said
+    assert "digits/resnet18/fig-k0/1: its metrics lack some of what is asked" in said
+    values = pd.read_csv(tmp_path / "figures" / "fig1.csv").set_index("variant")
+    assert values["mean"].notna().to_dict() == {"standard": True, "fig": False, "fig-k0": False}
 
 
 def test_figure_2_is_paired_by_seed_and_marks_what_is_missing(metrics: pd.DataFrame):
