@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from html.parser import HTMLParser
@@ -14,9 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from workspace import Workspace
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
+from fig.report.captions import caption_of
 from fig.report.claim import claimed, gains_of
 from fig.report.curves import histogram, range_of, roc
 from fig.report.page import troubles
@@ -219,6 +222,19 @@ def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path)
     scores = np.load(run / "discriminators/digits/resnet18/fig/1/scores/gram.npz")
     assert f"photos-c: AUROC {100 * auroc(scores['id'], scores['photos-c']):.1f} %" in text
     assert text.count("A sample taken for class3 with confidence 97 %") >= 1
+
+
+@pytest.mark.pipeline
+def test_snakemakes_own_report_has_tables_and_pictures_in_categories_with_captions(finished: Workspace, tmp_path: Path):
+    finished.snakemake("--report", str(tmp_path / "report.zip"))
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        files = {Path(name).name for name in archive.namelist()}
+        text = archive.read("report/report.html").decode()
+    assert {"report.html", "comparison.csv", "scores.png"} <= files
+    for category in ("Page", "Tables", "Figures"):
+        assert f'"{category}"' in text
+    for name in ("scores", "samples", "finetuning", "comparison", "report"):
+        assert f"<p>{caption_of(name).title}" in text
 
 
 PROBE = """<script>

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from math import isfinite
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
+from PIL import Image
 
 from fig.report.captions import caption_of
 from fig.report.claim import COMMON, PATCHED, axis_of, claimed, gains_of, strips
@@ -16,6 +18,7 @@ from fig.report.single import address
 from fig.report.tables import comparison, durations, html, percent, values_by_seed
 
 UNTOLD = "not known: its prepared images are not here"
+INCH = 110  # CSS pixels for an inch of a picture
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 
@@ -125,6 +128,13 @@ def heading(table: str) -> str:
     return table.replace("table", "Table ").capitalize() if table.startswith("table") else caption_of(table).title
 
 
+def width_of(png: bytes) -> int:
+    """How wide a picture is to be shown, in CSS pixels, so that letters are as large in every one."""
+    image = Image.open(BytesIO(png))
+    across, _ = image.info.get("dpi", (INCH, INCH))
+    return round(image.width * INCH / across)
+
+
 def page(run: Run) -> str:
     """The page of a run as HTML; the discriminators' own pages are in the folder `pages` beside it."""
     gains = gains_of(run.metrics)
@@ -132,7 +142,7 @@ def page(run: Run) -> str:
     ood = [name for name in run.metrics["ood_dataset"].unique() if name]
     times = run.timings
     tables = [(name, heading(name), scoped(part)) for name, part in run.tables.items()]
-    pictures = [(name, caption_of(name), data_uri(png)) for name, png in run.pictures.items()]
+    pictures = [(name, caption_of(name), data_uri(png), width_of(png)) for name, png in run.pictures.items()]
     return rendered(
         "page.html.j2",
         run=run.name,
