@@ -31,8 +31,8 @@ def free_port() -> int:
 
 
 def wait_for(ready: Callable[[], bool], server: subprocess.Popen, log: Path) -> None:
-    """Wait until a server is ready; raises RuntimeError with its log where it ends before, or in two minutes."""
-    deadline = time.monotonic() + 120
+    """Wait until a server is ready; raises RuntimeError with its log where it ends before, or in five minutes."""
+    deadline = time.monotonic() + 300
     while not ready():
         if server.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{server.args[0]} did not start: {log.read_text()[-2000:]}")
