@@ -12,7 +12,7 @@ from torch import Tensor
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.batches import images_at, labels_of
-from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject
+from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject, scored
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
@@ -107,16 +107,6 @@ def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, 
     with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
         logits = discriminator.network(inputs)
     return Seen(rows, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
-
-
-def scored(scorer: Scorer, seen: Seen) -> Tensor:
-    """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
-    try:
-        return scorer.scores(seen).cpu()
-    except torch.OutOfMemoryError:
-        if len(seen.rows) == 1:
-            raise
-    return torch.cat([scored(scorer, half) for half in seen.halves()])
 
 
 def centred(images: Tensor, size: int) -> Tensor:

@@ -124,6 +124,16 @@ class Unfitted:
         return
 
 
+def scored(scorer: Scorer, seen: Seen) -> Tensor:
+    """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
+    try:
+        return scorer.scores(seen).cpu()
+    except torch.OutOfMemoryError:
+        if len(seen.rows) == 1:
+            raise
+    return torch.cat([scored(scorer, half) for half in seen.halves()])
+
+
 def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> int:
     """The setting among these whose mean score of held-out ID images is largest.
 
@@ -132,7 +142,7 @@ def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> 
     """
     if len(among) == 1:
         return among[0]
-    sums = sum(scorer.scores(seen)[:, among].sum(dim=0) for seen in held_out())
+    sums = sum(scored(scorer, seen)[:, among].sum(dim=0) for seen in held_out())
     return among[int(sums.argmax())]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from fig import parallel
@@ -32,13 +34,14 @@ from fig.runtime.cluster import Resources, run_on_workers
 from fig.runtime.command import command_line
 from fig.runtime.tracking import try_to_mirror
 from fig.sampler import SamplerSettings, Samples, sample
-from fig.sampling import CONFIDENT
+from fig.sampling import CONFIDENT, joined
 from fig.seeding import generator
 from fig.settings import settings_of
 from fig.stages.options import Folder, Json, OodSets, Test, Train, parsed
 from fig.stages.pictures import write_arrays, write_samples
 
 SAMPLES = 64  # drawn from the implicit generator, to be looked at
+MEMORY = "lower evaluation.batch, share it among more workers, or choose fewer detectors"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ class EvaluationJob:
 
 
 def work(job: EvaluationJob) -> None:
+    """Evaluate on this worker; raises ValueError where the device's memory does not even do for single images."""
+    try:
+        score(job)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f"evaluate of {job.discriminator} does not fit into the device's memory: {MEMORY}") from error
+
+
+def score(job: EvaluationJob) -> None:
     """Score on this worker; rank 0 writes the scores, the metrics and the samples."""
     discriminator, card = load(job.discriminator).to(parallel.device()), load_card(job.discriminator)
     sets = {"id": job.test} | {path.parent.name: path for path in job.ood_datasets}
@@ -68,15 +79,25 @@ def work(job: EvaluationJob) -> None:
     grids = by_detector(found, list(scorers))
     for name, arrays in chosen_scores(scorers, grids).items():
         write_arrays(job.discriminator / "scores" / f"{name}.npz", **arrays)
-    samples = low_entropy_samples(discriminator, card.seed, job.sampler)
+    samples = low_entropy_samples(discriminator, card.seed, job.sampler, torch.arange(SAMPLES))
     write_samples(job.discriminator / "samples.png", samples)
     own = own_rows(found["id"].logits, labels_of(open_split(job.test))[found["id"].rows])
     write_metrics(job.discriminator, [*own, *metric_rows(own[0]["value"], scorers, grids), *sample_rows(samples)])
 
 
-def low_entropy_samples(discriminator: Discriminator, seed: int, settings: SamplerSettings) -> Samples:
-    """SAMPLES images that the discriminator is confident about, drawn from its implicit generator."""
-    return sample(discriminator.network, SAMPLES, discriminator.shape, settings, generator(seed, "samples"))
+def low_entropy_samples(discriminator: Discriminator, seed: int, settings: SamplerSettings, chains: Tensor) -> Samples:
+    """Images that the discriminator is confident about, drawn from its implicit generator: these of SAMPLES chains.
+
+    They are drawn in halves, with the same noise, where they do not fit into the device's memory.
+    """
+    noise = generator(seed, "samples")
+    try:
+        return sample(discriminator.network, SAMPLES, discriminator.shape, settings, noise, chains)
+    except torch.OutOfMemoryError:
+        if len(chains) == 1:
+            raise
+    first, second = (low_entropy_samples(discriminator, seed, settings, half) for half in chains.chunk(2))
+    return joined(first, second)
 
 
 def sample_rows(samples: Samples) -> list[MetricRow]:
