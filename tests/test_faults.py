@@ -9,9 +9,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
-from test_pipeline import hashed, processes_of, waited_for
+import torch
+from watching import hashed, processes_of, ray_processes, running, saved_rows, scorers, waited_for
 from workspace import Workspace, copy_of_project, copy_of_results
+
+from fig.discriminator import Discriminator
+from fig.sampler import SamplerSettings, Samples
+from fig.stages.evaluate import low_entropy_samples
 
 pytestmark = pytest.mark.pipeline
 
@@ -80,19 +87,75 @@ def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_wei
     assert hashed(workspace.folder / FIG / "model.safetensors") == expected
 
 
-def test_a_killed_evaluation_is_done_again_to_the_same_metrics(workspace: Workspace):
-    metrics = workspace.folder / FIG / "metrics.csv"
-    expected = metrics.read_text()
-    without(workspace, f"{FIG}/metrics.csv")
-    running = started(workspace, f"{FIG}/metrics.csv")
-    (job,) = waited_for(
-        lambda: [p for p in processes_of(workspace) if "fig.stages.evaluate" in p.cmdline()], 120, "job"
+RESULTS = {
+    "pretrain": f"{STANDARD}/model.safetensors",
+    "finetune": f"{FIG}/model.safetensors",
+    "evaluate": f"{FIG}/metrics.csv",
+}
+WORKER, RAYLET, SNAKEMAKE = "ray::RayTrainWorker", "raylet/raylet", "bin/snakemake"  # words of their command lines
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The finished run with a fine-tuning that takes long enough to be hit five times, and few detectors."""
+    workspace = copy_of_results(finished, tmp_path_factory.mktemp("undisturbed"))
+    workspace.edit(
+        "tests/tiny.yaml",
+        "iterations: 10, batch_size: 64, log_every: 5",
+        "iterations: 60, batch_size: 64, log_every: 2",
     )
-    time.sleep(2)
-    job.send_signal(signal.SIGKILL)
-    assert running.wait(120) and not metrics.exists()
-    workspace.snakemake(f"{FIG}/metrics.csv")
-    assert metrics.read_text() == expected
+    workspace.edit("tests/tiny.yaml", "[baseline, odin, mahalanobis, residual_flow, gram, energy]", "[baseline, gram]")
+    workspace.snakemake(RESULTS["evaluate"])
+    return workspace
+
+
+def killed(workspace: Workspace, words: str) -> None:
+    """Kill the one process with these words in its command line; what it started must end by itself."""
+    (victim,) = running(workspace, words)
+    below = [] if words in (WORKER, SNAKEMAKE) else ray_processes(workspace)
+    victim.kill()
+    _, alive = psutil.wait_procs([victim, *below], 60)
+    assert not alive, f"{alive} live on after {words}"
+
+
+@pytest.fixture
+def disturbed(undisturbed: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+    """Its copy, in which whatever still runs in the end is ended: a test that fails leaves no orphan."""
+    workspace = copy_of_results(undisturbed, tmp_path)
+    yield workspace
+    for process in processes_of(workspace):
+        process.kill()
+
+
+@pytest.mark.timeout(1200)  # a minute on two idle cores
+@pytest.mark.parametrize("stage", RESULTS)
+def test_whatever_is_killed_a_job_goes_on_from_its_last_checkpoint_to_the_same_results(
+    stage: str, undisturbed: Workspace, disturbed: Workspace
+):
+    workspace = without(disturbed, RESULTS[stage])
+    result, driver = workspace.folder / RESULTS[stage], f"-m fig.stages.{stage}"
+    workspace.edit("tests/tiny.yaml", "{workers: 0}", "{workers: 1}")
+    kept = [(time.time(), 0)]  # when something was killed, and how many rows of the history were saved by then
+
+    def progress() -> int:
+        """Rows that are saved, once there are more; scoring saves nothing, but has begun."""
+        return len(scorers(workspace)) if stage == "evaluate" else max(0, saved_rows(workspace.folder) - kept[-1][1])
+
+    snakemake = started(workspace, RESULTS[stage], "--retries", "2")
+    for victim in (WORKER, RAYLET, driver, SNAKEMAKE, driver):
+        waited_for(progress, 400, f"progress of {stage} before {victim} is killed")
+        assert snakemake.poll() is None or victim == driver
+        killed(workspace, victim)
+        kept.append((time.time(), saved_rows(workspace.folder)))
+    assert not result.exists()
+    workspace.edit("tests/tiny.yaml", "{workers: 1}", "{workers: 0}")
+    workspace.snakemake("--unlock")
+    workspace.snakemake(RESULTS[stage])
+    assert result.read_bytes() == (undisturbed.folder / RESULTS[stage]).read_bytes()
+    if stage != "evaluate":
+        times = [0.0, *pd.read_csv(result.with_name("history.csv"))["time"]]
+        assert all(times[rows] < at for at, rows in kept), "it made again what a checkpoint held"
+    waited_for(lambda: not list(processes_of(workspace)), 60, "end of all processes")
 
 
 @pytest.fixture
@@ -124,3 +187,56 @@ def test_a_disk_that_cannot_be_written_is_one_sentence_and_no_result(
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert ("Read-only file system" if read_only else "the disk of") in done.stderr
     assert not list(mounted.glob("**/model.safetensors"))
+
+
+CROWDED = """
+import torch
+
+
+class Crowded(torch.nn.Linear):
+    def forward(self, images):
+        if len(images) > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(images.flatten(1))
+
+
+def network():
+    return Crowded(3 * 32 * 32, 10)
+"""
+
+
+def test_a_training_that_does_not_fit_into_memory_names_the_setting_that_makes_it_fit(
+    finished: Workspace, tmp_path: Path
+):
+    (tmp_path / "crowded.py").write_text(CROWDED)
+
+    def pretrained(batch_size: int) -> subprocess.CompletedProcess[str]:
+        training = {"epochs": 1, "learning_rate": 0.001, "batch_size": batch_size}
+        return finished.run(
+            *("python", "-m", "fig.stages.pretrain", "--train", "data/32/digits/train.npy", "--network", "own"),
+            *("--architecture", '{"factory": "crowded:network"}', "--augmentation", '{"size": 32}'),
+            *("--output", tmp_path / "own" / "0", "--checkpoints", tmp_path, "--training", json.dumps(training)),
+            *("--resources", '{"workers": 0}'),
+            check=False,
+            PYTHONPATH=f"{finished.folder}{os.pathsep}{tmp_path}",
+        )
+
+    crowded = pretrained(64)
+    assert crowded.returncode == 1 and "Traceback" not in crowded.stderr
+    assert "does not fit into the device's memory: lower batch_size" in crowded.stderr
+    assert pretrained(32).returncode == 0
+
+
+def test_an_evaluations_samples_are_drawn_in_halves_where_memory_does_not_suffice(small: Discriminator):
+    def drawn() -> Samples:
+        return low_entropy_samples(small, 0, SamplerSettings(max_steps=11), torch.arange(64))
+
+    def crowded(module: torch.nn.Module, given: tuple) -> None:
+        if len(given[0]) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    roomy = drawn()
+    with small.network.register_forward_pre_hook(crowded):
+        tight = drawn()
+    torch.testing.assert_close(tight.images, roomy.images)
+    assert tight.steps.equal(roomy.steps)

@@ -1,99 +1,22 @@
-"""Faults in a running pipeline, done for real: kills, divergence, several workers."""
+"""Stages run for real: divergence, jobs side by side, several workers."""
 
-import hashlib
 import json
 import os
-import signal
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import yaml
-from safetensors import safe_open
 from safetensors.torch import load_file
-from workspace import Workspace, copy_of_project, copy_of_results
+from watching import ray_processes, waited_for
+from workspace import Workspace, copy_of_results
 
 from fig.runtime.cluster import Resources, run_on_workers
 
 pytestmark = pytest.mark.pipeline
 
 STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
-
-
-VICTIMS = {"driver": "fig.stages.pretrain", "worker": "ray::RayTrainWorker"}  # a word of their command lines
-
-
-def processes_of(workspace: Workspace) -> Iterator[psutil.Process]:
-    """The Python processes that run this workspace's code, Ray's included."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("PYTHONPATH") == str(workspace.folder) and process.name() not in ("bash", "sh"):
-                yield process
-
-
-def with_ray(workspace: Workspace) -> Workspace:
-    workspace.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 1}")
-    return workspace
-
-
-def waited_for(condition, seconds: float, what: str):
-    for _ in range(int(seconds * 10)):
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"no {what} within {seconds} s")
-
-
-def has_saved_a_row(folder: Path) -> bool:
-    """Whether a checkpoint below the folder holds a row of the history: a job that goes on does not write it again."""
-    for path in folder.glob("results/tiny/checkpoints/*/state.safetensors"):
-        with suppress(FileNotFoundError), safe_open(path, framework="pt") as file:
-            if json.loads(file.metadata()["progress"])[1]:
-                return True
-    return False
-
-
-def hashed(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def ray_processes(workspace: Workspace) -> list[str]:
-    """The Ray clusters that this workspace's jobs have started; other work on the machine may have its own."""
-    found = []
-    for process in psutil.process_iter(["name"]):
-        with suppress(psutil.Error):
-            if process.info["name"] in ("raylet", "gcs_server"):
-                found += [process.info["name"]] * (process.environ().get("PYTHONPATH") == str(workspace.folder))
-    return found
-
-
-@pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_a_killed_pretraining_goes_on_from_its_checkpoint_to_the_same_weights(
-    finished: Workspace, tmp_path: Path, victim: str
-):
-    workspace = with_ray(copy_of_project(tmp_path))
-    (tmp_path / "data").symlink_to(finished.folder / "data")
-    command = ["snakemake", f"{STANDARD}/model.safetensors", "--profile", "local", "--configfile", "tests/tiny.yaml"]
-    running = subprocess.Popen(
-        command, cwd=tmp_path, env=workspace.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    waited_for(lambda: has_saved_a_row(tmp_path), 120, "checkpoint")
-    (killed,) = [p for p in processes_of(workspace) if VICTIMS[victim] in p.cmdline()]
-    killed.send_signal(signal.SIGKILL)
-    at = time.time()
-    code = running.wait(timeout=240)
-    if victim == "driver":
-        assert code != 0
-        workspace.run(*command)
-    assert hashed(tmp_path / STANDARD / "model.safetensors") == hashed(finished.folder / STANDARD / "model.safetensors")
-    first = (tmp_path / STANDARD / "history.csv").read_text().splitlines()[1]
-    assert float(first.split(",")[1]) < at, "the first iterations were done again: it did not go on from a checkpoint"
-    waited_for(lambda: not ray_processes(workspace), 30, "end of Ray")
 
 
 def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finished: Workspace, tmp_path: Path):

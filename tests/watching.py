@@ -1,0 +1,72 @@
+"""What a run in a workspace is doing: its processes, what its jobs have saved, and waiting for that."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+from safetensors import safe_open
+from workspace import Workspace
+
+Found = TypeVar("Found")
+
+
+def waited_for(condition: Callable[[], Found], seconds: float, what: str) -> Found:
+    """What the condition gives as soon as it is true."""
+    for _ in range(int(seconds * 10)):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {what} within {seconds} s")
+
+
+def hashed(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def processes_of(workspace: Workspace) -> Iterator[psutil.Process]:
+    """The processes that run this workspace's code, Ray's included, shells aside."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get("PYTHONPATH") == str(workspace.folder)
+            if ours and process.name() not in ("bash", "sh") and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def running(workspace: Workspace, words: str) -> list[psutil.Process]:
+    """The workspace's processes with these words in their command line."""
+    found = []
+    for process in processes_of(workspace):
+        with suppress(psutil.Error):
+            found += [process] * (words in " ".join(process.cmdline()))
+    return found
+
+
+def ray_processes(workspace: Workspace) -> list[psutil.Process]:
+    """The processes of the Ray clusters that this workspace's jobs have started: other work may have its own."""
+    return running(workspace, "/ray/") + running(workspace, "ray::")
+
+
+def saved_rows(folder: Path) -> int:
+    """Rows of the history in the last checkpoint below the folder: a job that goes on does not make them again."""
+    for path in folder.glob("results/tiny/checkpoints/*/state.safetensors"):
+        with suppress(FileNotFoundError), safe_open(path, framework="pt") as file:
+            return len(json.loads(file.metadata()["progress"])[1])
+    return 0
+
+
+def has_saved_a_row(folder: Path) -> bool:
+    return saved_rows(folder) > 0
+
+
+def scorers(workspace: Workspace) -> list[psutil.Process]:
+    """The processes that look at the training images."""
+    found = []
+    for process in processes_of(workspace):
+        with suppress(psutil.Error):
+            found += [process] * any(each.path.endswith("train.npy") for each in process.memory_maps())
+    return found
