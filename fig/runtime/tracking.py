@@ -132,7 +132,10 @@ def connected(results: Path) -> Iterator["MlflowClient"]:
 
 
 def try_to_mirror(folder: Path) -> float:
-    """Mirror, or warn in one line where that cannot be done now; the seconds it took."""
+    """Mirror, or warn in one line where that cannot be done now; the seconds it took.
+
+    With a server that accepts and never answers they are 25, and up to TURN more behind other jobs.
+    """
     began = time.monotonic()
     try:
         mirror(folder)
