@@ -19,6 +19,7 @@ from fig.report.tables import comparison, durations, html, percent, values_by_se
 
 UNTOLD = "not known: its prepared images are not here"
 INCH = 110  # CSS pixels for an inch of a picture
+FEW = 12  # of what went wrong is said at once
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 
@@ -151,7 +152,8 @@ def page(run: Run) -> str:
         patched=list(zip(patched, strips(gains, patched, others=True), strict=True)),
         gains=list(zip(gains, strips(gains, gains, others=False), strict=True)),
         axis=axis_of(gains) if gains else None,
-        troubles=[*(f"missing: {gap}" for gap in run.gaps), *troubles(run.histories)],
+        troubles=[*troubles(run.histories), *(f"missing: {gap}" for gap in run.gaps)],
+        few=FEW,
         about_tables=caption_of("table"),
         tables=tables,
         pictures=pictures,
