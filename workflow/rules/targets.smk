@@ -63,7 +63,7 @@ def chains_settings(wildcards):
 def images_for_resampling(wildcards):
     """The images whose spectra are compared."""
     found = splits(STUDY, "resampling")
-    return [f"{split}.npy" for split in found if split.endswith("/test")]
+    return [f"{split}.npy" for split in found if Path(split).name == "test"]
 
 
 def metrics_for_table(wildcards):
