@@ -44,3 +44,14 @@ def test_a_sites_resources_rerun_nothing(workspace: Workspace):
 def test_all_evaluations_of_a_run_ask_for_the_same(workspace: Workspace):
     asked = resources(workspace, "evaluate")
     assert len(asked) == 4 and len(set(asked)) == 1
+
+
+def test_workers_on_several_nodes_ask_for_an_even_share_of_each(workspace: Workspace):
+    stated = "{workers: 4, nodes: 2, cpus_per_worker: 3, gpus_per_worker: 1}"
+    workspace.edit("tests/tiny.yaml", "training: {workers: 0}", f"training: {stated}")
+    (asked,) = resources(workspace, "pretrain")[:1]
+    share = ("nodes=2", "tasks=2", "cpus_per_task=6", "gpu=4", "slurm_extra=--gpus-per-node=2", "mem_mb=16000")
+    assert all(f" {word}," in f"{asked}," for word in share), asked
+    workspace.edit("tests/tiny.yaml", "workers: 4", "workers: 3")
+    refused = workspace.run("snakemake", "--profile", "slurm", "--configfile", "tests/tiny.yaml", "-n", check=False)
+    assert refused.returncode and "workers must be a multiple of nodes" in refused.stdout + refused.stderr
