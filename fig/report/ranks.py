@@ -26,7 +26,7 @@ def picture(values: pd.DataFrame, dropped: int) -> tuple[Figure, pd.DataFrame]:
     blocks = f"{found.blocks} triples of ID data set, network and OOD set{left_out}"
     table = pd.DataFrame({"variant": found.methods, "mean_rank": found.means}).sort_values("mean_rank")
     told = table.assign(blocks=found.blocks, critical_difference=found.critical, friedman_p=found.p_value)
-    return diagram(found, f"Mean rank of AUROC over {blocks}{p_value}"), told
+    return diagram(found, f"Mean rank of AUROC{p_value}\nover {blocks}"), told
 
 
 def diagram(found: Ranks, title: str) -> Figure:
