@@ -5,11 +5,11 @@ from itertools import product
 
 import pandas as pd
 
+from fig.report.names import STANDARD
 from fig.report.records import Key
 from fig.report.studies import Study, asked_of
 
 NAMES = ["id_dataset", "network", "variant", "seed"]
-STANDARD = "standard"
 MOST = 3  # discriminators, seeds together, that a note names for one reason
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from fig.report.names import COMMON, PATCHED, STANDARD
 from fig.report.statistics import interval_over_seeds
 from fig.report.svg import Axis, Mark, axis_around, strip
 from fig.report.tables import SETTING, percent
 
-STANDARD = "standard"
-PATCHED = "fig"  # the variant that the claim is about
-COMMON = "baseline"  # the detector under which variants are compared
 PLACE = ["id_dataset", "network", "detector", "protocol"]
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 
 from fig.report import paper
 from fig.report.gaps import told
+from fig.report.names import COMMON, PATCHED, STANDARD
 from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
 from fig.report.records import Key
 from fig.report.studies import Shown, grid
 
 METHODS_DETECTORS = {"deconf": "id-only"}  # which come with a method, and the protocol under which methods are compared
-COMMON = "baseline"  # the detector of all other methods
 WHERE = ["id_dataset", "network"]
 SETTING = [*WHERE, "variant", "detector"]
 
@@ -35,7 +35,7 @@ class Kind:
 
 def standard_and_fig(asked: pd.DataFrame) -> pd.DataFrame:
     """The rows of standard and FIG."""
-    return asked[asked["variant"].isin(["standard", "fig"])]
+    return asked[asked["variant"].isin([STANDARD, PATCHED])]
 
 
 def common(asked: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def cells_by_detector(metrics: pd.DataFrame, asked: pd.DataFrame) -> Cells:
     found = metrics.loc[(metrics["detector"] != "") & (metrics["protocol"] != "grid"), ["detector", "protocol"]]
     both = asked.merge(found.drop_duplicates(), on="detector", how="left").fillna({"protocol": ""})
     place = [*WHERE, "detector", "protocol"]
-    columns = pd.DataFrame({"variant": ["standard", "fig", "fig"], "column": ["standard", "fig", GAIN]})
+    columns = pd.DataFrame({"variant": [STANDARD, PATCHED, PATCHED], "column": [STANDARD, PATCHED, GAIN]})
     return both[place].drop_duplicates().merge(columns, how="cross")
 
 
@@ -79,8 +79,8 @@ def by_detector(metrics: pd.DataFrame, asked: pd.DataFrame) -> Values:
     """Table 1: AUROC averaged over OOD sets under each detector and protocol; FIG's gain is paired by seed."""
     place = [*WHERE, "detector", "protocol"]
     means = averaged(aurocs(metrics, asked), asked)
-    wide = means.pivot(index=[*place, "seed"], columns="variant", values="value").reindex(columns=["standard", "fig"])
-    wide[GAIN] = wide["fig"] - wide["standard"]
+    wide = means.pivot(index=[*place, "seed"], columns="variant", values="value").reindex(columns=[STANDARD, PATCHED])
+    wide[GAIN] = wide[PATCHED] - wide[STANDARD]
     return wide.rename_axis(columns="column").reset_index().melt([*place, "seed"])
 
 
@@ -182,7 +182,7 @@ def beside(form: Form, kind: Kind, titles: Mapping[str, str]) -> Form:
 def disagreeing(form: Form, place: Sequence[str]) -> pd.Series:
     """Whether FIG's improvement over a cell's method has another sign here than in the paper; of a gain, its own."""
     is_gain = form["column"] == GAIN
-    fig = form[form["column"] == "fig"][[*place, "mean", "paper"]]
+    fig = form[form["column"] == PATCHED][[*place, "mean", "paper"]]
     both = form[[*place]].merge(fig, on=list(place), how="left").set_index(form.index)
     ours = form["mean"].where(is_gain, both["mean"] - form["mean"])
     theirs = form["paper"].where(is_gain, both["paper"] - form["paper"])
@@ -197,7 +197,7 @@ def reasons(cells: Cells, values: Values, place: Sequence[str], shown: Shown, ga
     for cell in cells.to_dict("records"):
         names = [(cell["id_dataset"], cell["network"], cell["variant"])]
         if cell["column"] == GAIN:
-            names.append((cell["id_dataset"], cell["network"], "standard"))
+            names.append((cell["id_dataset"], cell["network"], STANDARD))
         missing = [seed for seed in shown.seeds if (*(cell[name] for name in place), seed) not in there]
         keys = [(*each, seed) for each in names for seed in missing]
         found.append(told([key for key in keys if key in gaps] or keys, gaps))  # a gain may lack either

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from fig.report.captions import caption_of
-from fig.report.claim import COMMON, PATCHED, axis_of, claimed, gains_of, strips
+from fig.report.claim import axis_of, claimed, gains_of, strips
 from fig.report.markup import data_uri, rendered
+from fig.report.names import COMMON, PATCHED
 from fig.report.records import Key
 from fig.report.single import address
 from fig.report.tables import comparison, durations, html, percent, values_by_seed

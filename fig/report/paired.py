@@ -11,6 +11,7 @@ import pandas as pd
 from fig.report import paper
 from fig.report.forms import WHERE, common, comparable
 from fig.report.gaps import together, told
+from fig.report.names import PATCHED
 from fig.report.paper import AVERAGE
 from fig.report.records import Key
 from fig.report.render import Table
@@ -18,7 +19,6 @@ from fig.report.statistics import interval_over_both, interval_over_seeds
 from fig.report.studies import Shown, grid
 
 ALL = "all"
-FIG = "fig"
 COLUMNS = [*WHERE, "variant", "difference", "low", "high", "low_both", "high_both", "seeds", "ood_datasets", "better"]
 COLUMNS += ["paper", "reason"]
 
@@ -33,14 +33,14 @@ def source_of(ood_dataset: str) -> str:
 def differences(values: pd.DataFrame, asked: pd.DataFrame, variant: str) -> Wide:
     """AUROC of FIG less that of a variant, a column for each OOD set that both are asked for; missing where one is."""
     places = [*WHERE, "ood_dataset"]
-    sets = [asked.loc[asked["variant"] == name, places] for name in (FIG, variant)]
+    sets = [asked.loc[asked["variant"] == name, places] for name in (PATCHED, variant)]
     columns = pd.MultiIndex.from_frame(sets[0].merge(sets[1], on=places))
     of = {
         name: values[values["variant"] == name].pivot(index="seed", columns=places, values="value")
-        for name in (FIG, variant)
+        for name in (PATCHED, variant)
     }
     seeds = sorted(set(values["seed"]))
-    return of[FIG].reindex(index=seeds, columns=columns) - of[variant].reindex(index=seeds, columns=columns)
+    return of[PATCHED].reindex(index=seeds, columns=columns) - of[variant].reindex(index=seeds, columns=columns)
 
 
 def compared(wide: Wide) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def printed(id_dataset: str, network: str, variant: str, titles: Mapping[str, st
     table = paper.by_method()
     here = table[(table["id_dataset"] == titles.get(id_dataset, id_dataset)) & (table["network"] == network)]
     averages = here[here["ood_dataset"] == AVERAGE].set_index("column")["paper"]
-    return averages.get(FIG, np.nan) - averages.get(variant, np.nan)
+    return averages.get(PATCHED, np.nan) - averages.get(variant, np.nan)
 
 
 def paired(metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def paired(metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> pd.D
     """
     asked = common(grid(shown.studies))
     values = comparable(metrics, asked)
-    variants = [name for name in asked["variant"].unique() if name != FIG]
+    variants = [name for name in asked["variant"].unique() if name != PATCHED]
     short = lacking(values, asked, shown.seeds)
     wides = {name: differences(values, asked, name).reindex(list(shown.seeds)) for name in variants}
     places = list(dict.fromkeys(asked[WHERE].itertuples(index=False, name=None)))
@@ -89,7 +89,7 @@ def paired(metrics: pd.DataFrame, shown: Shown, gaps: Mapping[Key, str]) -> pd.D
         here = wide.loc[:, wide.columns.droplevel("ood_dataset") == place]
         if not here.columns.empty:
             theirs = printed(*place, name, shown.titles)
-            reason = told([key for key in short if key[:3] in ((*place, FIG), (*place, name))], gaps)
+            reason = told([key for key in short if key[:3] in ((*place, PATCHED), (*place, name))], gaps)
             names = {**dict(zip(WHERE, place, strict=True)), "variant": name}
             rows.append({**names, **compared(here), "paper": theirs, "reason": reason})
     if len(places) > 1:

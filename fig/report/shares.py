@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fig.report.aurocs import STANDARD, aurocs, over_seeds, over_sets
+from fig.report.aurocs import aurocs, over_seeds, over_sets
 from fig.report.drawing import COLOURS, MARKERS, annotated, dashed, empty, legend, panels
+from fig.report.names import STANDARD
 from fig.report.records import Key
 from fig.report.studies import Study
 from fig.report.titles import network_title

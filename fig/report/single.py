@@ -11,9 +11,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from fig.report.claim import COMMON
 from fig.report.curves import histogram, range_of, roc
 from fig.report.markup import data_uri, rendered
+from fig.report.names import COMMON
 from fig.report.records import Key
 from fig.report.svg import COLOURS, Axis, Curve, axis_around, chart
 from fig.report.tables import HEADINGS

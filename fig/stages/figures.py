@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from fig.report import records
-from fig.report.claim import COMMON, PATCHED, STANDARD
 from fig.report.figures import finetuning, samples, scores
+from fig.report.names import COMMON, PATCHED, STANDARD
 from fig.runtime import timing
 from fig.runtime.command import command_line
 from fig.stages.options import Folders
