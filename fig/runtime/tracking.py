@@ -80,6 +80,7 @@ def client_for(results: Path) -> "MlflowClient":
     """A client of the server or file in use."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # among what a command prints
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step of creating a SQLite file
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # our one warning says what its retries came to
     logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # and what became of a SQLite file
@@ -216,7 +217,7 @@ def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
         tags = {KEY: card["key"], "fig.seed": str(card["seed"])}
-        found = [client.create_model_version(name, source, run_id, tags)]
+        found = [client.create_model_version(name, source, run_id, tags, await_creation_for=0)]
     return f"models:/{name}/{found[0].version}"
 
 
