@@ -19,6 +19,9 @@ from fig.networks.table import NETWORKS
 from fig.runtime.cluster import Resources
 from fig.sampler import SamplerSettings
 from fig.settings import settings_of
+from fig.stages.chains import ChainsSettings
+from fig.stages.embedding import EmbeddingSettings
+from fig.stages.throughput import ThroughputSettings
 from fig.training import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +57,7 @@ def changed(path: str, value: object) -> dict:
             "studies[0]: no network is called 'resnet19'; allowed are resnet18, vgg19",
         ),
         ("studies/0/id_datasets", ["mnist"], "studies[0]: no ID data set is called 'mnist'; allowed are digits, svhn"),
+        ("chains", {"wanted": {"mnist": "3"}}, "chains.wanted: no ID data set is called 'mnist'; allowed are digits"),
         ("studies/0/ood_datasets", ["photos"], "studies[0]: no OOD set is called 'photos': a name is <source>-c or"),
         ("studies/0/variants", ["figg"], "studies[0]: no variant is called 'figg'; allowed are standard, fig, fig-k0"),
         ("variants/fig/method", "figg", "variants.fig.method is 'figg': it must be one of fig, gaussian"),
@@ -206,6 +210,10 @@ def test_the_schema_names_exactly_what_there_is():
     assert keys(definitions["training"]) == names(TrainingSettings)
     assert keys(definitions["fig"]["properties"]["sampler"]) == names(SamplerSettings)
     assert keys(schema["properties"]["evaluation"]) == names(EvaluationSettings)
+    drawing = {"throughput": ThroughputSettings, "embedding": EmbeddingSettings, "chains": ChainsSettings}
+    for section, cls in drawing.items():
+        assert keys(schema["properties"][section]) == names(cls)
+        assert settings_of(cls, complete(DEMO)[section], section)
     assert keys(definitions["resources"]) == names(Resources)
     presets = {path.stem for path in (ROOT / "config" / "presets").glob("*.yaml")}
     assert set(schema["properties"]["preset"]["enum"]) == presets
