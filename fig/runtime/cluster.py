@@ -83,8 +83,12 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
         yield {}
     elif over_nodes(resources):
         on_a_node = resources.workers // resources.nodes
-        cpus, gpus = on_a_node * resources.cpus_per_worker, math.ceil(on_a_node * resources.gpus_per_worker)
-        with slurm.ray_over(resources.nodes, ray.util.get_node_ip_address(), cpus, gpus) as address:
+        share = {
+            "num-cpus": on_a_node * resources.cpus_per_worker,
+            "num-gpus": math.ceil(on_a_node * resources.gpus_per_worker),
+            "object-store-memory": OBJECT_STORE,
+        }
+        with slurm.ray_over(resources.nodes, ray.util.get_node_ip_address(), share) as address:
             yield {"address": address}
     else:
         yield {

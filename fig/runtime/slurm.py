@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
 
@@ -53,14 +53,15 @@ def wait_for_ray(address: str, lives: Callable[[], bool] = lambda: True) -> None
 
 
 @contextmanager
-def ray_over(nodes: int, host: str, cpus: int, gpus: int) -> Iterator[str]:
-    """Ray on every node of this job, with these CPUs and GPUs on each; gives its address, on this node, `host`.
+def ray_over(nodes: int, host: str, share: Mapping[str, int]) -> Iterator[str]:
+    """Ray on every node of this job, with a share of each as `ray start` names it; gives its address on this, `host`.
 
     It ends with the context, also where this process is killed. Raises OSError where Ray does not start.
     """
     address = f"{host}:{free_port()}"
+    cpus = share["num-cpus"]
     one_a_node = (f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={cpus}")
-    ray = (sys.executable, "-m", __name__, address, str(cpus), str(gpus))
+    ray = (sys.executable, "-m", __name__, address, *(f"--{name}={amount}" for name, amount in share.items()))
     step = subprocess.Popen(["srun", *one_a_node, "--kill-on-bad-exit", *ray], stdin=subprocess.PIPE)
     try:
         wait_for_ray(address, lambda: step.poll() is None)
@@ -73,7 +74,7 @@ def ray_over(nodes: int, host: str, cpus: int, gpus: int) -> Iterator[str]:
             step.terminate()
 
 
-def start_of(address: str, cpus: str, gpus: str) -> list[str]:
+def start_of(address: str, *share: str) -> list[str]:
     """The command that starts Ray on this node; the first one of the job is its head.
 
     Other jobs on this node may have their Rays: no port is a fixed one.
@@ -85,13 +86,12 @@ def start_of(address: str, cpus: str, gpus: str) -> list[str]:
         if importlib.util.find_spec("grpc"):
             where += [f"--ray-client-server-port={free_port()}"]
     ports = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
-    share = (f"--num-cpus={cpus}", f"--num-gpus={gpus}")
     return [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, *ports, *share]
 
 
-def main(address: str, cpus: str, gpus: str) -> int:
+def main(address: str, *share: str) -> int:
     """Have Ray on this node until standard input ends, as it does when the job's driver ends or is killed."""
-    command = start_of(address, cpus, gpus)
+    command = start_of(address, *share)
     if "--head" not in command:
         wait_for_ray(address)
     own = os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}  # nobody is there to take over its work
