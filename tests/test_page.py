@@ -23,6 +23,7 @@ from fig.report.captions import caption_of
 from fig.report.claim import claimed, gains_of
 from fig.report.curves import histogram, range_of, roc
 from fig.report.page import troubles
+from fig.report.single import shown_samples
 from fig.report.svg import Axis, Curve, chart
 from fig.stages.report import report
 
@@ -224,6 +225,15 @@ def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path)
     scores = np.load(run / "discriminators/digits/resnet18/fig/1/scores/gram.npz")
     assert f"photos-c: AUROC {100 * auroc(scores['id'], scores['photos-c']):.1f} %" in text
     assert text.count("A sample taken for class3 with confidence 97 %") >= 1
+
+
+@pytest.mark.parametrize("side", [32, 224])
+def test_samples_of_any_size_leave_a_page_small_and_have_their_class(side: int):
+    images = np.random.default_rng(0).integers(0, 256, (24, side, side, 3), dtype=np.uint8)
+    drawn = {"images": images, "predicted": np.arange(24) % 2, "confidence": np.linspace(0.5, 1, 24)}
+    found = list(shown_samples(drawn, ["cat", "dog"]))
+    assert found and sum(len(source) for source, _, _ in found) < 130_000
+    assert [rest for _, *rest in found[:2]] == [["cat", "50 %"], ["dog", "52 %"]][: len(found)]
 
 
 @pytest.mark.pipeline
