@@ -129,8 +129,9 @@ def test_an_improvement_needs_the_standard_discriminator(metrics: pd.DataFrame):
 def test_teachers_and_ood_sets_have_the_papers_names_and_are_told_apart():
     assert teacher_title("fig-scratch", {"method": "scratch"}) == "none: from scratch"
     assert teacher_title("x", {"method": "fig", "teacher": "vgg19/untrained"}) == "VGG19 (untrained), fixed"
-    titles = {"a-r-nearest": "A(r)", "a-r-bilinear": "A(r)", "a-c": "A(c)"}
-    assert list(ood_titles(list(titles), titles).values()) == ["A(r) nearest", "A(r) bilinear", "A(c)"]
+    titles = {"a-r-nearest": "A(r)", "a-r-bilinear": "A(r)", "a-c": "A(c)", "a-c-odin": "A(c)", "b-r-nearest": "B(r)"}
+    told_apart = ["A(r) nearest", "A(r) bilinear", "A(c)", "A(c) odin", "B(r)"]
+    assert list(ood_titles(list(titles), titles).values()) == told_apart
 
 
 def test_a_note_says_what_is_missing_and_why():

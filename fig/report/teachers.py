@@ -48,7 +48,7 @@ def draw_improvements(axes: Axes, means: pd.DataFrame, deviations: pd.DataFrame,
     for (row, column), mean in np.ndenumerate(means.to_numpy()):
         sd = deviations.iat[row, column]
         text = "missing" if np.isnan(mean) else f"{mean:+.1f}" + ("" if np.isnan(sd) else f"\n± {sd:.1f}")
-        colour = "white" if abs(mean) > 0.62 * most else "black"
+        colour = "white" if abs(mean) > 0.55 * most else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour, linespacing=1.1)
     axes.axvline(means.shape[1] - 1.5, color="white", linewidth=4)
     return image

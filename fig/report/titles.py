@@ -26,5 +26,5 @@ def ood_titles(names: Sequence[str], titles: Mapping[str, str]) -> dict[str, str
     """Titles of OOD sets, T(r) or T(c); where several have the same, each with its resampler: T(r) nearest."""
     called = {name: titles.get(name, name) for name in names}
     shared = Counter(called.values())
-    ways = {name: "" if shared[title] == 1 else f" {name.rpartition('-')[2]}" for name, title in called.items()}
-    return {name: title + ways[name] for name, title in called.items()}
+    ways = {name: "" if shared[title] == 1 else name.rpartition("-")[2] for name, title in called.items()}
+    return {name: f"{title} {ways[name]}".removesuffix(" c").strip() for name, title in called.items()}
