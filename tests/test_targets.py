@@ -1,9 +1,13 @@
 """The paper's tables and figures as targets of the workflow, in the plan of the paper's configuration."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from workspace import Workspace, copy_of_results
 
 from fig.commands.jobs import Job, jobs_of
 from fig.configuration import complete, discriminators, studies_for
@@ -70,3 +74,39 @@ def test_the_sampler_is_timed_for_small_and_large_images(jobs: list[Job]):
     (table,) = [job for job in jobs if "results/paper/tables/table5.csv" in job.output]
     measured = {f"results/paper/throughput/{name}/resnet18.json" for name in ("cifar10", "miniimagenet")}
     assert set(table.input) == measured == {job.output[0] for job in jobs if job.rule == "throughput"}
+
+
+SHOWN = ("fig1", "fig2", "fig3", "fig4", "fig5", "table5", "resampling")
+SETTINGS = {
+    "throughput": {"batch": 8, "images": 12},
+    "embedding": {"samples": 24, "confident": 0.0},
+    "chains": {"steps": 12, "chains": 16, "images": 3, "wanted": {"digits": "3"}},
+}
+
+
+def test_a_finished_study_is_drawn_and_timed_and_what_is_drawn_follows_its_settings(
+    finished: Workspace, tmp_path: Path
+):
+    workspace = copy_of_results(finished, tmp_path)
+    study = yaml.safe_load((tmp_path / "tests/tiny.yaml").read_text()) | SETTINGS
+    shown = {"variants": ["standard", "fig"], "detectors": ["baseline"], "targets": list(SHOWN)}
+    study["studies"].append(study["studies"][0] | shown)
+    (tmp_path / "shown.yaml").write_text(yaml.safe_dump(study))
+    workspace.snakemake(*SHOWN, configfile="shown.yaml")
+    run = tmp_path / "results/tiny"
+    folder = run / "discriminators/digits/resnet18/standard/0"
+    timed = json.loads((run / "throughput/digits/resnet18.json").read_text())
+    assert (timed["images"], timed["batch"], timed["size"]) == (12, 8, 32) and 10 <= timed["steps"] <= 100
+    assert timed["images_per_second"] == pytest.approx(12 / timed["seconds"])
+    embedding, chains = np.load(folder / "embedding.npz"), np.load(folder / "chains.npz")
+    assert len(embedding["generated"]) == embedding["above"] == 24 and len(embedding["test"]) == len(
+        embedding["labels"]
+    )
+    assert chains["images"].shape[1:] == (32, 32, 3) and (chains["steps"], chains["chains"]) == (12, 16)
+    drawn = {name: pd.read_csv(run / f"figures/{name}.csv") for name in (*SHOWN[:5], "resampling")}
+    assert set(drawn["fig1"]["variant"]) == {"standard", "fig"} and drawn["fig1"]["mean"].between(0, 1).all()
+    assert set(drawn["fig5"]["wanted"].astype(str)) == {"3"}
+    assert all((run / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG") for name in drawn)
+    assert workspace.planned(*SHOWN, configfile="shown.yaml") == set()
+    workspace.edit("shown.yaml", "digits: '3'", "digits: '4'")
+    assert workspace.planned(*SHOWN, configfile="shown.yaml") == {"chains", "picture"}
