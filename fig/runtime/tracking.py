@@ -146,12 +146,15 @@ def try_to_mirror(folder: Path) -> float:
 
 
 def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
-    """The MLflow experiment named like the folder `results/<run>`, created where there is none."""
+    """The MLflow experiment named like the folder `results/<run>`, created where there is none.
+
+    A server says itself where artifacts go; with a SQLite file they go beside the run, not into the working directory.
+    """
     experiment = client.get_experiment_by_name(run_folder.name)
     if experiment is not None:
         return experiment.experiment_id
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    artifacts = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve().as_uri() if local else None
+    beside = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve().as_uri()
+    artifacts = beside if sqlite_file(uri_of(run_folder.parent)) else None
     kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows trainings, not prompts
     return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
