@@ -4,9 +4,11 @@ The unit of work is an image of 32 x 32 pixels that a ResNet18 of full width is 
 """
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -129,10 +131,15 @@ def method_told(variant: str, timing: Mapping[str, Any]) -> str:
     return "standard" if variant == "standard" else json.loads(stated).get("method", "")
 
 
-def measured(folders: Iterable[Path]) -> Rate | None:
-    """The rate of the trainings in these folders, whatever their study; None where none says what it did and how long.
+def resources_told(timing: Mapping[str, Any]) -> dict[str, Any]:
+    """The workers of a job and what each had, from the command that is in its timing file."""
+    return json.loads(dict(pairwise(shlex.split(timing.get("command", "")))).get("--resources", "{}"))
 
-    Trainings count that say which method they were by.
+
+def measured(folders: Iterable[Path], device: str) -> Rate | None:
+    """The rate of a worker on this device (cpu, gpu) in the trainings in these folders, whatever their study.
+
+    Trainings count that say which method they were by; None where there is none.
     """
     rates = []
     for folder in folders:
@@ -140,12 +147,15 @@ def measured(folders: Iterable[Path]) -> Rate | None:
         if not (card.exists() and times.exists()):
             continue
         told, timing = json.loads(card.read_text()), json.loads(times.read_text())
-        method = method_told(told["variant"], timing)
+        method, had = method_told(told["variant"], timing), resources_told(timing)
+        if ("gpu" if had.get("gpus_per_worker") else "cpu") != device:
+            continue
         if timing["work"] > 0 and method and (settings := told["settings"]):
             made = told["architecture"]
             split = Path(f"data/{made['size']}/{told['id_dataset']}/train")
             each = per_trained_image(made["network"], made["width"], made["size"], method, settings["method"])
-            rates.append(trained_on(settings["training"], images_in(split, 0)) * each / timing["work"])
+            work = trained_on(settings["training"], images_in(split, 0)) * each
+            rates.append(work / timing["work"] / max(1, had.get("workers", 1)))
     if not rates:
         return None
     return Rate(median(rates), f"measured: the median of {len(rates)} trainings")

@@ -43,8 +43,18 @@ def test_the_measured_rate_allows_for_what_a_method_costs(tmp_path: Path):
         tmp_path / "ad", "ad", "adversarial", {"magnitude": 0.1}, 10 * costs.METHODS["adversarial"]
     )
     gan = finished_training(tmp_path / "jcl", "jcl", "jcl", {}, 10 * (costs.METHODS["jcl"] + costs.BESIDE["jcl"]))
-    rates = [costs.measured([folder]) for folder in (fast, slow, gan)]
+    rates = [costs.measured([folder], "cpu") for folder in (fast, slow, gan)]
     assert [rate.units for rate in rates] == pytest.approx([100, 100, 100])
+
+
+def test_a_rate_is_that_of_one_worker_on_a_device_of_its_own_kind(tmp_path: Path):
+    folder = finished_training(tmp_path / "standard", "standard", "standard", {}, 10)
+    path = folder / "timing.training.json"
+    resources = """'{"workers": 4, "gpus_per_worker": 1}'"""
+    command = f"python -m fig.stages.pretrain --seed 0 --resources {resources}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"command": command}))
+    assert costs.measured([folder], "gpu").units == pytest.approx(25)
+    assert costs.measured([folder], "cpu") is None
 
 
 def test_a_teacher_that_is_not_evaluated_is_trained_all_the_same():

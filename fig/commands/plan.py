@@ -31,8 +31,8 @@ def plan(
     study = complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfile)))
     run = Path("results") / study["run"] / "discriminators"
     device = "gpu" if study["resources"].get("training", {}).get("gpus_per_worker") else "cpu"
-    rate = costs.measured(path.parent for path in Path("results").glob("*/discriminators/*/*/*/*/discriminator.json"))
-    rate = rate or costs.ASSUMED[device]
+    cards = Path("results").glob("*/discriminators/*/*/*/*/discriminator.json")
+    rate = costs.measured((path.parent for path in cards), device) or costs.ASSUMED[device]
     rows: dict[str, list[float]] = {}  # stage -> jobs, done, hours left, gigabytes
     for found in (*discriminators(study), *teachers(study)):
         folder = run / found.path
