@@ -64,9 +64,9 @@ def has_saved_a_row(folder: Path) -> bool:
 
 
 def scorers(workspace: Workspace) -> list[psutil.Process]:
-    """The processes that look at the training images."""
+    """The workers that have the images of a data set before them."""
     found = []
-    for process in processes_of(workspace):
+    for process in running(workspace, "ray::RayTrainWorker"):
         with suppress(psutil.Error):
-            found += [process] * any(each.path.endswith("train.npy") for each in process.memory_maps())
+            found += [process] * any(each.path.endswith(".npy") for each in process.memory_maps())
     return found
