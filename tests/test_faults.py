@@ -117,7 +117,7 @@ def disturbed(undisturbed: Workspace, tmp_path: Path) -> Iterator[Workspace]:
         process.kill()
 
 
-@pytest.mark.timeout(1200)  # a minute on two idle cores
+@pytest.mark.timeout(1200)  # one to three minutes on two idle cores
 @pytest.mark.parametrize("stage", RESULTS)
 def test_whatever_is_killed_a_job_goes_on_from_its_last_checkpoint_to_the_same_results(
     stage: str, undisturbed: Workspace, disturbed: Workspace
