@@ -233,7 +233,7 @@ def test_a_training_beyond_its_time_or_cancelled_goes_on_from_its_checkpoint(ove
     assert "JobState=TIMEOUT" in first and "TimeLimit=00:30:00" in second
     (checkpoint,) = workspace.folder.glob("results/tiny/checkpoints/*/state.safetensors")
     at = time.time()
-    waited_for(lambda: checkpoint.stat().st_mtime > at, 120, "checkpoint of the second attempt")
+    waited_for(lambda: checkpoint.stat().st_mtime > at, 240, "checkpoint of the second attempt")
     asked(f"scancel {number(second)}")
     assert overtime.running.wait(timeout=120) and not (workspace.folder / MODEL).exists()
     ended(started(workspace), workspace)
