@@ -3,7 +3,7 @@
 Read at every parse of the Snakefile, so torch is not imported; the names that are allowed are the schema's.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
@@ -22,6 +22,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 NETWORKS = ("resnet18", "vgg19", "shufflenetv2", "densenet100")  # built in; fig.networks has them
 DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram", "deconf")  # fig.detectors has them
 NEEDED_METHOD = {"deconf": "deconf"}  # by detectors that look at what one method alone adds to a network
+COMPARING = ("table2", "table3")  # the targets whose methods are compared in pairs, and ranked
 TARGETS = (*(f"table{number}" for number in range(1, 6)), *(f"fig{number}" for number in range(1, 6)), "resampling")
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
@@ -56,6 +57,11 @@ def complete(stated: Mapping[str, Any]) -> Config:
         config[section] = of_one_length(config[section], stated.get(section, {}))
     check(config, stated.get("datasets", {}))
     return config
+
+
+def read(configfiles: Iterable[Path]) -> Config:
+    """The whole configuration behind files, of which later ones go before earlier ones."""
+    return complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfiles)))
 
 
 def of_one_length(training: Any, stated: Any) -> Any:

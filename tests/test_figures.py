@@ -18,12 +18,12 @@ from fig.report.aurocs import note
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import SAMPLES, finetuning, samples, scores
 from fig.report.portraits import figure_of_chains
-from fig.report.resampling import compared, correlation, figure_of_resampling, source_and_way, table_of
+from fig.report.resampling import compared, correlation, figure_of_resampling, table_of
 from fig.report.shares import figure_of_shares, shares
 from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.studies import Shown, Study
 from fig.report.teachers import figure_of_improvements, improvements, teacher_title
-from fig.report.titles import ood_titles
+from fig.report.titles import ood_titles, source_and_way
 from fig.sampler import Samples
 from fig.stages import picture as stage
 from fig.stages.chains import kept_of, wanted_class

@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from test_tracking import free_port
+from watching import answering, free_port
 
 from fig.data.arrays import Split
 from fig.detectors.baseline import Baseline
@@ -47,28 +44,9 @@ def served(model: str, where: Path) -> Iterator[str]:
     """A real `mlflow models serve` of a model in the database of `where`: the address that takes requests."""
     port = free_port()
     command = [BIN / "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
-    with (where / "serve.log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=where,
-            env=os.environ
-            | {"PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "sqlite:///results/mlflow.db"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        for _ in range(1000):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1)
-                break
-            except OSError:
-                assert process.poll() is None, (where / "serve.log").read_text()
-                time.sleep(0.2)
+    own = {"PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "sqlite:///results/mlflow.db"}
+    with answering(command, f"http://127.0.0.1:{port}/ping", where, **own):
         yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
 
 
 def answer(address: str, images: NDArray, **params: float) -> dict[str, NDArray]:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fig.report.paired import paired, source_of, table_of, to_rank
+from fig.report.paired import paired, table_of, to_rank
 from fig.report.ranks import picture
 from fig.report.records import METRICS
 from fig.report.statistics import alike, critical_difference, interval_over_both, interval_over_seeds, ranks
 from fig.report.studies import Shown, Study
+from fig.report.titles import source_and_way
 
 SETS = ("lsun-r-odin", "lsun-c-odin", "photos-c")
 METHODS = ("standard", "fig", "gaussian")
@@ -71,7 +72,7 @@ def test_the_bootstrap_is_too_narrow_for_three_seeds_and_four_sources_as_is_said
 
 
 def test_a_sources_sets_count_as_one():
-    assert {source_of(name) for name in ("photos-r-nearest", "photos-c", "photos-r-odin")} == {"photos"}
+    assert {source_and_way(name)[0] for name in ("photos-r-nearest", "photos-c", "photos-r-odin")} == {"photos"}
     values = np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]])
     assert interval_over_both(values, ["a", "a", "b"]) == pytest.approx((0.0, 0.3))
     assert np.isnan(interval_over_both(values, ["a", "a", "a"])).all()

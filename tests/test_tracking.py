@@ -2,14 +2,10 @@
 
 import json
 import multiprocessing
-import os
-import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +14,7 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from watching import answering, free_port
 from workspace import Workspace, copy_of_results
 
 from fig.runtime import tracking
@@ -28,36 +25,14 @@ pytestmark = pytest.mark.pipeline
 FIG = "results/tiny/discriminators/digits/resnet18/fig/0"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[str]:
     """A real `mlflow server` on this machine, with its SQLite file in `folder`."""
     command = [Path(sys.executable).with_name("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", folder / "artifacts"]
-    process = subprocess.Popen(
-        command,
-        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
     address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
+    with answering(command, f"{address}/health", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
 
 
 def runs_of(uri: str, name: str = "tiny"):

@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import os
+import signal
+import socket
+import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +27,40 @@ def waited_for(condition: Callable[[], Found], seconds: float, what: str) -> Fou
             return found
         time.sleep(0.1)
     raise AssertionError(f"no {what} within {seconds} s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def answering(command: list[str | Path], address: str, folder: Path, **environment: str) -> Iterator[None]:
+    """A server that runs in `folder` and answers at its address; it and all that it started end with the block."""
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        with suppress(OSError), urllib.request.urlopen(address, timeout=1):
+            return True
+        return False
+
+    log = folder / "server.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        waited_for(answers, 200, f"answer at {address}")
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
 
 
 def hashed(path: Path) -> str:

@@ -19,16 +19,15 @@ def plan(
 
     Example: fig plan config/paper.yaml --workers 64
     """
-    import yaml
     from rich.console import Console
     from rich.table import Table
 
     from fig import costs
     from fig.commands.jobs import jobs_of
     from fig.commands.stale import print_stale, stale
-    from fig.configuration import complete, discriminators, merged, teachers
+    from fig.configuration import discriminators, read, teachers
 
-    study = complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfile)))
+    study = read(configfile)
     run = Path("results") / study["run"] / "discriminators"
     device = "gpu" if study["resources"].get("training", {}).get("gpus_per_worker") else "cpu"
     cards = Path("results").glob("*/discriminators/*/*/*/*/discriminator.json")

@@ -11,7 +11,7 @@ Config = dict[str, Any]
 
 def tables_of(study: Config, run: Path) -> list[Path]:
     """Make those of the paper's tables that the studies name; cells are empty where a discriminator is missing."""
-    from fig.configuration import discriminators, shown, studies_for
+    from fig.configuration import COMPARING, discriminators, shown, studies_for
     from fig.stages.paired import paired
     from fig.stages.speeds import speeds
     from fig.stages.table import table
@@ -19,7 +19,7 @@ def tables_of(study: Config, run: Path) -> list[Path]:
     named = [target for target in ("table1", "table2", "table3", "table4") if studies_for(study, target)]
     for target in named:
         table(target, *map(json.dumps, shown(study, target).values()), run)
-    if comparing := [target for target in named if target in ("table2", "table3")]:
+    if comparing := [target for target in named if target in COMPARING]:
         paired(*map(json.dumps, shown(study, *comparing).values()), run)
         named.append("paired")
     if measured := {(each.id_dataset, each.network): None for each in discriminators(study, "table5")}:
@@ -62,15 +62,13 @@ def report(
 
     Example: fig report config/paper.yaml
     """
-    import yaml
-
-    from fig.configuration import complete, discriminators, merged, splits
+    from fig.configuration import discriminators, read, splits
     from fig.report.gaps import folder_of, gaps
     from fig.stages.figures import figures
     from fig.stages.report import report as page
     from fig.stages.tables import tables
 
-    study = complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfile)))
+    study = read(configfile)
     run = Path("results") / study["run"]
     keys = [(each.id_dataset, each.network, each.variant, each.seed) for each in discriminators(study)]
     missing = gaps(run, keys)

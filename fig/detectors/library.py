@@ -33,7 +33,7 @@ class LibraryDetector:
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """The features before the last linear layer."""
-        return {PENULTIMATE: Tap(last_linear(subject.network)[0], keep=flat, given=True)}
+        return {PENULTIMATE: penultimate(subject.network)}
 
     def observer(self, subject: Subject) -> "LibraryObserver | None":
         """Features and logits of the training images, where the detector is fitted."""
@@ -43,6 +43,11 @@ class LibraryDetector:
 def flat(features: Tensor) -> Tensor:
     """Features (B, ...) as (B, D)."""
     return features.flatten(1)
+
+
+def penultimate(network: nn.Module) -> Tap:
+    """What the last linear layer is given."""
+    return Tap(last_linear(network)[0], keep=flat, given=True)
 
 
 def imported(name: str) -> type:

@@ -1,6 +1,5 @@
 """FIG against each other method on the same OOD sets and seeds: differences, intervals, and values to be ranked."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -17,17 +16,13 @@ from fig.report.records import Key
 from fig.report.render import Table
 from fig.report.statistics import interval_over_both, interval_over_seeds
 from fig.report.studies import Shown, grid
+from fig.report.titles import source_and_way
 
 ALL = "all"
 COLUMNS = [*WHERE, "variant", "difference", "low", "high", "low_both", "high_both", "seeds", "ood_datasets", "better"]
 COLUMNS += ["paper", "reason"]
 
 Wide = pd.DataFrame  # AUROC; rows are seeds, columns are ID data set, network and OOD set, on which both methods are
-
-
-def source_of(ood_dataset: str) -> str:
-    """The source whose images an OOD set's are: that of photos-r-nearest and photos-c is photos."""
-    return re.sub(r"-[rc](-[a-z0-9]+)?$", "", ood_dataset)
 
 
 def differences(values: pd.DataFrame, asked: pd.DataFrame, variant: str) -> Wide:
@@ -50,7 +45,7 @@ def compared(wide: Wide) -> dict[str, Any]:
     if not values.size:
         return {"seeds": 0, "ood_datasets": wide.shape[1]}
     low, high = interval_over_seeds(values.mean(axis=1))
-    sources = [source_of(name) for name in wide.columns.get_level_values("ood_dataset")]
+    sources = [source_and_way(name)[0] for name in wide.columns.get_level_values("ood_dataset")]
     low_both, high_both = interval_over_both(values, sources)
     return {
         "difference": values.mean(),

@@ -1,6 +1,5 @@
 """How much of a gain goes with high frequencies: AUROC under each resampler beside the spectra of the images."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -15,7 +14,7 @@ from fig.report.render import Table
 from fig.report.spectra import HIGH, Spectrum, excess
 from fig.report.studies import Shown
 from fig.report.tables import percent
-from fig.report.titles import network_title, ood_titles, variant_title
+from fig.report.titles import network_title, ood_titles, source_and_way, variant_title
 
 GAIN = "gain of "
 PLACE = ["id_dataset", "network", "source", "way", "ood_dataset"]
@@ -23,12 +22,6 @@ FEW = 3  # sets, below which an order means nothing
 
 Styles = Mapping[str, Mapping[str, str]]  # by OOD set: how it is drawn
 Spectra = Mapping[str, Mapping[str, Spectrum]]  # by ID data set, then by its own name and those of its OOD sets
-
-
-def source_and_way(name: str) -> tuple[str, str]:
-    """Source and way of an OOD set: photos-r-nearest is ("photos", "r nearest"), photos-c ("photos", "c")."""
-    source, kind, by = re.fullmatch(r"(.+)-([rc])(?:-([a-z0-9]+))?", name).groups()
-    return source, f"{kind} {by}" if by else kind
 
 
 def compared(metrics: pd.DataFrame, shown: Shown, spectra: Spectra) -> pd.DataFrame:

@@ -51,14 +51,6 @@ def asked_of(metrics: pd.DataFrame, study: Study) -> pd.Series:
     )
 
 
-def selected(metrics: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
-    """The rows of the metrics that the studies ask for, each once, in the metrics' order."""
-    wanted = pd.Series(False, index=metrics.index)
-    for study in studies:
-        wanted |= asked_of(metrics, study)
-    return metrics[wanted].reset_index(drop=True)
-
-
 def grid(studies: Sequence[Study]) -> pd.DataFrame:
     """What the studies ask of every seed: id_dataset, network, variant, detector and ood_dataset, a row for each."""
     rows = [

@@ -1,5 +1,6 @@
 """What figures call networks, variants and data sets: the paper's names for them, where it has any."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,12 @@ def network_title(name: str) -> str:
 def variant_title(name: str) -> str:
     """What a variant is called."""
     return VARIANTS.get(name, name)
+
+
+def source_and_way(name: str) -> tuple[str, str]:
+    """Source and way of an OOD set: photos-r-nearest is ("photos", "r nearest"), photos-c ("photos", "c")."""
+    source, kind, by = re.fullmatch(r"(.+)-([rc])(?:-([a-z0-9]+))?", name).groups()
+    return source, f"{kind} {by}" if by else kind
 
 
 def ood_titles(names: Sequence[str], titles: Mapping[str, str]) -> dict[str, str]:

@@ -15,9 +15,9 @@ from fig.runtime.command import command_line
 from fig.sampler import SamplerSettings, Samples
 from fig.sampling import Request, draw, samples_where
 from fig.settings import settings_of
-from fig.stages.drawing import called, opened
 from fig.stages.options import Folder, Json, Test, parsed
-from fig.stages.pictures import write_arrays
+from fig.stages.pictures import pixels_of, write_arrays
+from fig.stages.workers import called, opened
 
 BATCH = 128  # chains at once
 
@@ -85,7 +85,7 @@ def work(job: ChainsJob) -> None:
     kept = samples_where(samples, kept_of(samples, number, job.settings.images))
     write_arrays(
         job.discriminator / "chains.npz",
-        images=((kept.images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy(),
+        images=pixels_of(kept.images),
         confidence=kept.confidence.cpu().numpy(),
         predicted=np.array(job.classes)[kept.predicted.cpu().numpy()],
         wanted=np.array(job.wanted),

@@ -6,26 +6,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.manifold import TSNE
-from torch import Tensor, nn
+from torch import Tensor
 
 from fig import parallel
 from fig.data.arrays import open_split
 from fig.data.batches import labels_of
+from fig.detectors.library import PENULTIMATE, penultimate
 from fig.discriminator import Discriminator
 from fig.evaluation import seen_in_turn, some
 from fig.frozen import frozen
-from fig.networks.heads import last_linear
-from fig.networks.taps import Tap, kept_at
+from fig.networks.taps import kept_at
 from fig.runtime import timing
 from fig.runtime.command import command_line
 from fig.sampler import SamplerSettings, Samples
 from fig.sampling import CONFIDENT, Request, draw
 from fig.settings import settings_of
-from fig.stages.drawing import called, opened
 from fig.stages.options import Folder, Json, Test, parsed
 from fig.stages.pictures import write_arrays
+from fig.stages.workers import called, opened
 
-FEATURES = "features"
 FEWEST = 20  # samples laid out, the most confident ones, where none is confident enough
 PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default
 
@@ -54,22 +53,12 @@ class EmbeddingJob:
     settings: EmbeddingSettings
 
 
-def flat(features: Tensor) -> Tensor:
-    """Features (B, ...) as (B, D)."""
-    return features.flatten(1)
-
-
-def penultimate(network: nn.Module) -> Tap:
-    """What the last linear layer is given."""
-    return Tap(last_linear(network)[0], keep=flat, given=True)
-
-
 def features_of_test(discriminator: Discriminator, test: Path, settings: EmbeddingSettings) -> tuple[Tensor, Tensor]:
     """Penultimate features (n, D) and classes (n,) of the settings' share of the test images."""
-    data, taps = open_split(test), {FEATURES: penultimate(discriminator.network)}
+    data, taps = open_split(test), {PENULTIMATE: penultimate(discriminator.network)}
     rows = some(len(data.images), max(1, round(settings.share * len(data.images))))
     seen = seen_in_turn(discriminator, taps, data, rows, settings.batch)
-    return torch.cat([each.kept[FEATURES] for each in seen]), labels_of(data)[rows]
+    return torch.cat([each.kept[PENULTIMATE] for each in seen]), labels_of(data)[rows]
 
 
 def shown_of(samples: Samples, confident: float) -> Tensor:

@@ -1,7 +1,6 @@
 """Rule evaluate: one discriminator's scores and metrics under all detectors, and samples of its implicit generator."""
 
 import csv
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from fig import parallel
 from fig.data.arrays import open_split
 from fig.data.batches import labels_of
 from fig.detectors import Detector, detector_of
-from fig.discriminator import Discriminator, load, load_card
+from fig.discriminator import Discriminator, load_card
 from fig.evaluation import (
     Evaluated,
     EvaluationSettings,
@@ -30,7 +29,6 @@ from fig.evaluation import (
 from fig.files import replacing
 from fig.frozen import frozen
 from fig.runtime import timing
-from fig.runtime.cluster import Resources, run_on_workers
 from fig.runtime.command import command_line
 from fig.runtime.tracking import try_to_mirror
 from fig.sampler import SamplerSettings, Samples, sample
@@ -39,6 +37,7 @@ from fig.seeding import generator
 from fig.settings import settings_of
 from fig.stages.options import Folder, Json, OodSets, Test, Train, parsed
 from fig.stages.pictures import write_arrays, write_samples
+from fig.stages.workers import called, opened
 
 SAMPLES = 64  # drawn from the implicit generator, to be looked at
 MEMORY = "lower evaluation.batch, share it among more workers, or choose fewer detectors"
@@ -67,7 +66,7 @@ def work(job: EvaluationJob) -> None:
 
 def score(job: EvaluationJob) -> None:
     """Score on this worker; rank 0 writes the scores, the metrics and the samples."""
-    discriminator, card = load(job.discriminator).to(parallel.device()), load_card(job.discriminator)
+    discriminator, card = opened(job.discriminator)
     sets = {"id": job.test} | {path.parent.name: path for path in job.ood_datasets}
     found: dict[str, Evaluated] = {}
     with frozen(discriminator):
@@ -139,9 +138,7 @@ def evaluate(
     stated = parsed(detectors, "--detectors")
     chosen = {name: detector_of(name, own) for name, own in stated.items()}
     job = EvaluationJob(discriminator, train, test, tuple(ood), chosen, sampling, looked_at)
-    began = time.monotonic()
-    _, seconds = run_on_workers(work, job, settings_of(Resources, parsed(resources, "--resources"), "resources"))
-    clock = replace(clock, ray=time.monotonic() - began - seconds, work=seconds)
+    _, clock = called(work, job, resources, clock)
     clock = replace(clock, tracking=try_to_mirror(discriminator))
     timing.write(clock, discriminator / "timing.evaluation.json")
 

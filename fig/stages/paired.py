@@ -1,6 +1,5 @@
 """Rule paired: FIG against each other method, with intervals, and the ranks of all methods."""
 
-from fig.files import replacing
 from fig.report import paired as comparison
 from fig.report.gaps import folder_of, gaps
 from fig.report.paper import FILES
@@ -10,7 +9,7 @@ from fig.report.studies import keys_of
 from fig.runtime import timing
 from fig.runtime.command import command_line
 from fig.stages.shown import Run, Seeds, Studies, Titles, shown_of
-from fig.stages.writing import write_table, write_text
+from fig.stages.writing import write_figure, write_table, write_text
 
 
 def paired(studies: Studies, seeds: Seeds, titles: Titles, run: Run) -> None:
@@ -29,8 +28,7 @@ def paired(studies: Studies, seeds: Seeds, titles: Titles, run: Run) -> None:
     write_table(run / "tables", table.to_csv(index=False), comparison.table_of(table, shown))
     figure, means = picture(*comparison.to_rank(metrics, shown))
     write_text(run / "figures" / "ranks.csv", means.to_csv(index=False))
-    with replacing(run / "figures" / "ranks.png") as partial:
-        figure.savefig(partial, format="png")
+    write_figure(run / "figures" / "ranks.png", figure)
     timing.write(clock, run / "tables" / "paired.timing.json")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from fig.files import replacing
 from fig.sampler import Samples
@@ -17,9 +18,14 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez_compressed(file, **arrays)
 
 
+def pixels_of(images: Tensor) -> np.ndarray:
+    """Images (N, 3, height, width) in [-1, 1] as pixels (N, height, width, 3), 0 at -1 and 255 at 1."""
+    return ((images.cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
 def write_samples(picture: Path, samples: Samples) -> None:
     """Write samples as a grid of pictures, black at -1 and white at 1, and as arrays (.npz) beside it."""
-    pixels = ((samples.images.cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = pixels_of(samples.images)
     arrays = {name: getattr(samples, name).cpu().numpy() for name in ("confidence", "energy", "predicted", "steps")}
     write_arrays(picture.with_suffix(".npz"), images=pixels, **arrays)
     with replacing(picture) as partial:

@@ -16,8 +16,8 @@ from fig.runtime.command import command_line
 from fig.sampler import SamplerSettings
 from fig.sampling import Request, draw
 from fig.settings import settings_of
-from fig.stages.drawing import called, opened
 from fig.stages.options import Folder, Json, parsed
+from fig.stages.workers import called, opened
 
 
 @dataclass(frozen=True)

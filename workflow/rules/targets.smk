@@ -1,9 +1,10 @@
 """Functions behind the paper's tables and figures: what each is made from, and where it is."""
 
+from fig.configuration import COMPARING as COMPARED
 from fig.configuration import TARGETS, shown, studies_for
 
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
-COMPARING = [target for target in SHOWN if target in ("table2", "table3")]
+COMPARING = [target for target in SHOWN if target in COMPARED]
 TABLES = [
     *(name for name in SHOWN if name.startswith("table") or name == "resampling"),
     *(["paired"] if COMPARING else []),

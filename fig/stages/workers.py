@@ -1,4 +1,4 @@
-"""What the stages share that look at a discriminator by its generated samples: one worker's function, timed."""
+"""What the stages share that look at a trained discriminator: it is opened on a worker, and the work is timed."""
 
 import time
 from collections.abc import Callable
