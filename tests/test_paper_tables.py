@@ -160,7 +160,8 @@ def test_every_form_of_a_table_has_every_cell():
     latex = render.latex(made)
     body = [line for line in latex.splitlines() if line.endswith(r"\\") and "cifar10" in line]
     assert [line.count("&") for line in body] == [len(made.cells.columns) - 1] * len(made.cells)
-    assert r"91.0 $\pm$ 1.4 $^\dagger$ $\vert$ 91.7 $\vert$ -0.7" in latex and r"\toprule" in latex
+    assert r"91.0 $\pm$ 1.4 $^\dagger$ $\vert$ 91.7 $\vert$ $-$0.7" in latex and r"\toprule" in latex
+    assert r"\caption{AUROC on each OOD set" in latex, "LaTeX numbers its tables itself"
     assert latex.count("{") == latex.count("}") and not re.search(r"(?<!\\)[_%#]", latex.replace("tab:table2", ""))
     assert "<td>91.0 ± 1.4 † | 91.7 | -0.7</td>" in render.html(made)
 

@@ -34,14 +34,16 @@ def for_markdown(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    """A table as LaTeX that breaks over pages, for a document that uses the packages booktabs and longtable."""
-    text = table.cells.to_latex(
-        index=False, escape=True, longtable=True, caption=in_latex(table.caption), label=f"tab:{table.name}"
-    )
-    notes = "".join(f"\\par\\noindent {in_latex(note)}\n" for note in table.notes)
+    """A table as LaTeX that breaks over pages, for a document that uses the packages booktabs and longtable.
+
+    LaTeX numbers tables itself, so the number before a caption is left out.
+    """
+    caption = in_latex(re.sub(r"^Table \d+: ", "", table.caption))
+    text = table.cells.to_latex(index=False, escape=True, longtable=True, caption=caption, label=f"tab:{table.name}")
+    text += "".join(f"\\par\\noindent {in_latex(note)}\n" for note in table.notes)
     for sign, command in IN_LATEX.items():
-        text, notes = text.replace(sign, command), notes.replace(sign, command)
-    return text + notes
+        text = text.replace(sign, command)
+    return re.sub(r"(?<=\s)-(?=\d)", "$-$", text)
 
 
 def in_latex(text: str) -> str:
