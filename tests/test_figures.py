@@ -14,9 +14,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from fig.networks.taps import kept_at
-from fig.report.aurocs import note
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import SAMPLES, finetuning, samples, scores
+from fig.report.gaps import note
 from fig.report.portraits import figure_of_chains
 from fig.report.resampling import compared, correlation, figure_of_resampling, table_of
 from fig.report.shares import figure_of_shares, shares
@@ -97,8 +97,8 @@ def test_a_figure_of_a_run_with_gaps_says_what_is_missing_and_the_log_says_why(
     monkeypatch.setattr(stage, "write_figure", lambda path, figure: figures.append(figure))
     stage.picture("fig1", json.dumps([asdict(study("standard", "fig", "fig-k0"))]), "[0, 1]", "{}", tmp_path)
     said = " ".join(figures[0].get_supxlabel().split())
-    assert "digits/resnet18/fig/1: it diverged" in said
-    assert "digits/resnet18/fig-k0/1: its metrics lack some of what is asked" in said
+    assert "Missing of digits/resnet18: fig (1): it diverged." in said
+    assert "Missing of digits/resnet18: fig-k0 (1): its metrics lack some of what is asked" in said
     values = pd.read_csv(tmp_path / "figures" / "fig1.csv").set_index("variant")
     assert values["mean"].notna().to_dict() == {"standard": True, "fig": False, "fig-k0": False}
 
@@ -136,8 +136,10 @@ def test_teachers_and_ood_sets_have_the_papers_names_and_are_told_apart():
 
 def test_a_note_says_what_is_missing_and_why():
     missing = {(ID, NETWORK, "fig", seed): "it diverged" for seed in (0, 2)} | {(ID, NETWORK, "jcl", 0): "no time"}
-    assert note(missing) == "Missing: digits/resnet18/fig/0+2: it diverged; digits/resnet18/jcl/0: no time"
-    assert note({}) == ""
+    where = f"Missing of {ID}/{NETWORK}"
+    assert note(missing) == f"{where}: fig (0 2): it diverged. {where}: jcl (0): no time."
+    many = {(ID, NETWORK, "fig", seed): f"reason {seed}" for seed in range(5)}
+    assert note(many).endswith("fig (2): reason 2. 2 more of the kind are in the report.") and note({}) == ""
 
 
 def histories() -> dict:

@@ -1,6 +1,6 @@
 """The AUROC of every discriminator that a figure shows: what is missing stays empty, and so does each mean over it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import pandas as pd
@@ -10,7 +10,6 @@ from fig.report.records import Key
 from fig.report.studies import Study, asked_of
 
 NAMES = ["id_dataset", "network", "variant", "seed"]
-MOST = 3  # discriminators, seeds together, that a note names for one reason
 
 
 def asked(studies: Sequence[Study], seeds: Sequence[int]) -> pd.DataFrame:
@@ -47,18 +46,25 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str], column: str = "auroc") ->
     ).reset_index()
 
 
+def beside_standard(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows of all variants but standard, with `column` of the standard discriminator as `<column>_of_standard`.
+
+    It is the one of the same seed, under whatever else the table's rows are of; missing where it is.
+    """
+    pair = [name for name in table.columns if name not in ("variant", column)]
+    is_standard = table["variant"] == STANDARD
+    standard = table.loc[is_standard, [*pair, column]]
+    return table[~is_standard].merge(standard, on=pair, suffixes=("", "_of_standard"), how="left")
+
+
 def gains(table: pd.DataFrame) -> pd.DataFrame:
     """AUROC less that of the standard discriminator of the same seed on the same OOD set, as a column `gain`.
 
     Raises ValueError where the standard discriminator is not asked for.
     """
-    pair = [name for name in table.columns if name not in ("variant", "auroc")]
-    standard = table[table["variant"] == STANDARD]
-    if standard.empty:
+    if STANDARD not in set(table["variant"]):
         raise ValueError("an improvement is over the standard discriminator: name standard in the study's variants")
-    both = table[table["variant"] != STANDARD].merge(
-        standard[[*pair, "auroc"]], on=pair, suffixes=("", "_of_standard"), how="left"
-    )
+    both = beside_standard(table, "auroc")
     return both.assign(gain=both["auroc"] - both.pop("auroc_of_standard"))
 
 
@@ -66,16 +72,3 @@ def lacking(table: pd.DataFrame) -> list[Key]:
     """The discriminators of which an AUROC is missing."""
     rows = table.loc[table["auroc"].isna(), NAMES].drop_duplicates()
     return list(rows.itertuples(index=False, name=None))
-
-
-def note(missing: Mapping[Key, str]) -> str:
-    """A sentence on the discriminators that are missing, by their reasons, seeds as 0+1+2; empty where none is."""
-    seeds: dict[tuple[str, str], list[int]] = {}  # by reason and the other three names
-    for (*names, seed), why in missing.items():
-        seeds.setdefault((why, "/".join(names)), []).append(seed)
-    parts = []
-    for reason in dict.fromkeys(missing.values()):
-        named = [f"{name}/{'+'.join(map(str, found))}" for (why, name), found in seeds.items() if why == reason]
-        more = f" and {len(named) - MOST} more" if len(named) > MOST else ""
-        parts.append(f"{', '.join(named[:MOST])}{more}: {reason}")
-    return f"Missing: {'; '.join(parts)}" if parts else ""

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.names import COMMON, PATCHED, STANDARD
+from fig.report.aurocs import beside_standard
+from fig.report.names import COMMON, PATCHED
 from fig.report.statistics import interval_over_seeds
 from fig.report.svg import Axis, Mark, axis_around, strip
 from fig.report.tables import SETTING, percent
-
-PLACE = ["id_dataset", "network", "detector", "protocol"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,12 @@ class Gain:
 def gains_of(metrics: pd.DataFrame) -> list[Gain]:
     """Every variant's gain over standard on the OOD sets that both were scored on; the common detector's first."""
     scored = metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")]
-    is_standard = scored["variant"] == STANDARD
-    pair = [*PLACE, "seed", "ood_dataset"]
-    standard = scored.loc[is_standard, [*pair, "value"]]
-    both = scored[~is_standard].merge(standard, on=pair, suffixes=("", "_standard"))
-    means = both.groupby([*SETTING, "seed"], sort=False)[["value", "value_standard"]].mean()
+    both = beside_standard(scored[[*SETTING, "seed", "ood_dataset", "value"]], "value").dropna()
+    means = both.groupby([*SETTING, "seed"], sort=False)[["value", "value_of_standard"]].mean()
     found = []
     for setting, rows in means.groupby(SETTING, sort=False):
-        own = (rows["value"] - rows["value_standard"]).to_numpy()
-        texts = (percent(rows[name].mean(), rows[name].std()) for name in ("value_standard", "value"))
+        own = (rows["value"] - rows["value_of_standard"]).to_numpy()
+        texts = (percent(rows[name].mean(), rows[name].std()) for name in ("value_of_standard", "value"))
         ends = interval_over_seeds(own)
         found.append(Gain(*setting, *texts, float(own.mean()), *ends, int((own > 0).sum()), len(own)))
     return sorted(found, key=lambda gain: gain.detector != COMMON)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fig.report.records import Key
 
+MOST = 3  # sentences at the foot of a picture
 UNEVALUATED = "its metrics lack some of what is asked: evaluate it anew"
 
 
@@ -40,14 +41,27 @@ def told(keys: Iterable[Key], gaps: Mapping[Key, str]) -> str:
 
 
 def together(reasons: Iterable[str]) -> list[str]:
-    """What `told` told of many cells, each discriminator once: a sentence for each network and reason."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    """What `told` told of many cells, as sentences that name each discriminator once."""
+    missing: dict[Key, str] = {}
     for each in dict.fromkeys(each for reason in reasons if reason for each in reason.split("; ")):
-        key, _, why = each.partition(": ")
-        place, variant, seed = key.rsplit("/", 2)
-        seeds = found.setdefault((place, why), {})
-        seeds[variant] = f"{seeds[variant]} {seed}" if variant in seeds else seed
-    return [
-        f"Missing of {place}: {', '.join(f'{name} ({seeds})' for name, seeds in variants.items())}: {why}."
-        for (place, why), variants in found.items()
-    ]
+        name, _, why = each.partition(": ")
+        id_dataset, network, variant, seed = name.split("/")
+        missing[id_dataset, network, variant, int(seed)] = why
+    return sentences(missing)
+
+
+def sentences(missing: Mapping[Key, str]) -> list[str]:
+    """What is missing: a sentence for each ID data set, network and reason."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for (id_dataset, network, variant, seed), why in missing.items():
+        variants = found.setdefault((f"{id_dataset}/{network}", why), {})
+        variants.setdefault(variant, []).append(str(seed))
+    seeded = {each: [f"{name} ({' '.join(seeds)})" for name, seeds in found[each].items()] for each in found}
+    return [f"Missing of {place}: {', '.join(variants)}: {why}." for (place, why), variants in seeded.items()]
+
+
+def note(missing: Mapping[Key, str]) -> str:
+    """The foot of a picture: what is missing, in few sentences; empty where nothing is."""
+    all_told = sentences(missing)
+    more = len(all_told) - MOST
+    return " ".join([*all_told[:MOST], *([f"{more} more of the kind are in the report."] if more > 0 else [])])

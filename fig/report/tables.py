@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from fig.report.aurocs import beside_standard
+
 NAMES = ["id_dataset", "network", "variant"]
 SETTING = [*NAMES, "detector", "protocol"]  # what is compared; seeds are averaged over
 
@@ -25,26 +27,22 @@ def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
     """Each seed's measures: columns id_dataset, network, variant, detector, protocol, seed, measure, value.
 
     `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over OOD sets, and `auroc.<OOD set>`
-    is each set's own; `gain` is the averaged AUROC less that of the standard discriminator of the same seed.
+    is each set's own; `gain` is the AUROC less that of the standard discriminator of the same seed, averaged over the
+    OOD sets on which both were scored.
     """
     keys = [*SETTING, "seed"]
     scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
     averaged = scored.groupby([*keys, "metric"], sort=False, as_index=False)["value"].mean()
-    aurocs = scored[scored["metric"] == "auroc"].assign(metric=lambda rows: "auroc." + rows["ood_dataset"])
+    aurocs = scored.loc[scored["metric"] == "auroc", [*keys, "ood_dataset", "value"]]
+    gains = (
+        beside_standard(aurocs, "value").dropna().assign(value=lambda rows: rows["value"] - rows["value_of_standard"])
+    )
+    gains = gains.groupby(keys, sort=False, as_index=False)["value"].mean().assign(metric="gain")
+    aurocs = aurocs.assign(metric="auroc." + aurocs["ood_dataset"])
     own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
     own = own.merge(averaged[keys].drop_duplicates(), on=[*NAMES, "seed"])
-    values = pd.concat([averaged, aurocs, own])[[*keys, "metric", "value"]].rename(columns={"metric": "measure"})
-    return pd.concat([values, gains(values)], ignore_index=True)
-
-
-def gains(values: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the measure `gain`: AUROC less standard's, all else being equal."""
-    aurocs = values[values["measure"] == "auroc"]
-    pair = ["id_dataset", "network", "detector", "protocol", "seed"]
-    standard = aurocs[aurocs["variant"] == "standard"][[*pair, "value"]]
-    both = aurocs.merge(standard, on=pair, suffixes=("", "_standard"))
-    both = both[both["variant"] != "standard"]
-    return both.assign(value=both["value"] - both["value_standard"], measure="gain").drop(columns="value_standard")
+    values = pd.concat([averaged, aurocs, own, gains], ignore_index=True)[[*keys, "metric", "value"]]
+    return values.rename(columns={"metric": "measure"})
 
 
 def comparison(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -10,10 +10,10 @@ import typer
 from matplotlib.figure import Figure
 
 from fig.report import records
-from fig.report.aurocs import aurocs, lacking, note
+from fig.report.aurocs import aurocs, lacking
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import finetuning
-from fig.report.gaps import UNEVALUATED, folder_of, why_missing
+from fig.report.gaps import UNEVALUATED, folder_of, note, why_missing
 from fig.report.portraits import figure_of_chains, images_of
 from fig.report.records import Key
 from fig.report.shares import figure_of_shares, shares
@@ -40,11 +40,11 @@ class Sources:
     variants: Mapping[str, Mapping[str, Any]]  # as the configuration states them
 
     def note(self) -> str:
-        """A sentence on what is missing."""
+        """What is missing."""
         return note(self.missing)
 
     def note_on(self, metrics: pd.DataFrame) -> str:
-        """A sentence on what is missing, single AUROCs included."""
+        """What is missing, single AUROCs included."""
         lacked = lacking(aurocs(metrics, self.shown.studies, self.shown.seeds))
         return note({**dict.fromkeys(lacked, UNEVALUATED), **self.missing})
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from fig.data.arrays import open_split
-from fig.report.aurocs import aurocs, lacking, note
-from fig.report.gaps import UNEVALUATED, folder_of, gaps
+from fig.report.aurocs import aurocs, lacking
+from fig.report.gaps import UNEVALUATED, folder_of, gaps, note
 from fig.report.records import all_metrics
 from fig.report.resampling import (
     Spectra,
