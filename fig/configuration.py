@@ -24,6 +24,7 @@ DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram", "deconf
 NEEDED_METHOD = {"deconf": "deconf"}  # by detectors that look at what one method alone adds to a network
 COMPARING = ("table2", "table3")  # the targets whose methods are compared in pairs, and ranked
 TARGETS = (*(f"table{number}" for number in range(1, 6)), *(f"fig{number}" for number in range(1, 6)), "resampling")
+GAINING = ("fig2", "resampling")  # the targets that show gains over standard
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 
 Config = dict[str, Any]
@@ -209,6 +210,9 @@ def check_study(config: Config, study: Mapping[str, Any], where: str) -> None:
         allowed_one("variant", name, [STANDARD, *config["variants"]], where)
     for name in study.get("detectors", ()):
         allowed_one("detector", name, config["detectors"], where)
+    for target in GAINING:
+        if target in study.get("targets", ()) and STANDARD not in study["variants"]:
+            raise ConfigurationError(f"{where}: {target} shows gains over {STANDARD}: name it in the study's variants")
     for variant, detector in product(study["variants"], detectors_of(config, study)):
         needed = NEEDED_METHOD.get(config["detectors"][detector].get("detector", detector))
         if needed and method_of(config, variant) != needed:

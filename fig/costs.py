@@ -154,8 +154,8 @@ def measured(folders: Iterable[Path], device: str) -> Rate | None:
             made = told["architecture"]
             split = Path(f"data/{made['size']}/{told['id_dataset']}/train")
             each = per_trained_image(made["network"], made["width"], made["size"], method, settings["method"])
-            work = trained_on(settings["training"], images_in(split, 0)) * each
-            rates.append(work / timing["work"] / max(1, had.get("workers", 1)))
+            if work := trained_on(settings["training"], images_in(split, 0)) * each:  # none where the split is not here
+                rates.append(work / timing["work"] / max(1, had.get("workers", 1)))
     if not rates:
         return None
     return Rate(median(rates), f"measured: the median of {len(rates)} trainings")

@@ -40,7 +40,14 @@ def study(*variants: str, ood: tuple[str, ...] = OOD) -> Study:
 
 def rows(variant: str, values: Mapping[int, Iterable[float]], ood: tuple[str, ...] = OOD) -> list[dict]:
     """Rows of metrics: the AUROC of each seed on the OOD sets in turn."""
-    names = {"id_dataset": ID, "network": NETWORK, "variant": variant, "detector": "baseline", "protocol": ""}
+    names = {
+        "id_dataset": ID,
+        "network": NETWORK,
+        "variant": variant,
+        "key": "k",
+        "detector": "baseline",
+        "protocol": "",
+    }
     return [
         names | {"seed": seed, "ood_dataset": name, "metric": "auroc", "value": value}
         for seed, each in values.items()
@@ -58,7 +65,7 @@ def metrics() -> pd.DataFrame:
 
 
 CARDS = {
-    (ID, NETWORK, variant, seed): {"settings": {"method": method}}
+    (ID, NETWORK, variant, seed): {"key": "k", "settings": {"method": method}}
     for (variant, method), seed in product({"standard": {}, "fig": {"K": 0.1}, "fig-k0": {"K": 0.0}}.items(), SEEDS)
 }
 

@@ -104,6 +104,14 @@ def test_methods_are_compared_under_the_detector_that_comes_with_them():
     assert row(form, ood_dataset="coco-c")["deconf"].startswith("85.0 ± 7.1 | ")
 
 
+def test_a_methods_detector_without_settings_to_choose_is_compared_too():
+    own = metrics({"deconf": AUROC["fig"]}, "deconf")
+    form = filled(
+        "table2", pd.concat([metrics(AUROC), own]), asked("standard", "fig"), asked("deconf", detectors=["deconf"])
+    )
+    assert row(form, ood_dataset="coco-c")["deconf"].startswith("85.0 ± 7.1 | ")
+
+
 def test_table_4_has_the_harmonic_mean_and_the_half_that_the_paper_prints():
     form = filled("table4", metrics(AUROC))
     mean = np.mean([2 * 0.65 * 0.9 / 1.55, 2 * 0.55 * 0.9 / 1.45])
@@ -122,6 +130,11 @@ def test_what_the_paper_does_not_have_is_ours_alone():
 def test_a_missing_seed_is_said_in_the_cell_and_its_reason_below():
     fewer = metrics(AUROC | {"fig": {0: AUROC["fig"][0]}})
     gaps = {(*WHERE, "fig", 1): "a loss was not finite"}
+    partly = metrics(AUROC | {"fig": {0: (0.8, None)}})
+    reasons = filled("table2", partly, gaps=gaps).query("column == 'fig' and ood_dataset == 'average'")["reason"]
+    assert "fig/0: its metrics lack" in reasons.iloc[0] and "fig/1: a loss" in reasons.iloc[0], (
+        "each seed has its reason"
+    )
     form = filled("table2", fewer, gaps=gaps)
     assert row(form, ood_dataset="average")["fig"].startswith("85.0 (1 of 2 seeds) | 95.0")
     what = Shown((asked(),), (0, 1), TITLES)
@@ -166,15 +179,17 @@ def test_every_form_of_a_table_has_every_cell():
     assert "<td>91.0 ± 1.4 † | 91.7 | -0.7</td>" in render.html(made)
 
 
-def test_table_5_sets_a_speed_beside_the_papers_at_the_same_size():
+def test_table_5_sets_a_speed_beside_the_papers_of_the_same_network_and_size():
     known = {"device": "cpu", "precision": "float32", "batch": 128, "steps": 11.5, "images": 256, "seconds": 2.0}
-    speed = {"id_dataset": "digits", "network": "resnet18", "size": 32, "images_per_second": 128.0, **known}
+    speed = {"id_dataset": "digits", "network": "resnet18", "width": 1.0, "size": 32, "images_per_second": 128.0, **known}
     form = speeds.speeds([speed], [("digits", "resnet18"), ("miniimagenet", "resnet18")])
     made = speeds.table_of(form)
     first, second = made.cells.to_dict("records")
+    narrow = speeds.table_of(speeds.speeds([speed | {"width": 0.125}], [("digits", "resnet18")]))
     told = "images a second: ours | the paper's | difference"
     assert (first["device"], first["batch"], first["steps taken"]) == ("cpu", "128", "11.5")
     assert first[told] == "128.0 | 556 | -428.0" and second[told] == "—"
+    assert narrow.cells[told].tolist() == ["128.0"] and narrow.cells["width"].tolist() == ["0.125"]
     assert "Missing: miniimagenet/resnet18: it was not measured yet." in made.notes
     rows = [line for line in render.markdown(made).splitlines() if line.startswith("|")]
     assert {len(re.split(r"(?<!\\)\|", line)) for line in rows} == {len(made.cells.columns) + 2}
@@ -189,7 +204,7 @@ def test_a_table_is_made_of_what_there_is_of_a_run_and_says_what_it_was_made_of(
             if (variant, seed) != ("fig", 1):
                 folder.mkdir(parents=True)
                 rows.to_csv(folder / "metrics.csv", index=False)
-                (folder / "discriminator.json").write_text("{}")
+                (folder / "discriminator.json").write_text('{"key": "key"}')
     log = run / "logs" / "finetune" / "/".join((*WHERE, "fig", "1.log"))
     log.parent.mkdir(parents=True)
     log.write_text("error: the disk is full\n")
@@ -204,3 +219,6 @@ def test_a_table_is_made_of_what_there_is_of_a_run_and_says_what_it_was_made_of(
     first = run / "discriminators" / "/".join((*WHERE, "fig", "0")) / "metrics.csv"
     first.write_text(first.read_text().replace("0.8", "0.7"))
     assert origin("table", words)["inputs"] != made_of["inputs"]
+    first.with_name("discriminator.json").write_text('{"key": "of other weights"}')
+    make_table("table2", *texts, run)
+    assert "fig (0): its metrics are of other weights" in (run / "tables" / "table2.md").read_text()

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fig.report.tables import comparison, durations, markdown, percent, readable
+from fig.report import render
+from fig.report.claim import gains_of
+from fig.report.tables import comparison, durations, percent, readable, tables_of
 
 NAMES = ("digits", "resnet18")
 AUROC = {  # variant -> seed -> one for each OOD set
@@ -51,6 +53,23 @@ def test_means_are_over_ood_sets_first_and_deviations_over_seeds(metrics: pd.Dat
     assert cell(compared, "standard", "accuracy") == pytest.approx((0.91, np.std([0.9, 0.92], ddof=1), 2))
 
 
+def test_averages_are_over_the_ood_sets_that_everything_was_scored_on(metrics: pd.DataFrame):
+    alone = metrics[
+        (metrics["metric"] == "auroc") & (metrics["ood_dataset"] == "coco-c") & (metrics["variant"] == "fig")
+    ]
+    more = pd.concat([metrics, alone.assign(ood_dataset="lsun-c", value=0.1)], ignore_index=True)
+    compared = comparison(more)
+    for measure in ("auroc", "gain", "harmonic_mean"):
+        assert cell(compared, "fig", measure) == cell(comparison(metrics), "fig", measure)
+    assert cell(compared, "fig", "auroc.lsun-c")[0] == pytest.approx(0.1)
+    assert [gain.mean for gain in gains_of(more)] == [gain.mean for gain in gains_of(metrics)]
+
+
+def test_the_harmonic_mean_is_that_of_the_averages(metrics: pd.DataFrame):
+    (mean, _, seeds) = cell(comparison(metrics[metrics["seed"] == 0]), "standard", "harmonic_mean")
+    assert (mean, seeds) == (pytest.approx(2 * 0.65 * 0.9 / (0.65 + 0.9)), 1)
+
+
 def test_a_gain_is_paired_by_seed(metrics: pd.DataFrame):
     compared = comparison(metrics)
     assert cell(compared, "fig", "gain") == pytest.approx((0.15, np.std([0.2, 0.1], ddof=1), 2))
@@ -63,7 +82,7 @@ def test_the_readable_table_is_in_per_cent_and_in_the_configurations_order(metri
     assert table["variant"].tolist() == ["standard", "fig"]
     assert table["AUROC ↑"].tolist() == ["60.0 ± 7.1", "75.0 ± 14.1"]
     assert table["AUROC gain over standard ↑"].tolist() == ["", "+15.0 ± 7.1"]
-    assert "| fig " in markdown(comparison(metrics))
+    assert "| fig " in render.markdown(tables_of(comparison(metrics))[0])
 
 
 def test_one_seed_has_no_deviation(metrics: pd.DataFrame):

@@ -5,7 +5,7 @@ from itertools import product
 
 import pandas as pd
 
-from fig.report.names import STANDARD
+from fig.report.names import COMMON, COMPARABLE, STANDARD
 from fig.report.records import Key
 from fig.report.studies import Study, asked_of
 
@@ -19,17 +19,34 @@ def asked(studies: Sequence[Study], seeds: Sequence[int]) -> pd.DataFrame:
 
 
 def aurocs(metrics: pd.DataFrame, studies: Sequence[Study], seeds: Sequence[int]) -> pd.DataFrame:
-    """AUROC of all that the studies ask for, under the first detector of each: the rows of `asked` with `auroc`.
+    """AUROC of all that the studies ask for, under one detector: the rows of `asked` with `auroc`.
 
-    Where a detector has settings, ID images alone have chosen them. An AUROC is missing where there is no metric.
+    The detector is the one that all share, or the first of a study without it. Where it has settings, ID images alone
+    have chosen them. An AUROC is missing where there is no metric.
     """
     columns = [*NAMES, "ood_dataset"]
     wanted = pd.Series(False, index=metrics.index)
     for study in studies:
-        wanted |= asked_of(metrics, study) & (metrics["detector"] == study.detectors[0])
-    wanted &= (metrics["metric"] == "auroc") & metrics["protocol"].isin(["", "id-only"])
+        detector = COMMON if COMMON in study.detectors else study.detectors[0]
+        wanted |= asked_of(metrics, study) & (metrics["detector"] == detector)
+    wanted &= (metrics["metric"] == "auroc") & metrics["protocol"].isin(COMPARABLE)
     found = metrics.loc[wanted, [*columns, "value"]].rename(columns={"value": "auroc"})
     return asked(studies, seeds).merge(found.drop_duplicates(columns), on=columns, how="left")
+
+
+def on_shared_sets(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The rows on those OOD sets that everything of an ID data set and network was scored on, so that means compare.
+
+    What is of no OOD set stays.
+    """
+    where = ["id_dataset", "network"]
+    scored = metrics[metrics["ood_dataset"] != ""]
+    units = scored[[*where, "variant", "seed", "detector", "ood_dataset"]].drop_duplicates()
+    scorings = units.groupby([*where, "ood_dataset"]).size()
+    everything = units.drop(columns="ood_dataset").drop_duplicates().groupby(where).size()
+    shared = scorings[scorings == everything.reindex(scorings.index.droplevel("ood_dataset")).to_numpy()].index
+    kept = pd.MultiIndex.from_frame(metrics[[*where, "ood_dataset"]]).isin(shared)
+    return metrics[kept | (metrics["ood_dataset"] == "")]
 
 
 def over_sets(table: pd.DataFrame, column: str = "auroc") -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.aurocs import beside_standard
+from fig.report.aurocs import beside_standard, on_shared_sets
 from fig.report.names import COMMON, PATCHED
 from fig.report.statistics import interval_over_seeds
 from fig.report.svg import Axis, Mark, axis_around, strip
@@ -46,8 +46,8 @@ class Gain:
 
 
 def gains_of(metrics: pd.DataFrame) -> list[Gain]:
-    """Every variant's gain over standard on the OOD sets that both were scored on; the common detector's first."""
-    scored = metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")]
+    """Every variant's gain over standard on the OOD sets that all were scored on; the common detector's first."""
+    scored = on_shared_sets(metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")])
     both = beside_standard(scored[[*SETTING, "seed", "ood_dataset", "value"]], "value").dropna()
     means = both.groupby([*SETTING, "seed"], sort=False)[["value", "value_of_standard"]].mean()
     found = []

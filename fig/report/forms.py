@@ -7,12 +7,12 @@ import pandas as pd
 
 from fig.report import paper
 from fig.report.gaps import told
-from fig.report.names import COMMON, PATCHED, STANDARD
+from fig.report.names import COMMON, COMPARABLE, PATCHED, STANDARD
 from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
 from fig.report.records import Key
 from fig.report.studies import Shown, grid
 
-METHODS_DETECTORS = {"deconf": "id-only"}  # which come with a method, and the protocol under which methods are compared
+METHODS_DETECTORS = ("deconf",)  # which come with a method
 WHERE = ["id_dataset", "network"]
 SETTING = [*WHERE, "variant", "detector"]
 
@@ -55,7 +55,7 @@ def aurocs(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
 def comparable(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     """AUROC of all that is asked for, under one protocol for each detector."""
     found = aurocs(metrics, asked)
-    return found[found["protocol"] == found["detector"].map(METHODS_DETECTORS).fillna("")]
+    return found[found["protocol"].isin(COMPARABLE)]
 
 
 def averaged(values: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
@@ -199,6 +199,6 @@ def reasons(cells: Cells, values: Values, place: Sequence[str], shown: Shown, ga
         if cell["column"] == GAIN:
             names.append((cell["id_dataset"], cell["network"], STANDARD))
         missing = [seed for seed in shown.seeds if (*(cell[name] for name in place), seed) not in there]
-        keys = [(*each, seed) for each in names for seed in missing]
-        found.append(told([key for key in keys if key in gaps] or keys, gaps))  # a gain may lack either
+        keys = [[(*each, seed) for each in names] for seed in missing]  # a gain may lack either
+        found.append(told([key for either in keys for key in [k for k in either if k in gaps] or either], gaps))
     return found

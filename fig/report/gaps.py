@@ -1,11 +1,14 @@
 """What of a run is not there, and why."""
 
+import csv
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fig.report.records import Key
 
 MOST = 3  # sentences at the foot of a picture
+OTHER_WEIGHTS = "its metrics are of other weights: evaluate it anew"
 UNEVALUATED = "its metrics lack some of what is asked: evaluate it anew"
 
 
@@ -19,20 +22,27 @@ def errors(log: Path) -> list[str]:
     return [line.removeprefix("error: ") for line in log.read_text().splitlines() if line.startswith("error: ")]
 
 
+def is_evaluated(folder: Path) -> bool:
+    """Whether a discriminator has metrics, and of these very weights."""
+    card, metrics = folder / "discriminator.json", folder / "metrics.csv"
+    if not (card.exists() and metrics.exists()):
+        return False
+    with metrics.open(newline="", encoding="utf-8") as file:
+        return next(csv.DictReader(file))["key"] == json.loads(card.read_text())["key"]
+
+
 def why_missing(folder: Path, logs: Path) -> str:
-    """Why a discriminator's folder holds no metrics: the last error in its logs, if there is one."""
+    """Why a discriminator's folder lacks what it should hold: the last error in its logs, if there is one."""
     found = [line for path in sorted(logs.glob(f"*/{'/'.join(folder.parts[-4:])}.log")) for line in errors(path)]
-    return found[-1] if found else "it was not made yet"
+    if found:
+        return found[-1]
+    return OTHER_WEIGHTS if (folder / "metrics.csv").exists() else "it was not made yet"
 
 
 def gaps(run: Path, keys: Iterable[Key]) -> dict[Key, str]:
-    """The discriminators of a run that have no metrics, each with the reason."""
+    """The discriminators of a run that are not evaluated, each with the reason."""
     folders = {key: folder_of(run, key) for key in keys}
-    return {
-        key: why_missing(folder, run / "logs")
-        for key, folder in folders.items()
-        if not (folder / "metrics.csv").exists()
-    }
+    return {key: why_missing(folder, run / "logs") for key, folder in folders.items() if not is_evaluated(folder)}
 
 
 def told(keys: Iterable[Key], gaps: Mapping[Key, str]) -> str:

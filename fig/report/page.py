@@ -15,8 +15,9 @@ from fig.report.claim import axis_of, claimed, gains_of, strips
 from fig.report.markup import data_uri, rendered
 from fig.report.names import COMMON, PATCHED
 from fig.report.records import Key
+from fig.report.render import html
 from fig.report.single import address
-from fig.report.tables import comparison, durations, html, percent, values_by_seed
+from fig.report.tables import comparison, durations, percent, tables_of, values_by_seed
 
 UNTOLD = "not known: its prepared images are not here"
 INCH = 110  # CSS pixels for an inch of a picture
@@ -158,7 +159,7 @@ def page(run: Run) -> str:
         about_tables=caption_of("table"),
         tables=tables,
         pictures=pictures,
-        comparison=scoped(html(comparison(run.metrics))),
+        comparison=scoped("\n".join(map(html, tables_of(comparison(run.metrics))))),
         common=COMMON,
         discriminators=list(entries(run)),
         id_datasets={name: run.about.get(name, UNTOLD) for name in run.metrics["id_dataset"].unique()},

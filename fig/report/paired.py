@@ -12,6 +12,7 @@ from fig.report.forms import WHERE, common, comparable
 from fig.report.gaps import together, told
 from fig.report.names import PATCHED
 from fig.report.paper import AVERAGE
+from fig.report.readable import other_sets
 from fig.report.records import Key
 from fig.report.render import Table
 from fig.report.statistics import interval_over_both, interval_over_seeds
@@ -110,7 +111,7 @@ def of_all(wide: Wide) -> dict[str, Any]:
 def to_rank(metrics: pd.DataFrame, shown: Shown) -> tuple[pd.DataFrame, int]:
     """AUROC, the mean over seeds, a row for each OOD set of an ID data set and network, a column for each method.
 
-    Only rows that lack no seed of any method; how many others were asked for is told beside them.
+    Only rows that are asked of every method and lack no seed; how many lack one is told beside them.
     """
     asked = common(grid(shown.studies))
     values = comparable(metrics, asked)
@@ -118,8 +119,11 @@ def to_rank(metrics: pd.DataFrame, shown: Shown) -> tuple[pd.DataFrame, int]:
     places = [*WHERE, "ood_dataset"]
     means = values.groupby([*places, "variant"])["value"].agg(["mean", "count"])
     whole = means.loc[means["count"] == len(shown.seeds), "mean"].unstack("variant")
-    table = whole.reindex(columns=asked["variant"].unique()).dropna()
-    return table, len(asked[places].drop_duplicates()) - len(table)
+    variants = asked["variant"].unique()
+    methods = asked.groupby(places, sort=False)["variant"].nunique()
+    of_all = methods.index[methods == len(variants)]
+    table = whole.reindex(index=of_all, columns=variants).dropna()
+    return table, len(of_all) - len(table)
 
 
 def span(low: float, high: float) -> str:
@@ -165,6 +169,8 @@ def notes(table: pd.DataFrame, shown: Shown) -> Iterator[str]:
         "The picture of ranks joins methods that Nemenyi's critical difference at 5 % does not tell apart. It takes "
         "OOD sets as independent, which a source's (r) and (c) are not, so it is smaller than it should be."
     )
+    if table["paper"].notna().any():
+        yield from other_sets(shown)
     yield from together(table["reason"])
 
 

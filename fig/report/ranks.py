@@ -14,7 +14,7 @@ FIG_COLOUR, COLOUR = "#b5322a", "#2e4057"
 def picture(values: pd.DataFrame, dropped: int) -> tuple[Figure, pd.DataFrame]:
     """The picture of the ranks of methods by values (blocks, methods), and the ranks as a table.
 
-    Blocks are OOD sets of an ID data set and network; `dropped` are those that were left out, as they lack seeds.
+    Blocks are OOD sets of an ID data set and network; `dropped` are those that are left out, as they lack seeds.
     """
     left_out = f"; {dropped} more lack seeds" if dropped else ""
     if values.empty or values.shape[1] < 2:
@@ -23,7 +23,7 @@ def picture(values: pd.DataFrame, dropped: int) -> tuple[Figure, pd.DataFrame]:
         return figure, pd.DataFrame(columns=["variant", "mean_rank"])
     found = ranks(values.columns, values.to_numpy())
     p_value = "" if isnan(found.p_value) else f", Friedman p = {found.p_value:.2g}"
-    blocks = f"{found.blocks} triples of ID data set, network and OOD set{left_out}"
+    blocks = f"{found.blocks} triples of ID data set, network and OOD set that all share{left_out}"
     table = pd.DataFrame({"variant": found.methods, "mean_rank": found.means}).sort_values("mean_rank")
     told = table.assign(blocks=found.blocks, critical_difference=found.critical, friedman_p=found.p_value)
     return diagram(found, f"Mean rank of AUROC{p_value}\nover {blocks}"), told

@@ -9,19 +9,22 @@ from fig.report import paper
 from fig.report.render import Table
 
 PLACE = ["id_dataset", "network"]
-COLUMNS = [*PLACE, "size", "device", "precision", "batch", "steps", "images", "seconds", "images_per_second"]
+COLUMNS = [*PLACE, "width", "size", "device", "precision", "batch", "steps", "images", "seconds", "images_per_second"]
 MISSING = "it was not measured yet"
 
 
 def speeds(measured: Iterable[Mapping[str, Any]], asked: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """Speeds of the sampler on the ID data sets and networks that are asked for, with the paper's at the same size.
 
+    The paper's networks have their whole width; a narrower one has nothing to stand beside it.
+
     Columns are those of a measurement, paper and difference (images a second), and the reason where there is none.
     """
     table = pd.DataFrame(measured, columns=COLUMNS)
     form = pd.DataFrame(asked, columns=PLACE).drop_duplicates().merge(table, on=PLACE, how="left")
     form = form.astype({"size": "Int64", "batch": "Int64", "images": "Int64"})
-    form = form.merge(paper.speeds().astype({"size": "Int64"}), on=["network", "size"], how="left")
+    printed = paper.speeds().astype({"size": "Int64"}).assign(width=1.0)
+    form = form.merge(printed, on=["network", "width", "size"], how="left")
     difference = form["images_per_second"].astype(float) - form["paper"]
     reason = form["images_per_second"].isna().map({True: MISSING, False: ""})
     return form.assign(difference=difference, reason=reason)
@@ -30,6 +33,7 @@ def speeds(measured: Iterable[Mapping[str, Any]], asked: Iterable[tuple[str, str
 def table_of(form: pd.DataFrame) -> Table:
     """Table 5 for people."""
     cells = form[PLACE].assign(
+        width=[number(value, "g") for value in form["width"]],
         size=form["size"].astype("string").fillna(""),
         device=form["device"].fillna(""),
         batch=form["batch"].astype("string").fillna(""),

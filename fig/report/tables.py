@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from fig.report.aurocs import beside_standard
+from fig.report.aurocs import beside_standard, on_shared_sets
+from fig.report.render import Table
 
 NAMES = ["id_dataset", "network", "variant"]
 SETTING = [*NAMES, "detector", "protocol"]  # what is compared; seeds are averaged over
@@ -26,22 +27,24 @@ HEADINGS = {
 def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
     """Each seed's measures: columns id_dataset, network, variant, detector, protocol, seed, measure, value.
 
-    `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over OOD sets, and `auroc.<OOD set>`
-    is each set's own; `gain` is the AUROC less that of the standard discriminator of the same seed, averaged over the
-    OOD sets on which both were scored.
+    `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over the OOD sets that everything of an
+    ID data set and network was scored on, and `auroc.<OOD set>` is each set's own. `gain` is the averaged AUROC less
+    that of the standard discriminator of the same seed; the harmonic mean is that of averaged AUROC and accuracy.
     """
     keys = [*SETTING, "seed"]
     scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
-    averaged = scored.groupby([*keys, "metric"], sort=False, as_index=False)["value"].mean()
-    aurocs = scored.loc[scored["metric"] == "auroc", [*keys, "ood_dataset", "value"]]
-    gains = (
-        beside_standard(aurocs, "value").dropna().assign(value=lambda rows: rows["value"] - rows["value_of_standard"])
+    averaged = (
+        on_shared_sets(scored).groupby([*keys, "metric"], sort=False)["value"].mean().unstack("metric", sort=False)
     )
-    gains = gains.groupby(keys, sort=False, as_index=False)["value"].mean().assign(metric="gain")
-    aurocs = aurocs.assign(metric="auroc." + aurocs["ood_dataset"])
+    of_sets = scored[scored["metric"] == "auroc"].assign(metric=lambda rows: "auroc." + rows["ood_dataset"])
     own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
-    own = own.merge(averaged[keys].drop_duplicates(), on=[*NAMES, "seed"])
-    values = pd.concat([averaged, aurocs, own, gains], ignore_index=True)[[*keys, "metric", "value"]]
+    own = own.merge(scored[keys].drop_duplicates(), on=[*NAMES, "seed"])
+    accuracy = own[own["metric"] == "accuracy"].set_index(keys)["value"].reindex(averaged.index)
+    averaged["harmonic_mean"] = 2 * averaged["auroc"] * accuracy / (averaged["auroc"] + accuracy)
+    averaged = averaged.stack(future_stack=True).dropna().rename("value").reset_index()
+    gains = beside_standard(averaged[averaged["metric"] == "auroc"], "value").dropna().assign(metric="gain")
+    gains["value"] -= gains["value_of_standard"]
+    values = pd.concat([averaged, of_sets, own, gains], ignore_index=True)[[*keys, "metric", "value"]]
     return values.rename(columns={"metric": "measure"})
 
 
@@ -81,30 +84,14 @@ def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
     return table if table["protocol"].any() else table.drop(columns="protocol")
 
 
-def caption(id_dataset: str) -> str:
-    """What stands above a comparison."""
-    return (
-        f"{id_dataset}: per cent, mean ± standard deviation over seeds; averages are over OOD sets. Where a detector's "
-        "settings are to be chosen, `oracle` chooses on each test OOD set, `id-only` with ID images alone"
+def tables_of(compared: pd.DataFrame) -> list[Table]:
+    """The comparison for people, a table for each ID data set."""
+    told = (
+        "per cent, mean ± standard deviation over seeds; averages are over the OOD sets that all were scored on. Where "
+        "a detector's settings are to be chosen, `oracle` chooses on each test OOD set, `id-only` with ID images alone"
     )
-
-
-def markdown(compared: pd.DataFrame) -> str:
-    """The comparisons on all ID data sets as Markdown."""
-    parts = (
-        f"{caption(name)}\n\n{readable(compared, name).to_markdown(index=False, disable_numparse=True)}\n"
-        for name in compared["id_dataset"].unique()
-    )
-    return "\n".join(parts)
-
-
-def html(compared: pd.DataFrame) -> str:
-    """The comparisons on all ID data sets as HTML tables."""
-    parts = (
-        f'<div class="wide"><p>{caption(name)}</p>\n{readable(compared, name).to_html(index=False, border=0)}</div>'
-        for name in compared["id_dataset"].unique()
-    )
-    return "\n".join(parts)
+    names = compared["id_dataset"].unique()
+    return [Table(f"comparison-{name}", f"{name}: {told}", readable(compared, name)) for name in names]
 
 
 def durations(timings: pd.DataFrame) -> pd.DataFrame:

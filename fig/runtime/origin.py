@@ -29,15 +29,15 @@ INPUTS = (
     "--figure",
     "--throughput",
 )
-GATHERING = (  # stages that read what evaluations wrote
-    "tables",
-    "table",
-    "paired",
-    "figures",
-    "picture",
-    "spectra",
-    "report",
-)
+GATHERED = ("metrics.csv", "history.csv")  # what evaluations and trainings wrote
+GATHERING = ("tables", "table", "paired", "figures", "picture", "spectra", "report")  # stages that read it
+BEHIND_PICTURES = {  # what a figure is made of, in the folders of its discriminators
+    "fig1": ("metrics.csv", "discriminator.json"),
+    "fig2": ("metrics.csv",),
+    "fig3": ("history.csv", "discriminator.json"),
+    "fig4": ("embedding.npz",),
+    "fig5": ("chains.npz",),
+}
 DOWNLOADS = "data/downloads/"
 
 Origin = dict[str, Any]
@@ -66,16 +66,16 @@ def described(description: Path, changed: int) -> str:
     return json.loads(description.read_text())["sha256"]
 
 
-def identity(path: Path, gathering: bool) -> str:
+def identity(path: Path, gathered: Sequence[str] = ()) -> str:
     """What tells an input from another: a hash, or the key of the weights in a discriminator's folder.
 
-    `gathering`: of such a folder its metrics and history count. Of a download the size does, for its hash was checked
+    Of a folder from which files are `gathered`, these count. Of a download the size does, for its hash was checked
     when it came; of any other folder the names and sizes below it. Empty where there is nothing.
     """
     card, description = path / "discriminator.json", path.with_suffix(".json")
     if card.exists():
-        named = (path / "metrics.csv", path / "history.csv")
-        return bytes_of(*named) if gathering else json.loads(card.read_text())["key"]
+        named = [path / name for name in gathered]
+        return bytes_of(*named) if named else json.loads(card.read_text())["key"]
     if path.is_dir():
         told = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in path.rglob("*"))
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
@@ -115,9 +115,11 @@ def origin(stage: str, words: Sequence[str], *also: Path) -> Origin:
     """What the job with this command line is made of, as things are now; `also` are files that are code to it."""
     options = options_of(words)
     inputs = [path for name in INPUTS for path in options.get(name, [])] + shown(words)
+    (target,) = options.get("--target", [""])
+    gathered = BEHIND_PICTURES.get(target, GATHERED) if stage in GATHERING else ()
     return {
         "code": code_of(stage, *also),
         "factory": factory_of(options),
         "options": options,
-        "inputs": {path: identity(Path(path), stage in GATHERING) for path in inputs},
+        "inputs": {path: identity(Path(path), gathered) for path in inputs},
     }

@@ -1,6 +1,6 @@
 """Rule picture: one of the paper's Figures 1 to 5, as a picture and as the values behind it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from fig.report import records
 from fig.report.aurocs import aurocs, lacking
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import finetuning
-from fig.report.gaps import UNEVALUATED, folder_of, note, why_missing
+from fig.report.gaps import UNEVALUATED, folder_of, is_evaluated, note, why_missing
 from fig.report.portraits import figure_of_chains, images_of
 from fig.report.records import Key
 from fig.report.shares import figure_of_shares, shares
@@ -21,6 +21,7 @@ from fig.report.studies import Shown, keys_of
 from fig.report.teachers import figure_of_improvements, improvements
 from fig.runtime import timing
 from fig.runtime.command import command_line
+from fig.runtime.origin import BEHIND_PICTURES
 from fig.stages.options import Json, parsed
 from fig.stages.shown import Run, Seeds, Studies, Titles, shown_of
 from fig.stages.writing import write_figure, write_text
@@ -101,17 +102,21 @@ class Kind:
     """How a picture is made."""
 
     draw: Callable[[Sources], Drawn]
-    needs: str  # file of each discriminator
     first: bool = False  # of the first seed alone
 
 
 KINDS = {
-    "fig1": Kind(of_shares, "metrics.csv"),
-    "fig2": Kind(of_teachers, "metrics.csv"),
-    "fig3": Kind(of_histories, "history.csv"),
-    "fig4": Kind(of_embeddings, "embedding.npz", first=True),
-    "fig5": Kind(of_chains, "chains.npz", first=True),
+    "fig1": Kind(of_shares),
+    "fig2": Kind(of_teachers),
+    "fig3": Kind(of_histories),
+    "fig4": Kind(of_embeddings, first=True),
+    "fig5": Kind(of_chains, first=True),
 }
+
+
+def is_there(folder: Path, needed: Sequence[str]) -> bool:
+    """Whether a folder has the files that a figure is made of; metrics count only if they are of its weights."""
+    return all((folder / name).exists() for name in needed) and ("metrics.csv" not in needed or is_evaluated(folder))
 
 
 def picture(
@@ -132,7 +137,7 @@ def picture(
     shown, kind = shown_of(studies, seeds, titles), KINDS[target]
     seeded = shown.seeds[:1] if kind.first else shown.seeds
     folders = {key: folder_of(run, key) for key in keys_of(shown.studies, seeded)}
-    there = {key: folder for key, folder in folders.items() if (folder / kind.needs).exists()}
+    there = {key: folder for key, folder in folders.items() if is_there(folder, BEHIND_PICTURES[target])}
     missing = {key: why_missing(folder, run / "logs") for key, folder in folders.items() if key not in there}
     figure, values = kind.draw(Sources(shown, there, missing, parsed(variants, "--variants")))
     write_figure(run / "figures" / f"{target}.png", figure)

@@ -6,19 +6,18 @@ from typing import Annotated
 import typer
 
 from fig.report.records import all_metrics
-from fig.report.render import as_page
-from fig.report.tables import comparison, html, markdown
+from fig.report.tables import comparison, tables_of
 from fig.runtime import timing
 from fig.runtime.command import command_line
 from fig.stages.options import Folders
-from fig.stages.writing import write_text
+from fig.stages.writing import write_tables, write_text
 
 
 def tables(
     discriminator: Folders,
     output: Annotated[Path, typer.Option(help="The run's folder, results/<run>.")],
 ) -> None:
-    """Gather metrics.csv; make the comparison as CSV, Markdown and HTML.
+    """Gather metrics.csv; make the comparison as CSV, Markdown, LaTeX and HTML.
 
     Example: python -m fig.stages.tables --discriminator results/demo/discriminators/digits/resnet18/fig/0
     --output results/demo
@@ -27,9 +26,7 @@ def tables(
     metrics = all_metrics(discriminator)
     compared = comparison(metrics)
     write_text(output / "metrics.csv", metrics.to_csv(index=False))
-    write_text(output / "tables" / "comparison.csv", compared.to_csv(index=False))
-    write_text(output / "tables" / "comparison.md", markdown(compared))
-    write_text(output / "tables" / "comparison.html", as_page(html(compared)))
+    write_tables(output / "tables" / "comparison", compared.to_csv(index=False), tables_of(compared))
     timing.write(clock, output / "tables" / "timing.json")
 
 

@@ -47,6 +47,7 @@ class Throughput:
 
     id_dataset: str
     network: str
+    width: float  # share of the network's channels
     size: int  # pixels a side
     batch: int
     device: str
@@ -92,6 +93,7 @@ def work(job: ThroughputJob) -> Throughput | None:
     return Throughput(
         id_dataset=card.id_dataset,
         network=card.architecture.network,
+        width=card.architecture.width,
         size=card.architecture.size,
         batch=request.batch,
         device=device_name(),

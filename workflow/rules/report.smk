@@ -6,15 +6,9 @@ rule tables:
         of_all("metrics.csv"),
     output:
         metrics="results/{run}/metrics.csv",
-        tables=[
-            captioned(
-                f"results/{{run}}/tables/comparison.{suffix}",
-                "Tables",
-                table="comparison",
-                file=suffix,
-            )
-            for suffix in ("csv", "md", "html")
-        ],
+        tables=tabled(
+            "results/{run}/tables/comparison", "comparison", table="comparison"
+        ),
         timing="results/{run}/tables/timing.json",
     log:
         "results/{run}/logs/tables.log",

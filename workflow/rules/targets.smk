@@ -1,22 +1,16 @@
 """Functions behind the paper's tables and figures: what each is made from, and where it is."""
 
-from fig.configuration import COMPARING as COMPARED
+from fig import configuration
 from fig.configuration import TARGETS, shown, studies_for
+from fig.runtime.origin import BEHIND_PICTURES
 
 SHOWN = [target for target in TARGETS if studies_for(STUDY, target)]
-COMPARING = [target for target in SHOWN if target in COMPARED]
+COMPARING = [target for target in SHOWN if target in configuration.COMPARING]
 TABLES = [
     *(name for name in SHOWN if name.startswith("table") or name == "resampling"),
     *(["paired"] if COMPARING else []),
 ]
 FIRST = STUDY["seeds"][0]  # whose generated samples are looked at
-BEHIND_PICTURES = {  # what a figure is made of, in the folders of its discriminators
-    "fig1": ("metrics.csv", "discriminator.json"),
-    "fig2": ("metrics.csv",),
-    "fig3": ("history.csv", "discriminator.json"),
-    "fig4": ("embedding.npz",),
-    "fig5": ("chains.npz",),
-}
 PICTURED = [target for target in SHOWN if target in BEHIND_PICTURES]
 TABLE_TYPES = [".csv", ".md", ".tex", ".html"]
 PRINTED = [
