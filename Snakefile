@@ -31,4 +31,4 @@ rule all:
 
 
 onerror:  # with gaps where jobs failed
-    shell("python -m fig report {workflow.configfiles} || true")
+    shell("python -m fig report {CONFIGFILES} {OVERRIDES} || true")

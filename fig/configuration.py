@@ -60,9 +60,11 @@ def complete(stated: Mapping[str, Any]) -> Config:
     return config
 
 
-def read(configfiles: Iterable[Path]) -> Config:
-    """The whole configuration behind files, of which later ones go before earlier ones."""
-    return complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfiles)))
+def read(configfiles: Iterable[Path], stated: Iterable[str] = ()) -> Config:
+    """The whole configuration behind files, of which later ones go before earlier ones; `key=value` goes before all."""
+    pairs = (text.partition("=") for text in stated)
+    own = {key: yaml.safe_load(value) for key, _, value in pairs}
+    return complete(merged({}, *(yaml.safe_load(path.read_text()) for path in configfiles), own))
 
 
 def of_one_length(training: Any, stated: Any) -> Any:

@@ -55,6 +55,10 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
     page = (workspace.folder / "results/tiny/report.html").read_text()
     assert "missing: digits/resnet18/wild/0: finetune of digits/resnet18/wild/0 diverged" in page
     assert "fig-teacher-vgg19" in page and "AUROC" in page
+    workspace.edit("tests/tiny.yaml", "variants: [standard, wild, fig, ", "variants: [standard, fig, ")
+    assert workspace.planned() == {"tables", "table", "paired", "figures", "report"}, (
+        "the one with a gap counts as made"
+    )
 
 
 def test_whoever_runs_the_same_study_in_the_same_folder_is_told_so_at_once(finished: Workspace, tmp_path: Path):

@@ -110,7 +110,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = [write_split(top / "data", name) for name in (PLACE[0], *OOD)]
     gap = ["digits/resnet18/fig/7: finetune diverged: the loss is not finite"]
     gap += [f"digits/resnet18/mixup/{seed}: it was not made yet" for seed in range(20)]
-    report(folders, folder, data, [], [folder / "tables/table1.html"], [folder / "figures/finetuning.png"], gap)
+    report(
+        folders,
+        folder,
+        data,
+        [],
+        [folder / "tables/table1.html"],
+        [folder / "figures/finetuning.png"],
+        gap,
+        "some.yaml",
+    )
     return folder
 
 
@@ -221,7 +230,8 @@ def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path)
     text = page.read_text()
     assert len(text) < 300_000
     assert "python -m fig.stages.finetune --seed 1" in text and "python -m fig.stages.evaluate --seed 1" in text
-    assert "snakemake --profile local results/some/discriminators/digits/resnet18/fig/1/metrics.csv" in text
+    command = "snakemake results/some/discriminators/digits/resnet18/fig/1/metrics.csv --profile local --configfile"
+    assert f"{command} some.yaml" in text
     scores = np.load(run / "discriminators/digits/resnet18/fig/1/scores/gram.npz")
     assert f"photos-c: AUROC {100 * auroc(scores['id'], scores['photos-c']):.1f} %" in text
     assert text.count("A sample taken for class3 with confidence 97 %") >= 1

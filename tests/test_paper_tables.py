@@ -181,7 +181,14 @@ def test_every_form_of_a_table_has_every_cell():
 
 def test_table_5_sets_a_speed_beside_the_papers_of_the_same_network_and_size():
     known = {"device": "cpu", "precision": "float32", "batch": 128, "steps": 11.5, "images": 256, "seconds": 2.0}
-    speed = {"id_dataset": "digits", "network": "resnet18", "width": 1.0, "size": 32, "images_per_second": 128.0, **known}
+    speed = {
+        "id_dataset": "digits",
+        "network": "resnet18",
+        "width": 1.0,
+        "size": 32,
+        "images_per_second": 128.0,
+        **known,
+    }
     form = speeds.speeds([speed], [("digits", "resnet18"), ("miniimagenet", "resnet18")])
     made = speeds.table_of(form)
     first, second = made.cells.to_dict("records")

@@ -1,6 +1,7 @@
 """fig report: tables, figures and page of what there is of a run, and what is missing."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,23 +43,28 @@ def resampled(study: Config, run: Path) -> bool:
     return True
 
 
-def draw_pictures(study: Config, run: Path) -> None:
+def pictures_of(study: Config, run: Path) -> list[Path]:
     """Draw those of the paper's figures that the studies name; each says which discriminators are missing."""
-    from fig.configuration import shown, studies_for
-    from fig.stages.picture import KINDS, picture
+    from fig.configuration import TARGETS, shown, studies_for
+    from fig.runtime.origin import BEHIND_PICTURES
+    from fig.stages.picture import picture
 
-    for target in KINDS:
-        if studies_for(study, target):
-            stated = map(json.dumps, shown(study, target).values())
-            picture(target, *stated, run, json.dumps(study["variants"]))
+    named = [target for target in TARGETS if studies_for(study, target)]
+    for target in named:
+        if target in BEHIND_PICTURES:
+            picture(target, *map(json.dumps, shown(study, target).values()), run, json.dumps(study["variants"]))
+    files = [run / "figures" / f"{name}.png" for name in (*named, "ranks", "finetuning", "scores", "samples")]
+    return [path for path in files if path.exists()]
 
 
 def report(
     configfile: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="The run's configuration.")],
+    config: Annotated[list[str], typer.Option(help="KEY=VALUE, as Snakemake was told; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Make tables, figures and report.html of those discriminators of a run that are there, and name the others.
 
-    The workflow makes them when everything is there; this is for a run some of whose jobs failed.
+    The workflow makes them when everything is there; this is for a run some of whose jobs failed. What it makes does
+    not count as made for Snakemake, which makes it anew when it is run again.
 
     Example: fig report config/paper.yaml
     """
@@ -68,7 +74,7 @@ def report(
     from fig.stages.report import report as page
     from fig.stages.tables import tables
 
-    study = read(configfile)
+    study = read(configfile, config)
     run = Path("results") / study["run"]
     keys = [(each.id_dataset, each.network, each.variant, each.seed) for each in discriminators(study)]
     missing = gaps(run, keys)
@@ -79,7 +85,9 @@ def report(
     figures(there, run / "figures")
     prepared = [path for split in splits(study) if (path := Path(f"{split}.json")).exists()]
     gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
-    tables_made = tables_of(study, run)
-    draw_pictures(study, run)
-    page(there, run, prepared, [], tables_made, sorted((run / "figures").glob("*.png")), gone)
+    told = shlex.join([*map(str, configfile), *(f"--config={each}" for each in config)])
+    made = tables_of(study, run), pictures_of(study, run)
+    page(there, run, prepared, [], *made, gone, told)
+    for record in (*run.glob("tables/*timing.json"), *run.glob("figures/*timing.json"), run / "report.timing.json"):
+        record.unlink(missing_ok=True)  # a missing output: Snakemake would take these for its own, and for whole
     print(f"{run / 'report.html'} shows {len(there)} of {len(keys)} discriminators")

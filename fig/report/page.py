@@ -37,6 +37,7 @@ class Run:
     about: Mapping[str, str]  # data set -> a line on it
     tables: Mapping[str, str]  # name -> HTML
     pictures: Mapping[str, bytes]  # name -> PNG
+    configuration: str  # what follows --configfile when Snakemake is run
     gaps: Sequence[str] = ()  # a line on each discriminator that is missing
 
 
@@ -149,6 +150,7 @@ def page(run: Run) -> str:
     return rendered(
         "page.html.j2",
         run=run.name,
+        configuration=run.configuration,
         facts=facts(run),
         claimed=list(claimed(gains)),
         patched=list(zip(patched, strips(gains, patched, others=True), strict=True)),

@@ -152,8 +152,11 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def single_page(made: Made, run: str, keys: Sequence[Key], classes: Sequence[str] = ()) -> str:
-    """The page of a discriminator as HTML; `keys` are those that have pages, `classes` the names of its classes."""
+def single_page(made: Made, run: str, configuration: str, keys: Sequence[Key], classes: Sequence[str] = ()) -> str:
+    """The page of a discriminator as HTML, in a run of this name and configuration.
+
+    `keys` are the discriminators that have pages, `classes` the names of its classes.
+    """
     id_dataset, network, variant, seed = made.key
     headings, rows = metric_table(made.metrics)
     styles = looks([name for name in made.metrics["ood_dataset"].unique() if name])
@@ -161,6 +164,7 @@ def single_page(made: Made, run: str, keys: Sequence[Key], classes: Sequence[str
         "single.html.j2",
         title=" · ".join((id_dataset, network, variant, f"seed {seed}")),
         run=run,
+        configuration=configuration,
         path="/".join(map(str, made.key)),
         card=made.card,
         variants=[(key[2], address(key)) for key in keys if (*key[:2], key[3]) == (id_dataset, network, seed)],

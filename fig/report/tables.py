@@ -95,7 +95,7 @@ def tables_of(compared: pd.DataFrame) -> list[Table]:
 
 
 def durations(timings: pd.DataFrame) -> pd.DataFrame:
-    """Seconds by stage, for people: jobs, and means over jobs of the whole and of its parts, as text.
+    """Time by stage, for people: jobs, their hours, and mean seconds of a job and of its parts, as text.
 
     `timings` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, tracking. What is
     none of the last three is the stage's own work.
@@ -106,4 +106,5 @@ def durations(timings: pd.DataFrame) -> pd.DataFrame:
     grouped = times.groupby("stage", sort=False)
     shown = grouped[["total", "work", *overheads]].mean().map("{:.1f}".format)
     shown.insert(0, "jobs", grouped.size())
+    shown.insert(1, "hours, together", (grouped["total"].sum() / 3600).map("{:.2f}".format))
     return shown.reset_index().rename(columns={"total": "seconds a job", "work": "own work", **overheads})

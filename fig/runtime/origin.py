@@ -14,7 +14,15 @@ from typing import Any
 
 from fig.runtime.provenance import file_hash, fingerprint, module_hash
 
-NO_INPUTS = ("--output", "--checkpoints", "--resources", "--workers", "--run", "--timing")  # and change no result
+NO_INPUTS = (  # and change no result
+    "--output",
+    "--checkpoints",
+    "--resources",
+    "--workers",
+    "--run",
+    "--timing",
+    "--configuration",
+)
 INPUTS = (
     "--train",
     "--test",

@@ -46,7 +46,9 @@ def write_pages(output: Path, folders: Sequence[Path], run: Run, classes: dict[s
     own = dict(iter(run.metrics.groupby(["id_dataset", "network", "variant", "seed"])))
     for folder in folders:
         key = key_of(folder)
-        text = single_page(opened(folder, run, own[key]), run.name, list(run.cards), classes.get(key[0], []))
+        text = single_page(
+            opened(folder, run, own[key]), run.name, run.configuration, list(run.cards), classes.get(key[0], [])
+        )
         write_text(output / address(key), text)
 
 
@@ -58,6 +60,7 @@ def report(
     table: Annotated[list[Path], typer.Option(exists=True, help="A table as HTML; repeatable.")] = [],  # noqa: B006
     figure: Annotated[list[Path], typer.Option(exists=True, help="A picture as PNG; repeatable.")] = [],  # noqa: B006
     gap: Annotated[list[str], typer.Option(help="A discriminator that is missing, and why; repeatable.")] = [],  # noqa: B006
+    configuration: Annotated[str, typer.Option(help="What follows --configfile when Snakemake is run.")] = "FILE",
 ) -> None:
     """Write the page of a run, <run>/report.html, and those of its discriminators, below <run>/pages.
 
@@ -75,6 +78,7 @@ def report(
         {name: description.about for name, description in told.items()},
         {path.stem: part_of(path.read_text(encoding="utf-8")) for path in table},
         {path.stem: path.read_bytes() for path in figure},
+        configuration,
         gap,
     )
     write_text(run / "report.html", page(made))

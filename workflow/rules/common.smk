@@ -1,6 +1,7 @@
 """The Python of the workflow: the configuration resolved, and small named functions that the rules refer to."""
 
 import json
+import os
 import re
 from dataclasses import asdict
 from functools import cache
@@ -40,6 +41,11 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
+CONFIGFILES = [os.path.relpath(path) for path in workflow.configfiles]
+OVERRIDES = " ".join(
+    f"--config {quote(f'{key}={json.dumps(value)}')}"
+    for key, value in workflow.config_settings.config.items()
+)
 DATASETS = datasets_of(STUDY["datasets"])
 OWN_DATASETS = config.get("datasets", {})
 DOWNLOADS = {(source, file.on_disk): file for source, file in downloads(DATASETS)}

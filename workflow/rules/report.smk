@@ -85,7 +85,8 @@ rule report:
         pages=PAGES,
         discriminators=folder_options,
         options=lambda wildcards, input: " ".join(
-            [f"--data {path}" for path in input.data]
+            ["--configuration", quote(f"{' '.join(CONFIGFILES)} {OVERRIDES}".strip())]
+            + [f"--data {path}" for path in input.data]
             + [f"--table {path}" for path in input.tables]
             + [f"--figure {path}" for path in input.figures]
             + [f"--timing {path}" for path in input.timings]
