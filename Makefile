@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:
 	@echo "make install   make .venv with the locked dependencies"
 	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
-	@echo "make slurm-demo  the same on a Slurm of one node, started for it: root and Debian's slurm-wlm are needed"
+	@echo "make slurm-demo  the same on a Slurm of two nodes on this machine, started for it: root and Debian's slurm-wlm are needed"
 	@echo "make test      lint and all tests"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 

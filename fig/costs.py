@@ -35,6 +35,7 @@ DETECTORS = {  # forward passes over an image, the backward ones counted as two
 FORWARD = 1 / 3  # of an image's training
 TRAINING_IMAGES = 50_000  # where the data is not prepared yet
 TEST_IMAGES = 10_000
+UNPREPARED = f"Data not prepared yet counts as {TRAINING_IMAGES:,} training and {TEST_IMAGES:,} test images a set."
 WEIGHTS_MB = {"resnet18": 45, "vgg19": 80, "shufflenetv2": 6, "densenet100": 4}  # at full width
 
 
@@ -158,4 +159,4 @@ def measured(folders: Iterable[Path], device: str) -> Rate | None:
                 rates.append(work / timing["work"] / max(1, had.get("workers", 1)))
     if not rates:
         return None
-    return Rate(median(rates), f"measured: the median of {len(rates)} trainings")
+    return Rate(median(rates), f"measured: the median of {len(rates)} training{'s' * (len(rates) > 1)}")

@@ -25,7 +25,7 @@ def plan(
     from fig import costs
     from fig.commands.jobs import jobs_of
     from fig.commands.stale import print_stale, stale
-    from fig.configuration import discriminators, read, teachers
+    from fig.configuration import discriminators, read, splits, teachers
 
     study = read(configfile)
     run = Path("results") / study["run"] / "discriminators"
@@ -39,7 +39,7 @@ def plan(
         weights = costs.WEIGHTS_MB.get(found.network, 45) * width**2 / 1000
         made = (folder / "discriminator.json").exists()
         stage = costs.stage_of(study, found.variant, found.network)
-        parts = [(stage, made, costs.training_work(study, found), weights)]
+        parts = [(stage, made, 0.0 if stage == "adopt" else costs.training_work(study, found), weights)]
         if found.detectors:
             parts += [("evaluate", (folder / "metrics.csv").exists(), costs.evaluation_work(study, found), 0.001)]
         for stage, done, work, gigabytes in parts:
@@ -54,6 +54,8 @@ def plan(
     total = sum(row[2] for row in rows.values())
     console = Console(width=100)
     console.print(table)
+    if any(not Path(f"{split}.json").exists() for split in splits(study)):
+        console.print(costs.UNPREPARED)
     console.print(f"In all {total:,.1f} {device.upper()}-hours, {total / workers:,.1f} hours with {workers} at a time.")
     console.print(f"A worker does {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source}).")
     if Path("results", study["run"]).exists():

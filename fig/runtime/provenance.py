@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-CARRIERS = "fig.runtime"  # carries results without making them, so it is part of no fingerprint
+ASIDE = ("fig.runtime", "fig.methods.table")  # carry results, or name what makes them: part of no fingerprint
 
 
 def module_path(module: str) -> Path | None:
@@ -64,7 +64,7 @@ def modules_behind(*modules: str) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = module_path(name)
-        if path is None or name in found or f"{name}.".startswith(f"{CARRIERS}."):
+        if path is None or name in found or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE)):
             continue
         found[name] = path
         waiting.extend(digest_and_imports(path)[1])
