@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fig.configuration import Config, Discriminator, method_of, settings_of_variant
+from fig.configuration import STANDARD, Config, Discriminator, method_of, settings_of_variant
 from fig.methods.table import FINETUNING
 
 SIDE = 32  # pixels
@@ -119,7 +119,7 @@ def evaluation_work(config: Config, found: Discriminator) -> float:
 
 def stage_of(config: Config, variant: str, network: str) -> str:
     """The rule that makes a variant of a network."""
-    if variant == "standard":
+    if variant == STANDARD:
         return "adopt" if "checkpoint" in config["networks"][network] else "pretrain"
     if method_of(config, variant) not in FINETUNING:
         return "retrain"
@@ -129,7 +129,7 @@ def stage_of(config: Config, variant: str, network: str) -> str:
 def method_told(variant: str, timing: Mapping[str, Any]) -> str:
     """The method of a training, from the command that is in its timing file; empty where that does not say."""
     stated = timing.get("made_of", {}).get("options", {}).get("--settings", ["{}"])[0]
-    return "standard" if variant == "standard" else json.loads(stated).get("method", "")
+    return STANDARD if variant == STANDARD else json.loads(stated).get("method", "")
 
 
 def resources_told(timing: Mapping[str, Any]) -> dict[str, Any]:

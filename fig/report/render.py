@@ -8,6 +8,7 @@ from html import escape
 import pandas as pd
 
 PAGE = '<!doctype html>\n<meta charset="utf-8">\n'  # before a table that is a file of its own
+WORDS = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 IN_LATEX = {"±": r"$\pm$", "†": r"$^\dagger$", " | ": r" $\vert$ ", "—": "---"}
 
 
@@ -48,7 +49,7 @@ def latex(table: Table) -> str:
 
 def in_latex(text: str) -> str:
     """Text with the characters escaped that mean something to LaTeX."""
-    return re.sub(r"([&%$#_{}])", r"\\\1", text)
+    return re.sub(r"[&%$#_{}\\^~]", lambda found: WORDS.get(found[0], f"\\{found[0]}"), text)
 
 
 def html(table: Table) -> str:

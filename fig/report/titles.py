@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-NETWORKS = {
+NETWORKS = {  # as the paper prints them
     "resnet18": "ResNet18",
     "vgg19": "VGG19",
     "shufflenetv2": "ShuffleNetV2",

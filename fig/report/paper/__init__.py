@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from fig.report.titles import NETWORKS
+
 FILES = tuple(sorted(Path(__file__).parent.glob("*.csv")))
 AVERAGE = "average"
 GAIN = "gain"
 HARMONIC, HALF = "harmonic mean", "half of it, as the paper prints"
 
-NETWORKS = {"ResNet18": "resnet18", "VGG19": "vgg19", "ShuffleNetV2": "shufflenetv2", "DenseNet100": "densenet100"}
+NAMED = {title: name for name, title in NETWORKS.items()}
 DETECTORS = {"baseline": "baseline", "odin": "odin", "mlb": "mahalanobis", "drf": "residual_flow", "gm": "gram"}
 METHODS = {"gs": "gaussian", "ad": "adversarial", "dcc": "deconf"}  # the others are called the same
 PROTOCOLS = ("", "oracle")  # of the paper: settings chosen on the test OOD set, where there is something to choose
@@ -20,7 +22,7 @@ Printed = pd.DataFrame  # columns of a place, with titles of data sets; column; 
 def read(name: str) -> pd.DataFrame:
     """A file of the paper's values, with networks, detectors and methods in this project's names."""
     table = pd.read_csv(Path(__file__).with_name(f"{name}.csv"))
-    renamed = {"network": NETWORKS, "detector": DETECTORS, "method": METHODS, "ood_dataset": {"Ave.": AVERAGE}}
+    renamed = {"network": NAMED, "detector": DETECTORS, "method": METHODS, "ood_dataset": {"Ave.": AVERAGE}}
     return table.replace({column: names for column, names in renamed.items() if column in table})
 
 

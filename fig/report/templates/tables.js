@@ -34,19 +34,6 @@ function sort(table, heading, column) {
   table.tBodies[0].append(...full, ...empty);
 }
 
-function spread(table) {
-  // A cell that spans rows is repeated in each, so that rows can be moved on their own.
-  const rows = [...table.tBodies[0].rows];
-  rows.forEach((row, number) => {
-    for (const cell of [...row.cells].filter((cell) => cell.rowSpan > 1)) {
-      const place = cell.cellIndex;
-      const below = rows.slice(number + 1, number + cell.rowSpan);
-      cell.rowSpan = 1;
-      for (const other of below) other.insertBefore(cell.cloneNode(true), other.cells[place] ?? null);
-    }
-  });
-}
-
 function sortable(table) {
   const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   headings.forEach((heading, column) => {
@@ -87,7 +74,6 @@ for (const box of document.querySelectorAll(".wide:not([tabindex])")) {
 
 for (const table of document.querySelectorAll("table.sortable, table.dataframe")) {
   if (!table.tHead || !table.tBodies.length) continue;
-  spread(table);
   sortable(table);
   if (table.tBodies[0].rows.length > LONG) filterable(table);
 }
