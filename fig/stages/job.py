@@ -186,7 +186,7 @@ def trained(job: TrainingJob, call: Callable[[Callable[[Any], None], Any], None]
     folder.mkdir(parents=True, exist_ok=True)
     job.output.mkdir(parents=True, exist_ok=True)
     length = job.training.length(images)
-    name = "/".join(job.output.parts[-4:])
+    name = "/".join(job.output.parts[1:][-4:])  # fewer where the folder is one's own
     with alone(job, key):
         if is_made(job, key):
             return
