@@ -61,16 +61,17 @@ def report(
     configfile: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="The run's configuration.")],
     config: Annotated[list[str], typer.Option(help="KEY=VALUE, as Snakemake was told; repeatable.")] = [],  # noqa: B006
 ) -> None:
-    """Make tables, figures and report.html of those discriminators of a run that are there, and name the others.
+    """Make tables, figures and a page of those discriminators of a run that are there, and name the others.
 
-    The workflow makes them when everything is there; this is for a run some of whose jobs failed. What it makes does
-    not count as made for Snakemake, which makes it anew when it is run again.
+    The workflow makes them when everything is there; this is for a run some of whose jobs failed, and its page is
+    partial.html. It counts as nothing for Snakemake, which makes tables, figures and report.html when it is run again.
 
     Example: fig report config/paper.yaml
     """
     from fig.configuration import discriminators, read, splits
     from fig.report.gaps import folder_of, gaps
     from fig.stages.figures import figures
+    from fig.stages.report import PARTIAL
     from fig.stages.report import report as page
     from fig.stages.tables import tables
 
@@ -87,7 +88,7 @@ def report(
     gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
     told = shlex.join([*map(str, configfile), *(f"--config={each}" for each in config)])
     made = tables_of(study, run), pictures_of(study, run)
-    page(there, run, prepared, [], *made, gone, told)
-    for record in (*run.glob("tables/*timing.json"), *run.glob("figures/*timing.json"), run / "report.timing.json"):
-        record.unlink(missing_ok=True)  # a missing output: Snakemake would take these for its own, and for whole
-    print(f"{run / 'report.html'} shows {len(there)} of {len(keys)} discriminators")
+    page(there, run, prepared, [], *made, gone, told, partial=True)
+    for record in (*run.glob("tables/*timing.json"), *run.glob("figures/*timing.json")):
+        record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
+    print(f"{run / PARTIAL} shows {len(there)} of {len(keys)} discriminators")

@@ -152,8 +152,10 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def single_page(made: Made, run: str, configuration: str, keys: Sequence[Key], classes: Sequence[str] = ()) -> str:
-    """The page of a discriminator as HTML, in a run of this name and configuration.
+def single_page(
+    made: Made, run: str, home: str, configuration: str, keys: Sequence[Key], classes: Sequence[str] = ()
+) -> str:
+    """The page of a discriminator as HTML, in a run of this name and configuration whose own page is `home`.
 
     `keys` are the discriminators that have pages, `classes` the names of its classes.
     """
@@ -165,6 +167,7 @@ def single_page(made: Made, run: str, configuration: str, keys: Sequence[Key], c
         title=" · ".join((id_dataset, network, variant, f"seed {seed}")),
         run=run,
         configuration=configuration,
+        home=home,
         path="/".join(map(str, made.key)),
         card=made.card,
         variants=[(key[2], address(key)) for key in keys if (*key[:2], key[3]) == (id_dataset, network, seed)],

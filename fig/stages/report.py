@@ -22,6 +22,7 @@ from fig.runtime.timing import begin, write
 from fig.stages.options import Folders
 from fig.stages.writing import write_text
 
+WHOLE, PARTIAL = "report.html", "partial.html"  # the page of a run, and of one that may lack something
 FILES = (*TEMPLATES, *CAPTIONS)  # that are code to this stage
 
 
@@ -39,16 +40,15 @@ def opened(folder: Path, run: Run, metrics: pd.DataFrame) -> Made:
     return Made(key, run.cards[key], run.histories[key], metrics, scores, samples, times)
 
 
-def write_pages(output: Path, folders: Sequence[Path], run: Run, classes: dict[str, list[str]]) -> None:
-    """Write a page for each discriminator, and remove those of others."""
+def write_pages(output: Path, home: str, folders: Sequence[Path], run: Run, classes: dict[str, list[str]]) -> None:
+    """Write a page for each discriminator, with a way back to the run's page `home`, and remove those of others."""
     if output.exists():
         shutil.rmtree(output)
     own = dict(iter(run.metrics.groupby(["id_dataset", "network", "variant", "seed"])))
     for folder in folders:
         key = key_of(folder)
-        text = single_page(
-            opened(folder, run, own[key]), run.name, run.configuration, list(run.cards), classes.get(key[0], [])
-        )
+        made = opened(folder, run, own[key])
+        text = single_page(made, run.name, home, run.configuration, list(run.cards), classes.get(key[0], []))
         write_text(output / address(key), text)
 
 
@@ -61,8 +61,11 @@ def report(
     figure: Annotated[list[Path], typer.Option(exists=True, help="A picture as PNG; repeatable.")] = [],  # noqa: B006
     gap: Annotated[list[str], typer.Option(help="A discriminator that is missing, and why; repeatable.")] = [],  # noqa: B006
     configuration: Annotated[str, typer.Option(help="What follows --configfile when Snakemake is run.")] = "FILE",
+    partial: Annotated[bool, typer.Option("--partial", help="Something may be missing.")] = False,
 ) -> None:
     """Write the page of a run, <run>/report.html, and those of its discriminators, below <run>/pages.
+
+    A page that is not Snakemake's own (--partial) is <run>/partial.html, and there is no report.html.
 
     Example: python -m fig.stages.report --discriminator results/demo/discriminators/digits/resnet18/fig/0
     --run results/demo --data data/32/digits/test.json --timing results/demo/tables/timing.json
@@ -81,8 +84,10 @@ def report(
         configuration,
         gap,
     )
-    write_text(run / "report.html", page(made))
-    write_pages(run / "pages", discriminator, made, {name: list(each.classes) for name, each in told.items()})
+    home, other = (PARTIAL, WHOLE) if partial else (WHOLE, PARTIAL)
+    (run / other).unlink(missing_ok=True)
+    write_text(run / home, page(made))
+    write_pages(run / "pages", home, discriminator, made, {name: list(each.classes) for name, each in told.items()})
     write(clock, run / "report.timing.json")
 
 
