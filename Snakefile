@@ -31,4 +31,5 @@ rule all:
 
 
 onerror:  # with gaps where jobs failed
-    shell("python -m fig report {CONFIGFILES} {OVERRIDES} || true")
+    overrides = " ".join(f"--config {stated}" for stated in OVERRIDES)
+    shell("python -m fig report {CONFIGFILES} {overrides} || true")

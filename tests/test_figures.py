@@ -16,7 +16,7 @@ from torch import nn
 from fig.networks.taps import kept_at
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import SAMPLES, finetuning, samples, scores
-from fig.report.gaps import note
+from fig.report.gaps import note, why_missing
 from fig.report.portraits import figure_of_chains
 from fig.report.resampling import compared, correlation, figure_of_resampling, table_of
 from fig.report.shares import figure_of_shares, shares
@@ -139,6 +139,14 @@ def test_teachers_and_ood_sets_have_the_papers_names_and_are_told_apart():
     titles = {"a-r-nearest": "A(r)", "a-r-bilinear": "A(r)", "a-c": "A(c)", "a-c-odin": "A(c)", "b-r-nearest": "B(r)"}
     told_apart = ["A(r) nearest", "A(r) bilinear", "A(c)", "A(c) odin", "B(r)"]
     assert list(ood_titles(list(titles), titles).values()) == told_apart
+
+
+def test_only_metrics_of_other_weights_are_called_so(tmp_path: Path):
+    (tmp_path / "metrics.csv").write_text("key,value\nk,1\n")
+    assert why_missing(tmp_path, tmp_path / "logs") == "it was not made yet"
+    for key, told in {"k": "it was not made yet", "l": "its metrics are of other weights: evaluate it anew"}.items():
+        (tmp_path / "discriminator.json").write_text(json.dumps({"key": key}))
+        assert why_missing(tmp_path, tmp_path / "logs") == told
 
 
 def test_a_note_says_what_is_missing_and_why():

@@ -86,7 +86,7 @@ def report(
     figures(there, run / "figures")
     prepared = [path for split in splits(study) if (path := Path(f"{split}.json")).exists()]
     gone = [f"{'/'.join(map(str, key))}: {reason}" for key, reason in missing.items()]
-    told = shlex.join([*map(str, configfile), *(f"--config={each}" for each in config)])
+    told = shlex.join([*map(str, configfile), *["--config"] * bool(config), *config])
     made = tables_of(study, run), pictures_of(study, run)
     page(there, run, prepared, [], *made, gone, told, partial=True)
     for record in (*run.glob("tables/*timing.json"), *run.glob("figures/*timing.json")):

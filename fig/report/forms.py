@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from fig.metrics import harmonic_mean
 from fig.report import paper
 from fig.report.gaps import told
 from fig.report.names import COMMON, COMPARABLE, PATCHED, STANDARD
@@ -114,7 +115,7 @@ def by_both(metrics: pd.DataFrame, asked: pd.DataFrame) -> Values:
     accuracies = metrics.loc[metrics["metric"] == "accuracy", [*keys, "value"]]
     both = means.merge(accuracies, on=keys, suffixes=("_auroc", "_accuracy"))
     auroc, accuracy = both["value_auroc"], both["value_accuracy"]
-    mean = 2 * auroc * accuracy / (auroc + accuracy)
+    mean = pd.Series(map(harmonic_mean, auroc, accuracy), both.index, dtype=float)
     wide = both[keys].assign(**dict(zip(MEASURES, (auroc, accuracy, mean, mean / 2), strict=True)))
     return wide.rename(columns={"variant": "column"}).melt([*WHERE, "column", "seed"], var_name="measure")
 

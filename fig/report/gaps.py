@@ -36,7 +36,8 @@ def why_missing(folder: Path, logs: Path) -> str:
     found = [line for path in sorted(logs.glob(f"*/{'/'.join(folder.parts[-4:])}.log")) for line in errors(path)]
     if found:
         return found[-1]
-    return OTHER_WEIGHTS if (folder / "metrics.csv").exists() else "it was not made yet"
+    both = (folder / "discriminator.json").exists() and (folder / "metrics.csv").exists()
+    return OTHER_WEIGHTS if both and not is_evaluated(folder) else "it was not made yet"
 
 
 def gaps(run: Path, keys: Iterable[Key]) -> dict[Key, str]:

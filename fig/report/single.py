@@ -13,7 +13,7 @@ from PIL import Image
 
 from fig.report.curves import histogram, range_of, roc
 from fig.report.markup import data_uri, rendered
-from fig.report.names import COMMON
+from fig.report.names import COMMON, COMPARABLE
 from fig.report.records import Key
 from fig.report.svg import COLOURS, Axis, Curve, axis_around, chart
 from fig.report.tables import HEADINGS
@@ -73,7 +73,7 @@ def looks(sets: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def auroc_of(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
     """AUROC by detector and OOD set, under settings that ID images choose where there are settings."""
-    rows = metrics[(metrics["metric"] == "auroc") & metrics["protocol"].isin(["", "id-only"])]
+    rows = metrics[(metrics["metric"] == "auroc") & metrics["protocol"].isin(COMPARABLE)]
     return {(row.detector, row.ood_dataset): row.value for row in rows.itertuples()}
 
 

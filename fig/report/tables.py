@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from fig.metrics import harmonic_mean
 from fig.report.aurocs import beside_standard, on_shared_sets
 from fig.report.render import Table
 
@@ -40,7 +41,7 @@ def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
     own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
     own = own.merge(scored[keys].drop_duplicates(), on=[*NAMES, "seed"])
     accuracy = own[own["metric"] == "accuracy"].set_index(keys)["value"].reindex(averaged.index)
-    averaged["harmonic_mean"] = 2 * averaged["auroc"] * accuracy / (averaged["auroc"] + accuracy)
+    averaged["harmonic_mean"] = list(map(harmonic_mean, averaged["auroc"], accuracy))
     averaged = averaged.stack(future_stack=True).dropna().rename("value").reset_index()
     gains = beside_standard(averaged[averaged["metric"] == "auroc"], "value").dropna().assign(metric="gain")
     gains["value"] -= gains["value_of_standard"]

@@ -42,10 +42,11 @@ except ConfigurationError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
 CONFIGFILES = [os.path.relpath(path) for path in workflow.configfiles]
-OVERRIDES = " ".join(
-    f"--config {quote(f'{key}={json.dumps(value)}')}"
+OVERRIDES = [
+    quote(f"{key}={json.dumps(value)}")
     for key, value in workflow.config_settings.config.items()
-)
+]
+CONFIGURATION = " ".join([*CONFIGFILES, *["--config"] * bool(OVERRIDES), *OVERRIDES])
 DATASETS = datasets_of(STUDY["datasets"])
 OWN_DATASETS = config.get("datasets", {})
 DOWNLOADS = {(source, file.on_disk): file for source, file in downloads(DATASETS)}

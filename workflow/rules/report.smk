@@ -85,7 +85,7 @@ rule report:
         pages=PAGES,
         discriminators=folder_options,
         options=lambda wildcards, input: " ".join(
-            ["--configuration", quote(f"{' '.join(CONFIGFILES)} {OVERRIDES}".strip())]
+            ["--configuration", quote(CONFIGURATION)]
             + [f"--data {path}" for path in input.data]
             + [f"--table {path}" for path in input.tables]
             + [f"--figure {path}" for path in input.figures]
