@@ -1,0 +1,1 @@
+"""What a study says, typed and without torch: its configuration, and the discriminators, splits and targets in it."""

@@ -1,0 +1,202 @@
+"""The targets: tables, figures and studies that one can ask for by name, and what each is made of.
+
+A target is a row here and a function `make(results, selection) -> Made` in fig/report/targets.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target: who makes it, what it shows, and what it needs of every discriminator that it shows."""
+
+    name: str
+    module: str  # of fig.report.targets
+    title: str
+    caption: str  # what one has to know to read it
+    table: bool = False  # whether it makes tables/<name>.{csv,md,tex,html}
+    figure: bool = False  # whether it makes figures/<name>.{png,csv}
+    function: str = "make"
+    needs: tuple[str, ...] = ("metrics.csv",)  # files of each discriminator
+    shows: tuple[str, ...] = ()  # it shows the studies that name one of these targets; none: those that name itself
+    whole_run: bool = False  # it shows every study, and needs not be named
+    first_seed: bool = False  # it shows the first seed alone
+    throughput: bool = False  # it needs results/<run>/throughput/<ID data set>/<network>.json instead
+    images: bool = False  # it needs the prepared test images too
+    over_standard: bool = False  # it shows gains over standard, which its studies must name
+
+    @property
+    def named_by(self) -> tuple[str, ...]:
+        """The names under `targets` of a study by which the study is shown."""
+        return self.shows or (self.name,)
+
+
+PAPER = (
+    "Each cell has ours, mean and standard deviation over seeds, then the paper's value and the difference, where the "
+    "paper has one. The mark † is where FIG's improvement has another sign than the paper's. A missing run leaves an "
+    "empty cell, or the number of seeds that the cell is over, with the reason below the table."
+)
+
+ROWS = (
+    Target(
+        "table1",
+        "paper_tables",
+        "Table 1: AUROC of standard and FIG under each detector",
+        PAPER,
+        table=True,
+        function="make_table1",
+    ),
+    Target(
+        "table2",
+        "paper_tables",
+        "Table 2: AUROC on each OOD set, of each method",
+        PAPER,
+        table=True,
+        function="make_table2",
+    ),
+    Target(
+        "table3",
+        "paper_tables",
+        "Table 3: AUROC on each OOD set, of each method (in the paper on MiniImageNet)",
+        PAPER,
+        table=True,
+        function="make_table3",
+    ),
+    Target(
+        "table4",
+        "paper_tables",
+        "Table 4: harmonic mean of AUROC and accuracy, of each method",
+        PAPER,
+        table=True,
+        function="make_table4",
+    ),
+    Target(
+        "table5",
+        "throughput",
+        "Table 5: throughput of the sampler",
+        "Images a second that the sampler draws from the standard discriminators, beside the paper's.",
+        table=True,
+        needs=(),
+        throughput=True,
+    ),
+    Target(
+        "paired",
+        "paired",
+        "FIG compared with each method, in pairs",
+        "Differences of AUROC between FIG and each other method under the same seed, with a confidence interval, where "
+        "both were evaluated on the same OOD sets. The figure has the mean rank of each method over combinations of ID "
+        "data set, network and OOD set, the first being the best. Methods whose ranks are closer than the critical "
+        "difference are not significantly different.",
+        table=True,
+        figure=True,
+        shows=("table2", "table3"),
+    ),
+    Target(
+        "comparison",
+        "comparison",
+        "Every discriminator compared",
+        "All metrics of every variant under every detector, mean and standard deviation over seeds, averaged over OOD "
+        "sets. Where a detector has settings to choose, oracle chooses on each test OOD set, id-only with ID images "
+        "alone.",
+        table=True,
+        whole_run=True,
+    ),
+    Target(
+        "fig1",
+        "k_sweep",
+        "Figure 1: AUROC against K",
+        "K is the share of low-entropy samples in a batch, relative to its ID images; 0 is plain fine-tuning. Means "
+        "over OOD sets; bars are standard deviations over seeds, dashed lines the standard discriminators.",
+        figure=True,
+        needs=("metrics.csv", "discriminator.json"),
+    ),
+    Target(
+        "fig2",
+        "teachers",
+        "Figure 2: which teacher the sampler may follow",
+        "Improvement of AUROC over standard, paired by seed, for each student network: training from scratch, "
+        "fine-tuning on samples of a fixed teacher, and on samples of the network in training, which is FIG.",
+        figure=True,
+        over_standard=True,
+    ),
+    Target(
+        "fig3",
+        "training",
+        "Figure 3: fine-tuning from the inside",
+        "Confidence and energy of the ID images of each batch, and of the low-entropy samples before the batch's "
+        "update. FIG works where the confidence of the samples falls towards chance and that of ID images stays.",
+        figure=True,
+        needs=("history.csv", "discriminator.json"),
+    ),
+    Target(
+        "fig4",
+        "embedding",
+        "Figure 4: features of test images and of low-entropy samples",
+        "A t-SNE of the penultimate layer's features, before and after FIG: a tenth of the ID test images, and samples "
+        "to which the discriminator gives a confidence above 90 %. After FIG there should be few or none of these.",
+        figure=True,
+        needs=("embedding.npz",),
+        first_seed=True,
+    ),
+    Target(
+        "fig5",
+        "samples",
+        "Figure 5: samples after long chains",
+        "Images from chains that do not stop early and are to be taken for one class, of the standard discriminator "
+        "and of FIG's, with the confidence each gives them.",
+        figure=True,
+        function="make_fig5",
+        needs=("chains.npz",),
+        first_seed=True,
+    ),
+    Target(
+        "resampling",
+        "resampling",
+        "Content or high frequencies",
+        "AUROC on the same OOD images under each resampler (r) and cropped (c), beside how far the images' spectra are "
+        "from those of the ID images: how much of a gain goes with high frequencies. Spectra are the radially averaged "
+        "power of the luminance; the excess is the binary logarithm of an OOD set's power at high frequencies (above "
+        "0.25 cycles a pixel) over the ID test images'. A rank correlation over so few sets, several of which are the "
+        "same photographs, is a description and no test.",
+        table=True,
+        figure=True,
+        images=True,
+        over_standard=True,
+    ),
+    Target(
+        "finetuning",
+        "training",
+        "Fine-tuning of every variant that draws low-entropy samples",
+        "Confidence and energy of the ID images of each batch, and of the low-entropy samples before the batch's "
+        "update. Where the sampler follows a teacher, the samples' curves are the teacher's own, which does not "
+        "change. Thin lines are seeds.",
+        figure=True,
+        function="make_finetuning",
+        needs=("history.csv",),
+        whole_run=True,
+    ),
+    Target(
+        "scores",
+        "scores",
+        "Scores before and after FIG",
+        "How often each score of the common detector occurs among ID and OOD test images, all seeds together. The less "
+        "the filled ID histogram and the OOD outlines overlap, the better the discriminator separates them. Other "
+        "variants and detectors are on the discriminators' pages.",
+        figure=True,
+        needs=("scores",),
+        whole_run=True,
+    ),
+    Target(
+        "samples",
+        "samples",
+        "What a discriminator is sure about, before and after FIG",
+        "Low-entropy samples of each discriminator, with the class and the confidence it gives them. They begin as "
+        "noise and follow the discriminator's energy; none of them shows a digit or a photograph, so confidence here "
+        "is misplaced. Of the first seed; others are on the discriminators' pages.",
+        figure=True,
+        needs=("samples.npz",),
+        whole_run=True,
+    ),
+)
+
+TARGETS = {row.name: row for row in ROWS}
