@@ -10,12 +10,10 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/targets.smk"
-include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -27,9 +25,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"results/{STUDY['run']}/report.html",
+        f"{RUN}/report.html",
 
 
 onerror:  # with gaps where jobs failed
-    overrides = " ".join(f"--config {stated}" for stated in OVERRIDES)
-    shell("python -m fig report {CONFIGFILES} {overrides} || true")
+    shell("python -m fig report {STATED_AS} || true")

@@ -1,31 +1,45 @@
 """The `fig` command."""
 
-import typer
+import sys
+from importlib.metadata import PackageNotFoundError, version
 
-from fig.commands.finetune import finetune
-from fig.commands.plan import plan
-from fig.commands.probe import probe
-from fig.commands.recover import recover
-from fig.commands.register import register
-from fig.commands.report import report
-from fig.commands.sample import sample
-from fig.commands.sync import sync
-from fig.runtime.command import announce, run
+from cyclopts import App, CycloptsError
 
-application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-for command in (finetune, plan, probe, recover, register, report, sample, sync):
-    application.command()(command)
+from fig.runtime.command import announce, exit_on_error
+
+COMMANDS = ("finetune", "plan", "probe", "recover", "register", "report", "run", "sample", "sync")
 
 
-@application.callback()
-def fig() -> None:
-    """FIG: fine-tune a classifier on the inputs on which it is confidently wrong."""
+def installed_version() -> str:
+    """The version of the package, as it was installed."""
+    try:
+        return version("fig-ood")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def build_app() -> App:
+    """The application; a command's module is imported when it is called."""
+    app = App(
+        name="fig",
+        help="FIG: fine-tune a classifier on the inputs on which it is confidently wrong.",
+        help_format="plaintext",
+        version=installed_version,
+    )
+    for name in COMMANDS:
+        app.command(f"fig.commands.{name}:{name}", name=name)
+    return app
 
 
 def main() -> None:
     """Run the command line."""
     announce()
-    run(application)
+    with exit_on_error():
+        try:
+            status = build_app()(print_error=False, exit_on_error=False, result_action="return_value")
+        except CycloptsError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+    sys.exit(status or 0)
 
 
 if __name__ == "__main__":

@@ -2,37 +2,31 @@
 
 import io
 import logging
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fig.commands.run import workflow_root
+from fig.runtime.job import Job, parse_command
+
 
 @dataclass(frozen=True)
-class Job:
-    """One job: its rule, its files, why Snakemake would run it, and its command."""
+class PlannedJob:
+    """A job that Snakemake plans: its rule, its files, why Snakemake would run it, and its command."""
 
     rule: str
     input: tuple[str, ...]
     output: tuple[str, ...]
     reason: str
-    words: tuple[str, ...]  # of its command line, after the module's name
+    command: str
 
-    @property
-    def record(self) -> Path | None:
-        """The file beside its outputs that says what they were made of; None for a download."""
-        return next(
-            (Path(path) for path in self.output if path.endswith(".json") and "timing" in Path(path).name), None
-        )
-
-
-def job_of(event: Any) -> Job:
-    """A job from Snakemake's announcement of it."""
-    words = shlex.split(event.shellcmd)
-    options = words[words.index("-m") + 2 : words.index("2>")]
-    return Job(event.rule_name, tuple(event.input), tuple(event.output), event.reason or "", tuple(options))
+    @cached_property
+    def job(self) -> Job:
+        """What its stage is asked to do, by the stage's own parser."""
+        return parse_command(self.command)
 
 
 class Announced(logging.Handler):
@@ -40,26 +34,28 @@ class Announced(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: list[Job] = []
+        self.jobs: list[PlannedJob] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what is an announcement of a job with a command."""
         if getattr(record, "event", "") == "job_info" and record.shellcmd:
-            self.jobs.append(job_of(record))
+            event: Any = record
+            files = tuple(event.input), tuple(event.output)
+            self.jobs.append(PlannedJob(event.rule_name, *files, event.reason or "", event.shellcmd))
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what Snakemake prints to oneself, unless it fails."""
-    told = io.StringIO()
+def silence() -> Iterator[None]:
+    """Keep what Snakemake prints, and show it only where it fails."""
+    printed = io.StringIO()
     try:
-        with redirect_stdout(told), redirect_stderr(told):
+        with redirect_stdout(printed), redirect_stderr(printed):
             yield
     except (Exception, SystemExit) as error:
-        raise RuntimeError(f"Snakemake cannot plan the study: {error or told.getvalue()}") from error
+        raise RuntimeError(f"Snakemake cannot plan the study: {error or printed.getvalue()}") from error
 
 
-def executed(configfiles: Sequence[Path], executor: str, everything: bool) -> list[Job]:
+def walk_jobs(configs: Sequence[Path], executor: str, everything: bool) -> list[PlannedJob]:
     """The jobs that an executor of Snakemake's that runs none (dryrun, touch) goes through.
 
     `everything`: all jobs of the study, not only those that Snakemake would run.
@@ -75,9 +71,11 @@ def executed(configfiles: Sequence[Path], executor: str, everything: bool) -> li
     )
 
     announced = Announced()
-    with quiet(), SnakemakeApi(OutputSettings(printshellcmds=True, dryrun=executor == "dryrun")) as snakemake:
+    with silence(), SnakemakeApi(OutputSettings(printshellcmds=True, dryrun=executor == "dryrun")) as snakemake:
         workflow = snakemake.workflow(
-            ResourceSettings(cores=1), ConfigSettings(configfiles=list(configfiles)), snakefile=Path("Snakefile")
+            ResourceSettings(cores=1),
+            ConfigSettings(configfiles=list(configs)),
+            snakefile=workflow_root() / "Snakefile",
         )
         dag = workflow.dag(DAGSettings(forceall=everything))
         logger.addHandler(announced)
@@ -88,16 +86,16 @@ def executed(configfiles: Sequence[Path], executor: str, everything: bool) -> li
     return announced.jobs
 
 
-def jobs_of(configfiles: Sequence[Path]) -> list[Job]:
+def list_jobs(configs: Sequence[Path]) -> list[PlannedJob]:
     """Every job of a study, whether it was done or not."""
-    return executed(configfiles, "dryrun", everything=True)
+    return walk_jobs(configs, "dryrun", everything=True)
 
 
-def jobs_to_run(configfiles: Sequence[Path]) -> list[Job]:
+def list_jobs_to_run(configs: Sequence[Path]) -> list[PlannedJob]:
     """The jobs that Snakemake would run now."""
-    return executed(configfiles, "dryrun", everything=False)
+    return walk_jobs(configs, "dryrun", everything=False)
 
 
-def remember(configfiles: Sequence[Path]) -> None:
+def remember_outputs(configs: Sequence[Path]) -> None:
     """Give Snakemake its memory of a study back: all outputs that are there count as made just now, as things are."""
-    executed(configfiles, "touch", everything=True)
+    walk_jobs(configs, "touch", everything=True)

@@ -1,18 +1,40 @@
-"""The options that commands share."""
+"""The arguments that commands share."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number, Path as Exists
 
-Discriminator = Annotated[
+Folder = Annotated[
     Path,
-    typer.Argument(
-        exists=True, file_okay=False, help="Its folder, results/<run>/discriminators/<data>/<network>/<variant>/<seed>."
+    Parameter(
+        validator=Exists(exists=True, file_okay=False),
+        help="A discriminator's folder, results/<run>/discriminators/<data>/<network>/<variant>/<seed>.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the chains.")]
-Batch = Annotated[int, typer.Option(min=1, help="Chains at once; fewer are taken where memory does not suffice.")]
-Settings = Annotated[
-    str, typer.Option(help="What differs from the paper's sampler, as JSON; see fig.sampler in config/README.md.")
+Folders = Annotated[tuple[Folder, ...], Parameter(help="Folders of discriminators.")]
+Configs = Annotated[
+    tuple[Annotated[Path, Parameter(validator=Exists(exists=True, dir_okay=False))], ...],
+    Parameter(help="The study's configuration; of several files later ones take precedence."),
 ]
+Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of the chains.")]
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Batch = Annotated[
+    int, Parameter(validator=Number(gte=1), help="Chains at once; fewer are run where memory does not suffice.")
+]
+Settings = Annotated[
+    str, Parameter(help="What differs from the paper's sampler, as JSON; see fig.sampler in config/README.md.")
+]
+
+
+def parse_json(text: str, option: str) -> dict[str, Any]:
+    """The JSON object in an option's text; raises ValueError naming the option where it is none."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{option} must be a JSON object, not {text}")
+    return value

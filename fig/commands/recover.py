@@ -1,29 +1,26 @@
-"""fig recover: give Snakemake its memory of a study back, from what is said beside each output."""
+"""fig recover: give Snakemake its memory of a study back, from the record beside each output."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from fig.commands.options import Configs
 
 
-def recover(
-    configfile: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="The study's configuration.")],
-) -> None:
+def recover(*config: Configs) -> None:
     """Prepare a study for Snakemake after its results were copied without their times, or .snakemake was lost.
 
-    What is up to date counts as just made. Of what is stale the timing file is removed, and the report with it, so that
+    What is up to date counts as just made. Of what is stale the record is removed, and the report with it, so that
     Snakemake, run as always, makes what is stale and what follows from it, and nothing else.
 
     Example: fig recover config/paper.yaml && snakemake --profile slurm
     """
-    from fig.commands.jobs import jobs_of, remember
-    from fig.commands.stale import UNKNOWN, print_stale, stale
+    from fig.commands.jobs import list_jobs, remember_outputs
+    from fig.commands.stale import UNKNOWN, find_stale, print_stale
 
-    jobs = jobs_of(configfile)
-    found = stale(jobs)
+    jobs = list_jobs(config)
+    found = find_stale(jobs)
     print_stale(found)
-    records = [job.record for job, why in found.items() if why != UNKNOWN]
+    records = [job.job.record_path() for job, reason in found.items() if reason != UNKNOWN]
     pages = [Path(path) for job in jobs if job.rule == "report" for path in job.output if path.endswith(".html")]
     for path in records + pages * bool(records):  # Snakemake makes a missing file where a missing report needs it
         path.unlink(missing_ok=True)
-    remember(configfile)
+    remember_outputs(config)

@@ -1,23 +1,13 @@
 """fig register: discriminators as MLflow models."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from fig.commands.options import Folder
 
 
-def register(
-    discriminators: Annotated[
-        list[Path],
-        typer.Argument(
-            exists=True, file_okay=False, help="Folders results/<run>/discriminators/<data>/<network>/<variant>/<seed>."
-        ),
-    ],
-) -> None:
+def register(*discriminators: Folder) -> None:
     """Register evaluated discriminators as MLflow models, and print their addresses.
 
     A model takes images, uint8 (N, size, size, 3), and gives class probabilities, an OOD score and whether it accepts
-    each image as in-distribution. What is registered already is found again. docs/mlflow.md serves one.
+    each image as in-distribution. A model that is registered already is found again. docs/mlflow.md serves one.
 
     Example: fig register results/demo/discriminators/digits/resnet18/fig/*
     """

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Path as Exists
 
 
 def sync(
     results: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="The folder that holds the runs.")
+        Path, Parameter(validator=Exists(exists=True, file_okay=False), help="The folder that holds the runs.")
     ] = Path("results"),
 ) -> None:
     """Bring MLflow up to date with the results on disk; what is there already stays as it is.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fig.runtime import slurm
+from fig.runtime.record import Times
+from fig.settings import Resources
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -25,24 +27,6 @@ QUIET = {
 
 RESTARTS = 2  # of the workers, when one of them dies
 OBJECT_STORE = 100 * 2**20  # bytes; data and weights go through files, not through Ray
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Workers of a job and what each of them gets; 0 workers means in this very process."""
-
-    workers: int = 1
-    gpus_per_worker: float = 0
-    cpus_per_worker: int = 1
-    nodes: int = 1  # of a Slurm job, as many workers on each; elsewhere all are where Ray puts them
-
-    def __post_init__(self) -> None:
-        if self.workers < 0 or self.gpus_per_worker < 0 or self.cpus_per_worker < 1 or self.nodes < 1:
-            raise ValueError(
-                f"{self} cannot be had: workers and GPUs are at least 0, CPUs of a worker and nodes at least 1"
-            )
-        if self.workers % self.nodes or (self.workers == 0 and self.nodes > 1):
-            raise ValueError(f"{self} cannot be had: workers must be a multiple of nodes")
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ def outcome_of(call: dict[str, Any]) -> Outcome:
     """Run the call's function on a worker. Only a worker's death shall be retried: errors come back as values."""
     began = time.monotonic()
     try:
-        return Outcome(call["function"](call["settings"]), None, time.monotonic() - began)
+        return Outcome(call["function"](call["argument"]), None, time.monotonic() - began)
     except FINAL as error:
         return Outcome(None, error, time.monotonic() - began)
 
@@ -118,14 +102,17 @@ def connected(resources: Resources) -> Iterator[None]:
             ray.shutdown()
 
 
-def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Resources) -> tuple[Any, float]:
-    """Call `function(settings)` on every worker of a Ray `TorchTrainer`; the value of rank 0 and its seconds.
+def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Resources, times: Times) -> Any:
+    """Call `function(argument)` on every worker of a Ray `TorchTrainer`; return the value of rank 0.
+
+    The seconds that the function took there are added to `times.work`, the others to `times.ray`.
 
     Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
     and the function called again, so it must go on from what it saved. Raises the function's own error, and
     RuntimeError where workers were lost more than RESTARTS times or Ray itself died. A driver whose raylet died may
     also be ended by Ray, with exit status 1 and Ray's own message.
     """
+    began = time.monotonic()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
@@ -140,7 +127,7 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
     with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
         trainer = TorchTrainer(
             outcome_of,
-            train_loop_config={"function": function, "settings": settings},
+            train_loop_config={"function": function, "argument": argument},
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
@@ -163,4 +150,6 @@ def run_on_workers(function: Callable[[Any], Any], settings: Any, resources: Res
             raise RuntimeError(f"Ray died; run this again, and it goes on from what it saved: {reason}") from error
     if outcome.error is not None:
         raise outcome.error
-    return outcome.value, outcome.seconds
+    times.work += outcome.seconds
+    times.ray += time.monotonic() - began - outcome.seconds
+    return outcome.value

@@ -1,11 +1,11 @@
-"""The command lines of the stages: a stage's signature is its command line, an error is one sentence."""
+"""What command lines share: quiet logging, and errors as one sentence."""
 
-import importlib
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -20,22 +20,11 @@ def announce() -> None:
     logging.getLogger("fig").setLevel(logging.INFO)
 
 
-def command_line(module: str) -> None:
-    """Run the function that has its module's name, with its parameters from the command line.
-
-    The module is imported anew under its own name, since what Ray sends to its workers must not live in `__main__`.
-    """
-    announce()
-    function = getattr(importlib.import_module(module), module.rpartition(".")[2])
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(function)
-    run(application)
-
-
-def run(application: typer.Typer) -> None:
-    """Run an application; what it cannot do becomes one sentence and exit status 1."""
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn an error in the block into one sentence and exit status 1."""
     try:
-        application()
+        yield
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -6,7 +6,6 @@ Only the standard library is imported here, since the Snakefile's parse imports 
 import ast
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -15,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-ASIDE = ("fig.runtime", "fig.methods.table")  # carry results, or name what makes them: part of no fingerprint
+ASIDE = (  # carry results, or say what makes them in values that every record has: part of no fingerprint
+    "fig.runtime",
+    "fig.settings",
+    "fig.study",
+    "fig.detectors.table",
+    "fig.methods.table",
+)
+DATA = {"fig.report.paper": "*.csv", "fig.report.page": "templates/*"}  # files that are code to a module
 
 
 def module_path(module: str) -> Path | None:
@@ -35,18 +41,16 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
 
 
 def without_docstrings(tree: ast.AST) -> ast.AST:
-    """The tree with the docstring of every module, class and function taken out."""
+    """The tree without the docstrings of modules, classes, functions and attributes."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [each for each in node.body if not is_text(each)]
     return tree
+
+
+def is_text(node: ast.AST) -> bool:
+    """Whether a statement is nothing but a text."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
@@ -81,7 +85,10 @@ def fingerprint(*modules: str) -> str:
     for module in modules:
         if module_path(module) is None:
             raise ModuleNotFoundError(f"{module} is not a module of this project")
-    parts = sorted((name, digest_and_imports(path)[0]) for name, path in modules_behind(*modules).items())
+    behind = modules_behind(*modules)
+    parts = sorted((name, digest_and_imports(path)[0]) for name, path in behind.items())
+    data = [path for name in sorted(DATA) if name in behind for path in sorted(behind[name].parent.glob(DATA[name]))]
+    parts += [(path.name, file_hash(path)) for path in data]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -107,12 +114,5 @@ def file_hash(path: Path) -> str:
 
 
 def provenance_key(parts: Mapping[str, Any]) -> str:
-    """Name of a job by what determines its result (code, settings, inputs): 16 hexadecimal digits."""
+    """Name of something by what determines it: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def command_line() -> str:
-    """The command of this process, to be run again by hand."""
-    module = getattr(sys.modules["__main__"], "__spec__", None)
-    program = ["python", "-m", module.name.removesuffix(".__main__")] if module else sys.argv[:1]
-    return shlex.join([*program, *sys.argv[1:]])

@@ -1,67 +1,62 @@
 """Rule adopt: a standard discriminator out of a classifier that is trained already."""
 
-import time
-from dataclasses import asdict
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-import typer
+from pydantic import Field
 
-from fig.data.arrays import description_of, open_split
-from fig.data.batches import images_at
-from fig.discriminator import Card, Discriminator, save
-from fig.frozen import frozen
-from fig.networks.own import load_weights
-from fig.runtime import timing
-from fig.runtime.command import command_line
-from fig.runtime.provenance import file_hash, fingerprint, provenance_key
-from fig.runtime.tracking import try_to_mirror
-from fig.stages.job import architecture_of, versions, write_history
-from fig.stages.options import Json, Network, Output, Scaling, Seed, Size, Train, parsed
+from fig.runtime.job import Input, Job, Output, Setting, run_stage
+from fig.runtime.record import Times
+from fig.settings import settings
+from fig.stages.support.training import RECORD
 
 
-def check_logits(discriminator: Discriminator, train: Path) -> None:
-    """Raise ValueError where the network does not give one logit for each class of two training images."""
-    import torch
+@settings
+class Adopt(Job):
+    """Take a trained classifier as the standard discriminator, as it is.
 
-    data = open_split(train)
-    size, classes = discriminator.architecture.size, discriminator.architecture.classes
-    images = images_at(data, torch.arange(2))[..., :size, :size]
-    with frozen(discriminator), torch.no_grad():
-        logits = discriminator(images)
-    if logits.shape != (2, classes):
-        raise ValueError(f"the network gives {tuple(logits.shape)} for two images, not logits for {classes} classes")
+    Example: python -m fig.stages.adopt --train data/32/pets/train.npy --network mine --size 32
+    --architecture '{"factory": "mymodels:build"}' --checkpoint weights.safetensors
+    --output results/mine/discriminators/pets/mine/standard/0
+    """
 
+    record_name: ClassVar[str] = RECORD
 
-def adopt(
-    train: Train,
-    network: Network,
-    architecture: Json,
-    size: Size,
-    checkpoint: Annotated[Path, typer.Option(exists=True, help="Its weights: safetensors, or a state dict.")],
-    output: Output,
-    seed: Seed = 0,
-    scaling: Scaling = "symmetric",
-) -> None:
-    """Take a trained classifier as the standard discriminator, as it is."""
-    clock = timing.begin("adopt")
-    built = architecture_of(train, network, parsed(architecture, "--architecture"), scaling, size)
-    discriminator = Discriminator(built, seed)
-    load_weights(discriminator.network, checkpoint)
-    check_logits(discriminator, train)
-    made_of = {
-        "code": fingerprint("fig.stages.adopt"),
-        "architecture": asdict(built),
-        "seed": seed,
-        "checkpoint": file_hash(checkpoint),
-    }
-    dataset = description_of(train).dataset
-    card = Card(built, dataset, "standard", seed, provenance_key(made_of), {"made_of": made_of, "versions": versions()})
-    write_history(output / "history.csv", [{"iteration": 0, "time": round(time.time(), 3)}])
-    save(output, discriminator, card)
-    timing.write(clock, output / "timing.training.json")
-    try_to_mirror(output)
+    train: Input[Path]
+    """Prepared training split (.npy), whose classes are the network's."""
+    checkpoint: Input[Path]
+    """The weights: safetensors, or a state dict."""
+    network: Setting[str]
+    """Name of the network."""
+    architecture: Setting[dict[str, Any]] = field(default_factory=dict)
+    """What is stated of the network (width, factory, arguments, …), as JSON."""
+    size: Setting[Annotated[int, Field(ge=1)]]
+    """Pixels a side of the images as the network sees them."""
+    scaling: Setting[str] = "symmetric"
+    """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
+    seed: Setting[Annotated[int, Field(ge=0)]] = 0
+    """Seed in the names of what is made of it."""
+    output: Output[Path]
+    """Folder of the discriminator, to be written."""
+
+    def factory(self) -> str:
+        """The module that makes the network, where it is one's own."""
+        return self.architecture.get("factory", "").partition(":")[0]
+
+    def record_path(self) -> Path:
+        """Beside the weights."""
+        return self.output / self.record_name
+
+    def run(self, times: Times) -> None:
+        """Load the weights, check that they give logits, and write the discriminator's folder."""
+        from fig.runtime.tracking import try_to_mirror
+        from fig.stages.support.adopting import adopt_classifier
+
+        adopt_classifier(self)
+        with times.measure("tracking"):
+            try_to_mirror(self.output)
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

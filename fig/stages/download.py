@@ -1,33 +1,42 @@
 """Rule download: a file as its publisher offers it, checked against its hash."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from fig.data.catalogue import File
-from fig.data.download import HASHES
-from fig.data.download import download as fetch
-from fig.runtime.command import command_line
-from fig.settings import settings_of
-from fig.stages.options import Json, parsed
+from fig.runtime.job import Job, Output, Runtime, Setting, run_stage
+from fig.runtime.record import Times
+from fig.settings import settings
 
 
-def download(
-    output: Annotated[Path, typer.Option(help="Where the file goes: .../<source>/<name>.")],
-    file: Json,
-    mirror: Annotated[str, typer.Option(help="A base URL or a folder with <source>/<name> in it.")] = "",
-    accept_unknown_hashes: Annotated[bool, typer.Option(help="Accept a file of unknown hash, and record it.")] = False,
-    hashes: Annotated[Path, typer.Option(help="Where the hashes are recorded that publishers do not state.")] = HASHES,
-) -> None:
-    """Fetch a publisher's file; an interrupted transfer goes on where it stopped.
+@settings
+class Download(Job):
+    """Fetch a publisher's file; an interrupted transfer resumes.
 
     Example: python -m fig.stages.download --output data/downloads/svhn/test_32x32.mat
-    --file '{"url": "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
-    "hash": "md5:eb5a983be6a315427106f1b164d9cef3"}'
+    --file.url http://ufldl.stanford.edu/housenumbers/test_32x32.mat --file.hash md5:eb5a983be6a315427106f1b164d9cef3
     """
-    fetch(output, settings_of(File, parsed(file, "--file"), "file"), mirror, accept_unknown_hashes, hashes)
+
+    file: Setting[File]
+    """The file as its publisher offers it."""
+    output: Output[Path]
+    """Where the file goes: .../<source>/<name>."""
+    mirror: Runtime[str] = ""
+    """A base URL or a folder with <source>/<name> in it, instead of the publisher's server."""
+    accept_unknown_hashes: Runtime[bool] = False
+    """Accept a file whose publisher states no hash, and record its hash."""
+    hashes: Runtime[Path | None] = None
+    """Where those hashes are recorded; config/data.lock.yaml unless given."""
+
+    def record_path(self) -> Path | None:
+        """A download leaves no record: its hash is checked."""
+        return None
+
+    def run(self, times: Times) -> None:
+        """Fetch the file, or what is missing of it."""
+        from fig.data.download import HASHES, download
+
+        download(self.output, self.file, self.mirror, self.accept_unknown_hashes, self.hashes or HASHES)
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

@@ -1,52 +1,31 @@
 """Rule finetune: patch a standard discriminator, by FIG or by a method compared with it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from fig.discriminator import load_card
-from fig.runtime import timing
-from fig.runtime.cluster import Resources
-from fig.runtime.command import command_line
-from fig.settings import settings_of
-from fig.stages.job import TrainingJob, run
-from fig.stages.options import Checkpoints, Folder, Json, Output, Seed, Train, Variant, parsed
-from fig.stages.variant import recipe_of
+from fig.runtime.job import Input, Setting, run_stage
+from fig.settings import Finetuning, settings
+from fig.stages.support.training import Training
 
 
-def finetuning_job(
-    stage: str, train: Path, standard: Path, output: Path, checkpoints: Path, variant: str, seed: int, settings: str
-) -> TrainingJob:
-    """The job that fine-tunes `standard`; `settings` is the JSON of the variant's recipe."""
-    recipe = recipe_of(settings)
-    return TrainingJob(
-        stage=stage,
-        train=train,
-        output=output,
-        checkpoints=checkpoints,
-        variant=variant,
-        seed=seed,
-        method=recipe.method,
-        training=recipe.training,
-        augmentation=recipe.augmentation,
-        architecture=load_card(standard).architecture,
-        standard=standard,
-    )
+@settings
+class Finetune(Training):
+    """Fine-tune a standard discriminator.
 
+    Example: python -m fig.stages.finetune --train data/32/digits/train.npy --variant fig --method fig
+    --standard results/demo/discriminators/digits/resnet18/standard/0 --augmentation.size 32
+    --output results/demo/discriminators/digits/resnet18/fig/0 --checkpoints results/demo/checkpoints
+    """
 
-def finetune(
-    train: Train,
-    standard: Folder,
-    output: Output,
-    checkpoints: Checkpoints,
-    variant: Variant,
-    settings: Json,
-    seed: Seed = 0,
-    resources: Json = "{}",
-) -> None:
-    """Fine-tune a standard discriminator."""
-    clock = timing.begin("finetune")
-    job = finetuning_job("finetune", train, standard, output, checkpoints, variant, seed, settings)
-    run(job, settings_of(Resources, parsed(resources, "--resources"), "resources"), clock)
+    standard: Input[Path]
+    """Folder of the discriminator to start from."""
+    training: Setting[Finetuning] = Finetuning()
+    """How the weights are trained."""
+
+    def parents(self) -> Iterator[Path]:
+        """The discriminator that it starts from."""
+        yield self.standard
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

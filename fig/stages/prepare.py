@@ -3,33 +3,45 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
 from fig.data.catalogue import Recipe
-from fig.data.prepare import prepare as prepare_split
-from fig.runtime import timing
-from fig.runtime.command import command_line
-from fig.settings import settings_of
-from fig.stages.options import Json, Seed, parsed
+from fig.runtime.job import Input, Job, Output, Runtime, Setting, run_stage
+from fig.runtime.record import SUFFIX, Times
+from fig.settings import settings
 
 
-def prepare(
-    output: Annotated[Path, typer.Option(help="Where the array goes: .../<size>/<dataset>/<split>.npy.")],
-    recipe: Json,
-    file: Annotated[list[Path] | None, typer.Option(help="A publisher's file or one's own; repeatable.")] = None,
-    train: Annotated[Path | None, typer.Option(exists=True, help="The training split, for an ID test split.")] = None,
-    seed: Seed = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 1,
-) -> None:
+@settings
+class Prepare(Job):
     """Prepare one split of a data set.
 
-    Example: python -m fig.stages.prepare --output data/32/pets/train.npy --file pets.zip
-    --recipe '{"reader": "classes", "split": "train", "size": 32, "way": "centre", "short": 32}'
+    Example: python -m fig.stages.prepare --output data/32/pets/train.npy --files pets.zip
+    --recipe.reader classes --recipe.split train --recipe.size 32 --recipe.way centre --recipe.short 32
     """
-    clock = timing.begin("prepare")
-    prepare_split(output, file or [], settings_of(Recipe, parsed(recipe, "--recipe"), "recipe"), seed, train, workers)
-    timing.write(clock, output.with_suffix(".timing.json"))
+
+    files: Input[tuple[Path, ...]] = ()
+    """A publisher's file or one's own; repeatable."""
+    train: Input[Path | None] = None
+    """The training split, for an ID test split."""
+    recipe: Setting[Recipe]
+    """How the images are made."""
+    seed: Setting[Annotated[int, Field(ge=0)]] = 0
+    """Seed of random crops and of images drawn for testing."""
+    output: Output[Path]
+    """Where the array goes: .../<size>/<data set>/<split>.npy."""
+    workers: Runtime[Annotated[int, Field(ge=1)]] = 1
+    """Processes that decode images."""
+
+    def record_path(self) -> Path:
+        """Beside the array."""
+        return self.output.with_suffix(SUFFIX)
+
+    def run(self, times: Times) -> None:
+        """Write the array and its description."""
+        from fig.data.prepare import prepare
+
+        prepare(self.output, list(self.files), self.recipe, self.seed, self.train, self.workers)
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

@@ -1,46 +1,22 @@
-"""Rule retrain: a discriminator from random initialisation, by a method compared with FIG or by FIG itself."""
+"""Rule retrain: a discriminator from random weights, by a method compared with FIG or by FIG itself."""
 
-from dataclasses import replace
-
-from fig.runtime import timing
-from fig.runtime.cluster import Resources
-from fig.runtime.command import command_line
-from fig.settings import settings_of
-from fig.stages.job import TrainingJob, architecture_of, run
-from fig.stages.options import Checkpoints, Json, Network, Output, Scaling, Seed, Train, Variant, parsed
-from fig.stages.variant import recipe_of
+from fig.runtime.job import Setting, run_stage
+from fig.settings import Pretraining, settings
+from fig.stages.support.training import FromRandomWeights
 
 
-def retrain(
-    train: Train,
-    network: Network,
-    architecture: Json,
-    output: Output,
-    checkpoints: Checkpoints,
-    variant: Variant,
-    settings: Json,
-    seed: Seed = 0,
-    scaling: Scaling = "symmetric",
-    resources: Json = "{}",
-) -> None:
-    """Train a discriminator from random initialisation."""
-    clock = timing.begin("retrain")
-    recipe = recipe_of(settings)
-    built = architecture_of(train, network, parsed(architecture, "--architecture"), scaling, recipe.augmentation.size)
-    job = TrainingJob(
-        stage="retrain",
-        train=train,
-        output=output,
-        checkpoints=checkpoints,
-        variant=variant,
-        seed=seed,
-        method=recipe.method,
-        training=recipe.training,
-        augmentation=recipe.augmentation,
-        architecture=replace(built, head=recipe.method.head),
-    )
-    run(job, settings_of(Resources, parsed(resources, "--resources"), "resources"), clock)
+@settings
+class Retrain(FromRandomWeights):
+    """Train a discriminator from random weights.
+
+    Example: python -m fig.stages.retrain --train data/32/digits/train.npy --network resnet18
+    --architecture '{"width": 0.125}' --augmentation.size 32 --training.epochs 10 --variant mixup --method mixup
+    --output results/demo/discriminators/digits/resnet18/mixup/0 --checkpoints results/demo/checkpoints
+    """
+
+    training: Setting[Pretraining] = Pretraining()
+    """How the weights are trained."""
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

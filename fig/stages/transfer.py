@@ -1,32 +1,34 @@
 """Rule transfer: FIG whose sampler follows a second discriminator, the fixed teacher (Section 4.6)."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from pathlib import Path
 
-from fig.runtime import timing
-from fig.runtime.cluster import Resources
-from fig.runtime.command import command_line
-from fig.settings import settings_of
-from fig.stages.finetune import finetuning_job
-from fig.stages.job import run
-from fig.stages.options import Checkpoints, Folder, Json, Output, Seed, Train, Variant, parsed
+from fig.runtime.job import Input, Setting, run_stage
+from fig.settings import Finetuning, settings
+from fig.stages.support.training import Training
 
 
-def transfer(
-    train: Train,
-    standard: Folder,
-    teacher: Folder,
-    output: Output,
-    checkpoints: Checkpoints,
-    variant: Variant,
-    settings: Json,
-    seed: Seed = 0,
-    resources: Json = "{}",
-) -> None:
-    """Fine-tune a standard discriminator on the low-entropy samples of a fixed teacher."""
-    clock = timing.begin("transfer")
-    job = finetuning_job("transfer", train, standard, output, checkpoints, variant, seed, settings)
-    run(replace(job, teacher=teacher), settings_of(Resources, parsed(resources, "--resources"), "resources"), clock)
+@settings
+class Transfer(Training):
+    """Fine-tune a standard discriminator on the low-entropy samples of a fixed teacher.
+
+    Example: python -m fig.stages.transfer --train data/32/digits/train.npy --variant fig-teacher-vgg19 --method fig
+    --standard results/demo/discriminators/digits/resnet18/standard/0 --augmentation.size 32
+    --teacher results/demo/discriminators/digits/vgg19/standard/0
+    --output results/demo/discriminators/digits/resnet18/fig-teacher-vgg19/0 --checkpoints results/demo/checkpoints
+    """
+
+    standard: Input[Path]
+    """Folder of the discriminator to start from."""
+    teacher: Input[Path]
+    """Folder of the discriminator that the sampler follows."""
+    training: Setting[Finetuning] = Finetuning()
+    """How the weights are trained."""
+
+    def parents(self) -> Iterator[Path]:
+        """The discriminator that it starts from, and the teacher."""
+        yield from (self.standard, self.teacher)
 
 
 if __name__ == "__main__":
-    command_line(__spec__.name)
+    run_stage(__spec__.name)

@@ -3,7 +3,13 @@
 A target is a row here and a function `make(results, selection) -> Made` in fig/report/targets.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from fig.study.selection import Selection
+
+TABLE_SUFFIXES = (".csv", ".md", ".tex", ".html")
+FIGURE_SUFFIXES = (".png", ".csv")
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,25 @@ class Target:
     def named_by(self) -> tuple[str, ...]:
         """The names under `targets` of a study by which the study is shown."""
         return self.shows or (self.name,)
+
+    @property
+    def record(self) -> str:
+        """Its record, below the run's folder."""
+        return f"{'tables' if self.table else 'figures'}/{self.name}.record.json"
+
+    def outputs(self) -> list[str]:
+        """The files that it makes, below the run's folder."""
+        tables = [f"tables/{self.name}{suffix}" for suffix in TABLE_SUFFIXES]
+        figures = [f"figures/{self.name}{suffix}" for suffix in FIGURE_SUFFIXES]
+        return tables * self.table + figures * self.figure
+
+    def files(self, selection: Selection) -> Iterator[str]:
+        """The files that it reads, below the run's folder."""
+        for name in self.needs:
+            yield from selection.files(name)
+        if self.throughput:
+            places = dict.fromkeys(key[:2] for key in selection.keys())
+            yield from (f"throughput/{id_dataset}/{network}.json" for id_dataset, network in places)
 
 
 PAPER = (

@@ -1,35 +1,42 @@
-"""The Python of the workflow: the configuration resolved, and small named functions that the rules refer to."""
+"""What the rules share: the configuration, where files are, and what a rule says of the job that it does."""
 
 import json
 import os
 import re
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from shlex import quote
 
-from fig.configuration import STANDARD as STANDARD_VARIANT
-from fig.configuration import (
-    ConfigurationError,
-    complete,
-    discriminators,
-    method_of,
-    settings_of_variant,
-    splits,
-    teacher_of,
-    teachers,
+from fig import costs
+from fig.data.catalogue import IdDataset, downloads, files_of, id_names, recipe, source_of
+from fig.methods.table import METHODS
+from fig.runtime.job import Role
+from fig.stages.adopt import Adopt
+from fig.stages.chains import Chains
+from fig.stages.download import Download
+from fig.stages.embedding import Embedding
+from fig.stages.evaluate import Evaluate
+from fig.stages.finetune import Finetune
+from fig.stages.metrics import Metrics
+from fig.stages.prepare import Prepare
+from fig.stages.pretrain import Pretrain
+from fig.stages.report import Report
+from fig.stages.retrain import Retrain
+from fig.stages.target import MakeTarget
+from fig.stages.throughput import Throughput
+from fig.stages.transfer import Transfer
+from fig.study import (
+    ConfigError,
+    complete_config,
+    list_discriminators,
+    list_splits,
+    list_teachers,
+    planned_targets,
+    resolve_recipe,
+    rule_of,
+    select_all,
+    select_studies,
+    split_teacher,
 )
-from fig.data.catalogue import (
-    IdDataset,
-    datasets_of,
-    downloads,
-    files_of,
-    id_names,
-    recipe,
-    source_of,
-)
-from fig.methods.table import RETRAINING, module_of
-from fig.runtime.provenance import file_hash, fingerprint, module_hash
 
 if not config:
     raise WorkflowError(
@@ -37,48 +44,31 @@ if not config:
     )
 
 try:
-    STUDY = complete(config)
-except ConfigurationError as error:
+    CONFIG = complete_config(config)
+except ConfigError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
-CONFIGFILES = [os.path.relpath(path) for path in workflow.configfiles]
-OVERRIDES = [
-    quote(f"{key}={json.dumps(value)}")
-    for key, value in workflow.config_settings.config.items()
-]
-CONFIGURATION = " ".join([*CONFIGFILES, *["--config"] * bool(OVERRIDES), *OVERRIDES])
-DATASETS = datasets_of(STUDY["datasets"])
-OWN_DATASETS = config.get("datasets", {})
-DOWNLOADS = {(source, file.on_disk): file for source, file in downloads(DATASETS)}
-ADOPTED = [name for name, stated in STUDY["networks"].items() if "checkpoint" in stated]
-PRETRAINED = [name for name in STUDY["networks"] if name not in ADOPTED]
-DISCRIMINATORS = {d.path: d for d in discriminators(STUDY)}
-PAGES = [  # files that are code to the report, though not Python
-    file_hash(path)
-    for pattern in ("fig/report/templates/*", "workflow/report/*.rst")
-    for path in sorted(Path(workflow.basedir).glob(pattern))
-]
-TRANSFERRED = [
-    name for name, variant in STUDY["variants"].items() if "teacher" in variant
-]
-RETRAINED = [name for name in STUDY["variants"] if method_of(STUDY, name) in RETRAINING]
-FINETUNED = [name for name in STUDY["variants"] if name not in TRANSFERRED + RETRAINED]
+FILES = [os.path.relpath(path) for path in workflow.configfiles]
+OVERRIDES = workflow.config_settings.config.items()  # of --config
+OVERRIDDEN = [quote(f"{key}={json.dumps(value)}") for key, value in OVERRIDES]
+STATED_AS = " ".join([*FILES, *["--config", *OVERRIDDEN] * bool(OVERRIDDEN)])
+RUN = f"results/{CONFIG.run}"
+DISCRIMINATORS = {found.path: found for found in list_discriminators(CONFIG)}
+DOWNLOADS = {(name, file.on_disk): file for name, file in downloads(CONFIG.datasets)}
+EVERYTHING = select_all(CONFIG)  # what the run's own page shows
+FIRST_SEED = CONFIG.seeds[0]  # whose samplers are timed
 FOLDER = "results/{run}/discriminators/{id_dataset}/{network}/{variant}/{seed}"
-STANDARD = "results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}"
+STANDARD = FOLDER.replace("{variant}", "standard")
 
 
 wildcard_constraints:
-    run=STUDY["run"],
-    id_dataset="|".join(id_names(DATASETS)),
-    network="|".join(STUDY["networks"]),
+    run=re.escape(CONFIG.run),
+    id_dataset="|".join(id_names(CONFIG.datasets)),
+    network="|".join(CONFIG.networks),
     seed=r"\d+",
     size=r"\d+",
     dataset="[a-z0-9-]+",
     split="train|test",
-
-
-def as_json(value):
-    return json.dumps(value, sort_keys=True)
 
 
 def one_of(names):
@@ -86,170 +76,59 @@ def one_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-def resources_of(stage):
-    return as_json(STUDY["resources"].get(stage, {}))
-
-
-def size_of(id_dataset):
-    return DATASETS[id_dataset].size
-
-
-def file_offered(wildcards):
-    return as_json(asdict(DOWNLOADS[wildcards.source, wildcards.file]))
-
-
-def download_options():
-    """Where downloads come from: how they came changes nothing about them, so it reruns nothing."""
-    stated = STUDY["data"]
-    mirror = [f"--mirror {quote(stated['mirror'])}"] if stated.get("mirror") else []
-    accepting = stated.get("accept_unknown_hashes", False)
-    return " ".join(mirror + ["--accept-unknown-hashes"] * accepting)
-
-
-def files_to_prepare(wildcards):
-    return files_of(wildcards.dataset, wildcards.split, DATASETS)
-
-
-def training_split_of_test(wildcards):
-    """An ID test split is prepared beside its training split: same classes, no image in both."""
-    is_test = (
-        isinstance(DATASETS.get(wildcards.dataset), IdDataset)
-        and wildcards.split == "test"
+def made_by(rule):
+    """The variants that a rule makes."""
+    network = next(iter(CONFIG.networks))
+    return one_of(
+        name for name in CONFIG.variants if rule_of(CONFIG, name, network) == rule
     )
-    return [f"data/{wildcards.size}/{wildcards.dataset}/train.npy"] if is_test else []
 
 
-def recipe_of(wildcards):
-    own = source_of(wildcards.dataset, DATASETS) in OWN_DATASETS
-    return as_json(
-        asdict(
-            recipe(
-                wildcards.dataset, wildcards.split, int(wildcards.size), DATASETS, own
-            )
-        )
-    )
+def params_of(build):
+    """The params of a rule: the code and settings of its job, which rerun it, and the words of its command line.
+
+    `build(wildcards, input, output)` is the job. What changes no result is no param: it reruns nothing.
+    """
+
+    def code(wildcards, input, output):
+        return build(wildcards, input, output).code()
+
+    def settings(wildcards, input, output):
+        values = build(wildcards, input, output).values(Role.SETTING)
+        return json.dumps(values, sort_keys=True)
+
+    def job(wildcards, input, output):
+        roles = Role.INPUT, Role.SETTING, Role.OUTPUT
+        return build(wildcards, input, output).words(*roles)
+
+    return {"code": code, "settings": settings, "job": job}
+
+
+def folder_of(path):
+    """The folder of a discriminator's file."""
+    return Path(path).parent
+
+
+def prepared(wildcards, dataset, split):
+    size = CONFIG.datasets[wildcards.id_dataset].size
+    return f"data/{size}/{dataset}/{split}.npy"
 
 
 def train_split(wildcards):
-    return f"data/{size_of(wildcards.id_dataset)}/{wildcards.id_dataset}/train.npy"
+    return prepared(wildcards, wildcards.id_dataset, "train")
 
 
 def test_split(wildcards):
-    return f"data/{size_of(wildcards.id_dataset)}/{wildcards.id_dataset}/test.npy"
-
-
-def ood_splits(wildcards):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
-    return [
-        f"data/{size_of(found.id_dataset)}/{name}/test.npy"
-        for name in found.ood_datasets
-    ]
-
-
-def architecture_of(wildcards):
-    """What is stated of a network, its checkpoint aside."""
-    stated = STUDY["networks"][wildcards.network]
-    return as_json({key: stated[key] for key in stated if key != "checkpoint"})
-
-
-def factory_hash(wildcards):
-    """Hash of the file with the factory of a network of one's own."""
-    factory = STUDY["networks"][wildcards.network].get("factory")
-    return module_hash(factory.partition(":")[0]) if factory else ""
-
-
-def checkpoint_of(wildcards):
-    return STUDY["networks"][wildcards.network]["checkpoint"]
-
-
-def augmentation_of(wildcards):
-    return as_json(DATASETS[wildcards.id_dataset].augmentation)
-
-
-def pretraining_settings(wildcards):
-    return as_json(
-        settings_of_variant(STUDY, STANDARD_VARIANT, wildcards.id_dataset)["training"]
-    )
-
-
-def variant_settings(wildcards):
-    augmentation = DATASETS[wildcards.id_dataset].augmentation
-    settings = settings_of_variant(STUDY, wildcards.variant, wildcards.id_dataset)
-    return as_json(settings | {"augmentation": augmentation})
-
-
-@cache
-def code_of_method(stage, method):
-    return fingerprint(f"fig.stages.{stage}", module_of(method))
-
-
-def code_of(stage):
-    """Code of a stage and of a variant's method, as a function of wildcards."""
-
-    def code(wildcards):
-        return code_of_method(stage, method_of(STUDY, wildcards.variant))
-
-    return code
-
-
-def teacher_model(wildcards):
-    network, variant = teacher_of(STUDY["variants"][wildcards.variant])
-    return f"results/{wildcards.run}/discriminators/{wildcards.id_dataset}/{network}/{variant}/{wildcards.seed}/model.safetensors"
-
-
-def detectors_stated(wildcards):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
-    return as_json({name: STUDY["detectors"][name] for name in found.detectors})
-
-
-def folder_options(wildcards):
-    """The discriminators of the run as options of a command."""
-    return " ".join(
-        f"--discriminator results/{wildcards.run}/discriminators/{path}"
-        for path in DISCRIMINATORS
-    )
+    return prepared(wildcards, wildcards.id_dataset, "test")
 
 
 def of_all(name):
     """This file of every discriminator of the run."""
-    return [f"results/{{run}}/discriminators/{path}/{name}" for path in DISCRIMINATORS]
+    return [f"{RUN}/{path}" for path in EVERYTHING.files(name)]
 
 
-def all_prepared(suffix):
-    """This file of every prepared split of the run."""
-    return [f"{split}.{suffix}" for split in splits(STUDY)]
-
-
-def teacher_timings():
-    """The training times of those teachers that are not evaluated themselves."""
-    return [
-        f"results/{{run}}/discriminators/{found.path}/timing.training.json"
-        for found in teachers(STUDY)
-    ]
-
-
-def captioned(path, category, name="", **labels):
-    """An output for Snakemake's report, with the caption that is in workflow/report under this name or the file's."""
-    caption = f"../report/{name or Path(path).stem}.rst"
-    return report(path, caption=caption, category=category, labels=labels)
-
-
-def tabled(path, caption, **labels):
-    """The files of a table, of which Snakemake's report shows the HTML and the CSV."""
-    shown = [".html", ".csv"]
-    rest = [f"{path}{suffix}" for suffix in TABLE_TYPES if suffix not in shown]
-    return rest + [
-        captioned(f"{path}{suffix}", "Tables", caption, **labels, file=suffix[1:])
-        for suffix in shown
-    ]
-
-
-def pictures():
-    """The pictures of the paper's figures, and of ranks where methods are compared."""
-    files = [path for target in SHOWN for path in files_of_target(target)]
-    ranks = [f"results/{STUDY['run']}/figures/ranks.png"] if COMPARING else []
-    return [path for path in files if path.endswith(".png")] + ranks
+def captioned(path, category, **labels):
+    """An output for Snakemake's report."""
+    return report(
+        path, caption="../report/target.rst", category=category, labels=labels
+    )

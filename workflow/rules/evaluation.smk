@@ -1,4 +1,53 @@
-# One job scores a discriminator with all detectors on all its OOD sets: a job is worth starting.
+# What is measured of a discriminator. One job scores it with all detectors on all its OOD sets: a job is worth starting.
+
+
+def ood_splits(wildcards):
+    found = DISCRIMINATORS[
+        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
+    ]
+    return [prepared(wildcards, name, "test") for name in found.ood_datasets]
+
+
+def evaluate_job(wildcards, input, output):
+    found = DISCRIMINATORS[
+        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
+    ]
+    return Evaluate(
+        discriminator=folder_of(input.model),
+        train=input.train,
+        test=input.test,
+        ood=tuple(input.ood),
+        detectors={name: CONFIG.stated_detector(name) for name in found.detectors},
+        sampler=CONFIG.fig.sampler,
+        settings=CONFIG.evaluation,
+    )
+
+
+def throughput_job(wildcards, input, output):
+    return Throughput(
+        discriminator=folder_of(input.model),
+        settings=CONFIG.throughput,
+        sampler=CONFIG.fig.sampler,
+        output=output.measured,
+    )
+
+
+def embedding_job(wildcards, input, output):
+    return Embedding(
+        discriminator=folder_of(input.model),
+        test=input.test,
+        settings=CONFIG.embedding,
+        sampler=CONFIG.fig.sampler,
+    )
+
+
+def chains_job(wildcards, input, output):
+    return Chains(
+        discriminator=folder_of(input.model),
+        test=input.test,
+        settings=CONFIG.chains_on(wildcards.id_dataset),
+        sampler=CONFIG.fig.sampler,
+    )
 
 
 rule evaluate:
@@ -12,26 +61,56 @@ rule evaluate:
         scores=directory(f"{FOLDER}/scores"),
         samples=f"{FOLDER}/samples.npz",
         picture=f"{FOLDER}/samples.png",
-        timing=f"{FOLDER}/timing.evaluation.json",
+        record=f"{FOLDER}/evaluation.record.json",
     log:
         "results/{run}/logs/evaluate/{id_dataset}/{network}/{variant}/{seed}.log",
     conda:
         "../../envs/fig.yaml"
-    threads: cpus_of("evaluation")
+    threads: costs.cpus_of(CONFIG.resources.evaluation)
     resources:
-        **spread("evaluation"),
-        gpu=gpus_of("evaluation"),
-        mem_mb=evaluation_mb,
-        runtime=evaluation_minutes,
-        workers=resources_of("evaluation"),
+        **costs.evaluation(CONFIG),
     params:
-        code=fingerprint("fig.stages.evaluate"),
-        sampler=as_json(STUDY["fig"]["sampler"]),
-        folder=subpath(input.model, parent=True),
-        detectors=detectors_stated,
-        settings=as_json(STUDY["evaluation"]),
-        ood=lambda wildcards, input: " ".join(f"--ood {path}" for path in input.ood),
+        **params_of(evaluate_job),
     shell:
-        "python -m fig.stages.evaluate --discriminator {params.folder} --train {input.train}"
-        " --test {input.test} {params.ood} --detectors {params.detectors:q} --sampler {params.sampler:q}"
-        " --settings {params.settings:q} --resources {resources.workers:q} 2> {log}"
+        "python -m fig.stages.{rule} {params.job:q} {resources.workers} 2> {log}"
+
+
+use rule evaluate as throughput with:
+    input:
+        model=f"results/{{run}}/discriminators/{{id_dataset}}/{{network}}/standard/{FIRST_SEED}/model.safetensors",
+    output:
+        measured="results/{run}/throughput/{id_dataset}/{network}.json",
+        record="results/{run}/throughput/{id_dataset}/{network}.record.json",
+    log:
+        "results/{run}/logs/throughput/{id_dataset}/{network}.log",
+    resources:
+        **costs.throughput(CONFIG),
+    params:
+        **params_of(throughput_job),
+
+
+use rule evaluate as embedding with:
+    input:
+        model=f"{FOLDER}/model.safetensors",
+        test=test_split,
+    output:
+        embedding=f"{FOLDER}/embedding.npz",
+        record=f"{FOLDER}/embedding.record.json",
+    log:
+        "results/{run}/logs/embedding/{id_dataset}/{network}/{variant}/{seed}.log",
+    resources:
+        **costs.embedding(CONFIG),
+    params:
+        **params_of(embedding_job),
+
+
+use rule embedding as chains with:
+    output:
+        chains=f"{FOLDER}/chains.npz",
+        record=f"{FOLDER}/chains.record.json",
+    log:
+        "results/{run}/logs/chains/{id_dataset}/{network}/{variant}/{seed}.log",
+    resources:
+        **costs.chains(CONFIG),
+    params:
+        **params_of(chains_job),

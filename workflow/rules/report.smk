@@ -1,96 +1,82 @@
 # From metrics to pages: functions of the files that the other rules made.
 
 
-rule tables:
+def metrics_job(wildcards, input, output):
+    return Metrics(selection=EVERYTHING, folder=RUN)
+
+
+def report_job(wildcards, input, output):
+    return Report(
+        selection=EVERYTHING,
+        targets=tuple(target.name for target in planned_targets(CONFIG)),
+        data=tuple(input.data),
+        folder=RUN,
+    )
+
+
+def report_options():
+    """What the page says of how it was made, as options of a command: they change no number, so they rerun nothing."""
+    return f"--configuration {quote(STATED_AS)} " + " ".join(
+        f"--teachers {RUN}/discriminators/{found.path}/training.record.json"
+        for found in list_teachers(CONFIG)
+    )
+
+
+rule metrics:
     input:
         of_all("metrics.csv"),
     output:
-        metrics="results/{run}/metrics.csv",
-        tables=tabled(
-            "results/{run}/tables/comparison", "comparison", table="comparison"
-        ),
-        timing="results/{run}/tables/timing.json",
+        metrics=f"{RUN}/metrics.csv",
+        record=f"{RUN}/metrics.record.json",
     log:
-        "results/{run}/logs/tables.log",
+        f"{RUN}/logs/metrics.log",
     conda:
         "../../envs/fig.yaml"
     resources:
-        mem_mb=small_mb,
-        runtime=small_minutes,
+        **costs.small(),
     params:
-        code=fingerprint("fig.stages.tables"),
-        discriminators=folder_options,
+        **params_of(metrics_job),
     shell:
-        "python -m fig.stages.tables {params.discriminators} --output results/{wildcards.run} 2> {log}"
-
-
-rule figures:
-    input:
-        of_all("history.csv"),
-        of_all("samples.npz"),
-        of_all("scores"),
-    output:
-        pictures=[
-            captioned(f"results/{{run}}/figures/{name}.png", "Figures", figure=name)
-            for name in ("finetuning", "scores", "samples")
-        ],
-        timing="results/{run}/figures/timing.json",
-    log:
-        "results/{run}/logs/figures.log",
-    conda:
-        "../../envs/fig.yaml"
-    resources:
-        mem_mb=small_mb,
-        runtime=small_minutes,
-    params:
-        code=fingerprint("fig.stages.figures"),
-        discriminators=folder_options,
-    shell:
-        "python -m fig.stages.figures {params.discriminators} --output results/{wildcards.run}/figures 2> {log}"
+        "python -m fig.stages.{rule} {params.job:q} 2> {log}"
 
 
 rule report:
     input:
+        rules.metrics.output,
         of_all("discriminator.json"),
         of_all("history.csv"),
-        of_all("timing.training.json"),
-        of_all("timing.evaluation.json"),
+        of_all("training.record.json"),
+        of_all("evaluation.record.json"),
         of_all("scores"),
         of_all("samples.npz"),
-        data=all_prepared("json"),
-        figures=[*pictures(), *rules.figures.output.pictures],
-        metrics=rules.tables.output.metrics,
-        tables=[f"results/{{run}}/tables/{name}.html" for name in TABLES],
-        timings=[
-            *all_prepared("timing.json"),
-            *teacher_timings(),
-            rules.tables.output.timing,
-            rules.figures.output.timing,
-            *(f"results/{{run}}/tables/{name}.timing.json" for name in TABLES),
-            *(f"results/{{run}}/figures/{name}.timing.json" for name in PICTURED),
+        [f"{split}.record.json" for split in list_splits(CONFIG)],
+        [
+            f"{RUN}/{path}"
+            for target in planned_targets(CONFIG)
+            for path in [*target.outputs(), target.record]
         ],
+        [
+            f"{RUN}/discriminators/{found.path}/training.record.json"
+            for found in list_teachers(CONFIG)
+        ],
+        data=[f"{split}.json" for split in list_splits(CONFIG)],
     output:
-        page=captioned("results/{run}/report.html", "Page", page="{run}"),
-        pages=directory("results/{run}/pages"),
-        timing="results/{run}/report.timing.json",
+        page=report(
+            f"{RUN}/report.html",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"page": CONFIG.run},
+        ),
+        pages=directory(f"{RUN}/pages"),
+        record=f"{RUN}/report.record.json",
     log:
-        "results/{run}/logs/report.log",
+        f"{RUN}/logs/report.log",
     conda:
         "../../envs/fig.yaml"
     resources:
-        mem_mb=small_mb,
-        runtime=small_minutes,
+        **costs.small(),
+        options=report_options(),
     params:
-        code=fingerprint("fig.stages.report"),
-        pages=PAGES,
-        discriminators=folder_options,
-        options=lambda wildcards, input: " ".join(
-            ["--configuration", quote(CONFIGURATION)]
-            + [f"--data {path}" for path in input.data]
-            + [f"--table {path}" for path in input.tables]
-            + [f"--figure {path}" for path in input.figures]
-            + [f"--timing {path}" for path in input.timings]
-        ),
+        **params_of(report_job),
     shell:
-        "python -m fig.stages.report {params.discriminators} --run results/{wildcards.run} {params.options}"
-        " 2> {log}"
+        "python -m fig.stages.{rule} {params.job:q} {resources.options} 2> {log}"

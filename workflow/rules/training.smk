@@ -1,42 +1,120 @@
-# Every rule here makes a discriminator.
+# Every rule here makes a discriminator: its weights, its card, its history and its record.
+
+
+def recipe_for(wildcards, variant):
+    """What a training is told of its variant: method, settings that differ, training, augmentation."""
+    found = resolve_recipe(CONFIG, variant, wildcards.id_dataset)
+    return {
+        "variant": variant,
+        "seed": int(wildcards.seed),
+        "method": found.method,
+        "settings": found.stated_settings(),
+        "training": found.training,
+        "augmentation": found.augmentation,
+    }
+
+
+def network_for(wildcards):
+    """What a training of a new network is told of it."""
+    return {
+        "network": wildcards.network,
+        "architecture": CONFIG.networks[wildcards.network].architecture(),
+        "scaling": CONFIG.scaling,
+    }
+
+
+def places(wildcards, input, output):
+    return {
+        "train": input.train,
+        "output": folder_of(output.model),
+        "checkpoints": f"{RUN}/checkpoints",
+    }
+
+
+def pretrain_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, "standard")
+    return Pretrain(
+        **places(wildcards, input, output), **network_for(wildcards), **recipe
+    )
+
+
+def adopt_job(wildcards, input, output):
+    return Adopt(
+        train=input.train,
+        checkpoint=input.checkpoint,
+        size=CONFIG.datasets[wildcards.id_dataset].size,
+        seed=int(wildcards.seed),
+        output=folder_of(output.model),
+        **network_for(wildcards),
+    )
+
+
+def retrain_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    return Retrain(
+        **places(wildcards, input, output), **network_for(wildcards), **recipe
+    )
+
+
+def finetune_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    standard = folder_of(input.standard)
+    return Finetune(standard=standard, **places(wildcards, input, output), **recipe)
+
+
+def transfer_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    return Transfer(
+        standard=folder_of(input.standard),
+        teacher=folder_of(input.teacher),
+        **places(wildcards, input, output),
+        **recipe,
+    )
+
+
+def checkpoint_of(wildcards):
+    return CONFIG.networks[wildcards.network].checkpoint
+
+
+def teacher_of(wildcards):
+    network, variant = split_teacher(CONFIG.variants[wildcards.variant])
+    names = dict(wildcards.items()) | {"network": network, "variant": variant}
+    return FOLDER.format(**names) + "/model.safetensors"
+
+
+def discriminator(folder):
+    """The files of a discriminator."""
+    return {
+        "model": f"{folder}/model.safetensors",
+        "card": f"{folder}/discriminator.json",
+        "history": f"{folder}/history.csv",
+        "record": f"{folder}/training.record.json",
+    }
+
+
+ADOPTED = [name for name, network in CONFIG.networks.items() if network.checkpoint]
 
 
 rule pretrain:
     input:
         train=train_split,
     output:
-        model="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/model.safetensors",
-        card="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/discriminator.json",
-        history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
-        timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
+        **discriminator(STANDARD),
     log:
         "results/{run}/logs/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
-        network=one_of(PRETRAINED),
-    priority: longest_first
+        network=one_of(name for name in CONFIG.networks if name not in ADOPTED),
+    priority: costs.longest_first(CONFIG)
     conda:
         "../../envs/fig.yaml"
-    threads: cpus_of("training")
+    threads: costs.cpus_of(CONFIG.resources.training)
     resources:
-        **spread("training"),
-        gpu=gpus_of("training"),
-        mem_mb=training_mb,
-        runtime=training_minutes,
-        workers=resources_of("training"),
+        **costs.training(CONFIG),
     params:
-        code=fingerprint("fig.stages.pretrain"),
-        architecture=architecture_of,
-        factory=factory_hash,
-        augmentation=augmentation_of,
-        scaling=STUDY["scaling"],
-        training=pretraining_settings,
-        folder=subpath(output.model, parent=True),
+        **params_of(pretrain_job),
     shell:
-        "python -m fig.stages.pretrain --train {input.train} --network {wildcards.network}"
-        " --architecture {params.architecture:q} --augmentation {params.augmentation:q} --scaling {params.scaling}"
-        " --seed {wildcards.seed} --training {params.training:q}"
-        " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
-        " --resources {resources.workers:q} 2> {log}"
+        "python -m fig.stages.{rule} {params.job:q} --checkpoints results/{wildcards.run}/checkpoints"
+        " {resources.workers} 2> {log}"
 
 
 rule adopt:
@@ -44,137 +122,54 @@ rule adopt:
         train=train_split,
         checkpoint=checkpoint_of,
     output:
-        model="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/model.safetensors",
-        card="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/discriminator.json",
-        history="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/history.csv",
-        timing="results/{run}/discriminators/{id_dataset}/{network}/standard/{seed}/timing.training.json",
+        **discriminator(STANDARD),
     log:
         "results/{run}/logs/adopt/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(ADOPTED),
-    priority: longest_first
+    priority: costs.longest_first(CONFIG)
     conda:
         "../../envs/fig.yaml"
     resources:
-        mem_mb=small_mb,
-        runtime=small_minutes,
+        **costs.small(),
     params:
-        code=fingerprint("fig.stages.adopt"),
-        architecture=architecture_of,
-        factory=factory_hash,
-        size=lambda wildcards: size_of(wildcards.id_dataset),
-        scaling=STUDY["scaling"],
-        folder=subpath(output.model, parent=True),
+        **params_of(adopt_job),
     shell:
-        "python -m fig.stages.adopt --train {input.train} --network {wildcards.network} --size {params.size}"
-        " --architecture {params.architecture:q} --scaling {params.scaling} --seed {wildcards.seed}"
-        " --checkpoint {input.checkpoint:q} --output {params.folder} 2> {log}"
+        "python -m fig.stages.{rule} {params.job:q} 2> {log}"
 
 
-rule retrain:
-    input:
-        train=train_split,
+use rule pretrain as retrain with:
     output:
-        model=f"{FOLDER}/model.safetensors",
-        card=f"{FOLDER}/discriminator.json",
-        history=f"{FOLDER}/history.csv",
-        timing=f"{FOLDER}/timing.training.json",
+        **discriminator(FOLDER),
     log:
         "results/{run}/logs/retrain/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
-        variant=one_of(RETRAINED),
-    priority: longest_first
-    conda:
-        "../../envs/fig.yaml"
-    threads: cpus_of("training")
-    resources:
-        **spread("training"),
-        gpu=gpus_of("training"),
-        mem_mb=training_mb,
-        runtime=training_minutes,
-        workers=resources_of("training"),
+        network="|".join(CONFIG.networks),
+        variant=made_by("retrain"),
     params:
-        code=code_of("retrain"),
-        architecture=architecture_of,
-        factory=factory_hash,
-        scaling=STUDY["scaling"],
-        settings=variant_settings,
-        folder=subpath(output.model, parent=True),
-    shell:
-        "python -m fig.stages.retrain --train {input.train} --network {wildcards.network}"
-        " --architecture {params.architecture:q} --scaling {params.scaling}"
-        " --variant {wildcards.variant} --seed {wildcards.seed} --settings {params.settings:q}"
-        " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
-        " --resources {resources.workers:q} 2> {log}"
+        **params_of(retrain_job),
 
 
-rule finetune:
+use rule retrain as finetune with:
     input:
         train=train_split,
         standard=f"{STANDARD}/model.safetensors",
-    output:
-        model=f"{FOLDER}/model.safetensors",
-        card=f"{FOLDER}/discriminator.json",
-        history=f"{FOLDER}/history.csv",
-        timing=f"{FOLDER}/timing.training.json",
     log:
         "results/{run}/logs/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
-        variant=one_of(FINETUNED),
-    priority: longest_first
-    conda:
-        "../../envs/fig.yaml"
-    threads: cpus_of("training")
-    resources:
-        **spread("training"),
-        gpu=gpus_of("training"),
-        mem_mb=training_mb,
-        runtime=training_minutes,
-        workers=resources_of("training"),
+        variant=made_by("finetune"),
     params:
-        code=code_of("finetune"),
-        settings=variant_settings,
-        standard=subpath(input.standard, parent=True),
-        folder=subpath(output.model, parent=True),
-    shell:
-        "python -m fig.stages.finetune --train {input.train} --standard {params.standard}"
-        " --variant {wildcards.variant} --seed {wildcards.seed} --settings {params.settings:q}"
-        " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
-        " --resources {resources.workers:q} 2> {log}"
+        **params_of(finetune_job),
 
 
-rule transfer:
+use rule retrain as transfer with:
     input:
         train=train_split,
         standard=f"{STANDARD}/model.safetensors",
-        teacher=teacher_model,
-    output:
-        model=f"{FOLDER}/model.safetensors",
-        card=f"{FOLDER}/discriminator.json",
-        history=f"{FOLDER}/history.csv",
-        timing=f"{FOLDER}/timing.training.json",
+        teacher=teacher_of,
     log:
         "results/{run}/logs/transfer/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
-        variant=one_of(TRANSFERRED),
-    priority: longest_first
-    conda:
-        "../../envs/fig.yaml"
-    threads: cpus_of("training")
-    resources:
-        **spread("training"),
-        gpu=gpus_of("training"),
-        mem_mb=training_mb,
-        runtime=training_minutes,
-        workers=resources_of("training"),
+        variant=made_by("transfer"),
     params:
-        code=code_of("transfer"),
-        settings=variant_settings,
-        standard=subpath(input.standard, parent=True),
-        teacher=subpath(input.teacher, parent=True),
-        folder=subpath(output.model, parent=True),
-    shell:
-        "python -m fig.stages.transfer --train {input.train} --standard {params.standard} --teacher {params.teacher}"
-        " --variant {wildcards.variant} --seed {wildcards.seed} --settings {params.settings:q}"
-        " --output {params.folder} --checkpoints results/{wildcards.run}/checkpoints"
-        " --resources {resources.workers:q} 2> {log}"
+        **params_of(transfer_job),

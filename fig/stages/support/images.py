@@ -1,4 +1,4 @@
-"""Samples as files: their arrays, and a grid of pictures."""
+"""What the stages share that look at a discriminator: it is loaded, and samples become files."""
 
 from math import ceil, sqrt
 from pathlib import Path
@@ -8,8 +8,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fig import parallel
+from fig.discriminator import Card, Discriminator, load, load_card
 from fig.files import replacing
 from fig.sampler import Samples
+
+
+def load_on_device(folder: Path) -> tuple[Discriminator, Card]:
+    """The discriminator in a folder, on this worker's device, and its card."""
+    return load(folder).to(parallel.device()), load_card(folder)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

@@ -1,0 +1,35 @@
+"""fig run: the study of a configuration, from wherever the package is installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fig.commands.options import Configs
+
+
+def workflow_root() -> Path:
+    """The folder of the Snakefile: that of the package where it is installed, else the repository's."""
+    package = Path(__file__).parents[1]
+    return next(folder for folder in (package, package.parent) if (folder / "Snakefile").exists())
+
+
+def run(
+    *config: Configs,
+    options: Annotated[
+        tuple[str, ...], Parameter("--", help="Options and targets for Snakemake, after `--`.", allow_leading_hyphen=True)
+    ] = (),
+) -> int:
+    """Run a study: Snakemake on its Snakefile, in the working directory.
+
+    Results go to results/<run>/, prepared data to data/. What is up to date does not run again. Options after `--` are
+    Snakemake's: --cores 4, --dry-run, --profile slurm, table1.
+
+    Example: fig run mine.yaml -- --cores 4
+    """
+    root = workflow_root()
+    profile = [] if "--profile" in options else ["--profile", str(root / "profiles" / "local")]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *profile]
+    return subprocess.call([*command, *options, "--configfile", *map(str, config)])

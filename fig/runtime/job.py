@@ -1,0 +1,244 @@
+"""A job: a frozen dataclass whose fields say what they are. Its command line and its record follow from them.
+
+A stage defines one job. Called from a shell, from Snakemake or from Python, it leaves the same record.
+"""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
+
+from pydantic import ValidationError
+
+from fig.runtime.provenance import fingerprint, module_hash
+from fig.runtime.record import Origin, Record, Times, hash_input
+from fig.settings import explain, settings
+
+T = TypeVar("T")
+
+
+class Role(Enum):
+    """What a field of a job is."""
+
+    INPUT = "input"  # a path; what is there decides the result
+    SETTING = "setting"  # a value that decides the result
+    OUTPUT = "output"  # a path; where the result goes
+    RUNTIME = "runtime"  # changes no result
+
+
+Input = Annotated[T, Role.INPUT]
+Setting = Annotated[T, Role.SETTING]
+Output = Annotated[T, Role.OUTPUT]
+Runtime = Annotated[T, Role.RUNTIME]
+
+
+@settings
+class Job:
+    """What a stage is asked to do. A stage's module is named like the rule that runs it."""
+
+    record_name: ClassVar[str] = ""  # of the record beside the outputs, where it is not the stage's
+
+    def run(self, times: Times) -> None:
+        """Make the outputs; what workers and MLflow took is added to `times`."""
+        raise NotImplementedError
+
+    def record_path(self) -> Path:
+        """Where the record goes."""
+        raise NotImplementedError
+
+    def modules(self) -> tuple[str, ...]:
+        """The modules whose code decides the result besides the stage's own: of the method that is chosen, say."""
+        return ()
+
+    def factory(self) -> str:
+        """The module outside this project that makes the network, if there is one."""
+        return ""
+
+    def inputs(self) -> Iterator[Path]:
+        """The paths whose content decides the result."""
+        for name in names_by_role(type(self), Role.INPUT):
+            value = getattr(self, name)
+            yield from value if isinstance(value, tuple) else [value] * (value is not None)
+
+    @classmethod
+    def stage(cls) -> str:
+        """The name of the stage, which is that of its rule."""
+        return cls.__module__.rpartition(".")[2]
+
+    def code(self) -> str:
+        """Fingerprint of the code that decides the result."""
+        own = code_of(type(self).__module__, *self.modules())
+        return f"{own}-{module_hash(self.factory())[:16]}" if self.factory() else own
+
+    def values(self, role: Role) -> dict[str, Any]:
+        """The fields of a role as JSON has them."""
+        return {name: plain(getattr(self, name)) for name in names_by_role(type(self), role)}
+
+    def origin(self) -> Origin:
+        """What the result is made of, as things are now."""
+        inputs = {str(path): hash_input(path) for path in self.inputs()}
+        return Origin(self.stage(), self.code(), self.values(Role.SETTING), inputs)
+
+    def words(self, *roles: Role) -> list[str]:
+        """The options of its command line, or those of some roles; fields that have their default value are left out."""
+        wanted = [name for role in roles or Role for name in names_by_role(type(self), role)]
+        found = ((each, getattr(self, each.name)) for each in fields(self) if each.name in wanted)
+        return [word for each, value in found for word in words_of(f"--{dashed(each.name)}", value, default_of(each))]
+
+    def command(self) -> str:
+        """The command line that does this job."""
+        return shlex.join(["python", "-m", type(self).__module__, *self.words()])
+
+    def absolute(self) -> Self:
+        """The same job with absolute paths, for workers that start elsewhere."""
+        return replace(self, **{each.name: resolved(getattr(self, each.name)) for each in fields(self)})
+
+    def execute(self, started: float | None = None) -> None:
+        """Check that the inputs are there, make the outputs, and leave the record beside them.
+
+        Raises FileNotFoundError naming an input that is not there, and whatever `run` raises.
+        """
+        for path in self.inputs():
+            if not path.exists():
+                raise FileNotFoundError(f"{self.stage()}: there is no {path}")
+        times = Times(started, time.time() - started) if started else Times()
+        origin = self.origin()
+        self.run(times)
+        Record(origin, self.command(), self.values(Role.RUNTIME), times).write(self.record_path())
+
+
+@cache
+def names_by_role(job: type[Job], role: Role) -> tuple[str, ...]:
+    """The names of a job's fields that have this role."""
+    hints = get_type_hints(job, include_extras=True)
+    return tuple(each.name for each in fields(job) if role in getattr(hints[each.name], "__metadata__", ()))
+
+
+@cache
+def code_of(*modules: str) -> str:
+    """Fingerprint of modules, once in a process."""
+    return fingerprint(*modules)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if is_dataclass(value):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def resolved(value: Any) -> Any:
+    """A path made absolute, also within a tuple; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(map(resolved, value))
+    return value.resolve() if isinstance(value, Path) else value
+
+
+def dashed(name: str) -> str:
+    """A field's name as an option has it."""
+    return name.replace("_", "-")
+
+
+def default_of(field: Any) -> Any:
+    """The default of a field; MISSING where it has none."""
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def words_of(option: str, value: Any, default: Any = MISSING) -> Iterator[str]:
+    """An option with its value as words; none where the value is the default.
+
+    Settings that hold single values and lists of them become one option each; what holds more becomes JSON.
+    """
+    if value == default or value is None:
+        return
+    if is_dataclass(value) and is_flat(value):
+        for each in fields(value):
+            inner = getattr(default, each.name) if type(default) is type(value) else default_of(each)
+            yield from words_of(f"{option}.{dashed(each.name)}", getattr(value, each.name), inner)
+    elif is_dataclass(value) or isinstance(value, Mapping):
+        yield from (option, json.dumps(plain(value), sort_keys=True))
+    elif isinstance(value, tuple):
+        outer, _, name = option.rpartition(".")
+        empty = f"{outer}.empty-{name}" if outer else f"--empty-{name.removeprefix('--')}"
+        yield from [word for each in value for word in (option, str(each))] or [empty]
+    elif isinstance(value, bool):
+        outer, _, name = option.rpartition(".")
+        yield option if value else f"{outer}.no-{name}" if outer else f"--no-{name.removeprefix('--')}"
+    else:
+        yield from (option, str(value))
+
+
+def is_flat(value: Any) -> bool:
+    """Whether the fields of a dataclass are single values, tuples of them, or dataclasses that are flat too."""
+    single = (str, int, float, bool, Path)
+    for each in (getattr(value, field.name) for field in fields(value)):
+        of_singles = isinstance(each, tuple) and all(isinstance(one, single) for one in each)
+        if not (each is None or isinstance(each, single) or of_singles or (is_dataclass(each) and is_flat(each))):
+            return False
+    return True
+
+
+def job_class(module: str) -> type[Job]:
+    """The job that a stage's module defines."""
+    stage = import_module(module)
+    own = [each for each in vars(stage).values() if isinstance(each, type) and each.__module__ == module]
+    (found,) = [each for each in own if issubclass(each, Job)]
+    return found
+
+
+def parse_words(job: type[Job], words: Sequence[str]) -> Job:
+    """The job that the options of a command line describe; raises ValueError, in a sentence, where they are wrong."""
+    from cyclopts import App, CycloptsError, Parameter
+
+    app = App(name=f"python -m {job.__module__}", help=job.__doc__, help_format="plaintext", version_flags=[])
+
+    @app.default
+    def give(*, job: Annotated[job, Parameter(name="*")]) -> Job:
+        return job
+
+    try:
+        return app(words, print_error=False, exit_on_error=False, result_action="return_value")
+    except CycloptsError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValidationError):
+            raise ValueError(explain(cause, "")) from None
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def parse_command(command: str) -> Job:
+    """The job that a command line describes, as the log or a record has it; raises ValueError for any other command."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="<>|;&")
+    lexer.whitespace_split = True
+    match list(lexer):
+        case ["python", "-m", module, *rest] if module.startswith("fig.stages."):
+            words = rest[: rest.index("2")] if rest[-3:-1] == ["2", ">"] else rest
+            return parse_words(job_class(module), words)
+    raise ValueError(f"not a command of a stage: {command[:80]}")
+
+
+def run_stage(module: str) -> None:
+    """Do the job that this process's command line describes; an error is one sentence and exit status 1.
+
+    The module is imported again under its own name, since what Ray sends to its workers must not live in `__main__`.
+    """
+    import psutil
+
+    from fig.runtime.command import announce, exit_on_error
+
+    started = psutil.Process().create_time()
+    announce()
+    with exit_on_error():
+        found = parse_words(job_class(module), sys.argv[1:])
+        if found is not None:  # nothing is left to do after --help
+            found.execute(started)

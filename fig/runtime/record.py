@@ -1,0 +1,128 @@
+"""Records: what a job was made of and how long it took, in one file beside its outputs."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from fig.files import replacing
+from fig.runtime.provenance import file_hash, provenance_key
+
+SUFFIX = ".record.json"
+DOWNLOADS = "data/downloads/"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What decides the result of a job: equal origins mean equal results."""
+
+    stage: str
+    code: str  # fingerprint of its stage and of all that the stage imports
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]  # hash by path
+
+    @property
+    def key(self) -> str:
+        """The provenance key: 16 hexadecimal digits. Where the inputs lie does not enter it."""
+        parts = asdict(self) | {"inputs": list(self.inputs.values())}
+        return provenance_key(parts)
+
+    def differences(self, other: Self) -> Iterator[str]:
+        """What changed from this origin to another, one phrase for each kind: code, settings, inputs."""
+        if self.code != other.code:
+            yield "its code"
+        if names := changed_names(self.settings, other.settings):
+            yield f"its settings {', '.join(names)}"
+        if names := changed_names(self.inputs, other.inputs):
+            yield f"its inputs {', '.join(names)}"
+
+
+def changed_names(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted names under which two mappings differ."""
+    names = []
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        both = isinstance(old, Mapping) and isinstance(new, Mapping)
+        names += changed_names(old, new, f"{prefix}{name}.") if both else [f"{prefix}{name}"]
+    return names
+
+
+@dataclass
+class Times:
+    """Where the seconds of a job went; `started` and `ended` are seconds since the epoch, the others durations."""
+
+    started: float = field(default_factory=time.time)
+    startup: float = 0.0  # of the interpreter and imports, before the job's first line
+    ray: float = 0.0  # starting and stopping workers
+    work: float = 0.0  # the function on the workers
+    tracking: float = 0.0  # MLflow
+    ended: float = 0.0
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds that the block takes to `name`."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job that was done: its origin, the command that repeats it, and its times."""
+
+    origin: Origin
+    command: str
+    runtime: Mapping[str, Any]  # what it was given that changes no result: workers, say
+    times: Times
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON, whole or not at all."""
+        times = replace(self.times, ended=time.time())
+        values = asdict(self.origin) | {"command": self.command, "runtime": dict(self.runtime), "times": asdict(times)}
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file; None where there is none, or it is of an older version of this project."""
+    try:
+        values = json.loads(path.read_text())
+        origin = Origin(**{name: values[name] for name in ("stage", "code", "settings", "inputs")})
+        return Record(origin, values["command"], values["runtime"], Times(**values["times"]))
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+@cache
+def described_hash(description: Path, changed: int) -> str:
+    """The hash of an array that the JSON beside it states; megabytes of labels are read once, while unchanged."""
+    return json.loads(description.read_text())["sha256"]
+
+
+def hash_input(path: Path) -> str:
+    """Return what distinguishes an input from another; empty where there is nothing.
+
+    Of a discriminator's folder it is the key in its card, of a prepared array the hash in its description, of a
+    download its size (its hash was checked on arrival), of any other folder a hash of the names and sizes below it,
+    of any other file a hash of its bytes.
+    """
+    card, description = path / "discriminator.json", path.with_suffix(".json")
+    if card.exists():
+        return json.loads(card.read_text())["key"]
+    if path.is_dir():
+        names = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in path.rglob("*"))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+    if path.suffix == ".npy" and description.exists():
+        return described_hash(description, description.stat().st_mtime_ns)
+    if not path.exists():
+        return ""
+    return str(path.stat().st_size) if str(path).startswith(DOWNLOADS) else file_hash(path)

@@ -1,0 +1,79 @@
+"""How the sampler is timed on a worker."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fig import parallel
+from fig.files import replacing
+from fig.sampling import Request, draw
+from fig.stages.support.images import load_on_device
+from fig.stages.throughput import Throughput
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was timed: `images` drawn in batches of `batch`, of `steps` steps on average."""
+
+    id_dataset: str
+    network: str
+    width: float  # share of the network's channels
+    size: int  # pixels a side
+    batch: int
+    device: str
+    precision: str
+    steps: float
+    images: int
+    seconds: float
+    images_per_second: float
+
+
+def device_name() -> str:
+    """The device that samples are drawn on, with the threads of a CPU."""
+    device = parallel.device()
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    stated = Path("/proc/cpuinfo")
+    lines = stated.read_text().splitlines() if stated.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    count = torch.get_num_threads()
+    return f"{names[0] if names else 'CPU'}, {count} thread{'s' * (count > 1)}"
+
+
+def wait_for_device() -> None:
+    """Wait until a GPU has done all it was asked to do."""
+    if parallel.device().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def time_sampler(job: Throughput) -> None:
+    """Time the sampler on the worker of rank 0, after one batch that no clock sees; the others have nothing to do."""
+    if parallel.rank():
+        return
+    discriminator, card = load_on_device(job.discriminator)
+    batch = min(job.settings.batch, job.settings.images)
+    request = Request(job.settings.images, discriminator.shape, job.sampler, card.seed, batch)
+    draw(discriminator.network, replace(request, count=batch, seed=card.seed + 1), progress=False)
+    wait_for_device()
+    began = time.perf_counter()
+    samples = draw(discriminator.network, request, progress=False)
+    wait_for_device()
+    seconds = time.perf_counter() - began
+    measured = Measurement(
+        id_dataset=card.id_dataset,
+        network=card.architecture.network,
+        width=card.architecture.width,
+        size=card.architecture.size,
+        batch=batch,
+        device=device_name(),
+        precision=job.sampler.precision,
+        steps=samples.steps.float().mean().item(),
+        images=len(samples.images),
+        seconds=seconds,
+        images_per_second=len(samples.images) / seconds,
+    )
+    with replacing(job.output) as partial:
+        partial.write_text(json.dumps(asdict(measured), indent=2) + "\n")

@@ -1,0 +1,195 @@
+"""How a job trains a discriminator: from its checkpoint to its folder, on whatever workers it is given."""
+
+import csv
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from fig import parallel
+from fig.checkpoint import Progress, load_checkpoint, save_checkpoint
+from fig.data.arrays import description_of, open_split
+from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
+from fig.files import replacing
+from fig.methods.protocol import Method
+from fig.methods.table import build_method
+from fig.runtime.cluster import run_on_workers
+from fig.runtime.progress import followed
+from fig.runtime.record import Origin, Times
+from fig.settings import read_settings
+from fig.stages.adopt import Adopt
+from fig.stages.support.training import FromRandomWeights, Training
+from fig.training import DivergedError, Row, iterations_of, players_of, train
+
+SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
+SECONDS_BETWEEN = 1.0  # checkpoints, at least
+LESS_MEMORY = "lower batch_size, set precision to bfloat16, or share the batch among more workers"
+
+log = logging.getLogger("fig")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a worker is called with."""
+
+    job: Training  # its paths absolute
+    folder: Path  # of its checkpoints
+    key: str  # its provenance key
+    origin: Origin  # its paths as they were given
+
+
+def build_architecture(job: FromRandomWeights | Adopt, size: int) -> Architecture:
+    """The architecture of a new network for images of `size` pixels a side, from what the job states of it.
+
+    A mean and std that are stated, as one's own network expects them, take precedence over the scaling's.
+    """
+    description = description_of(job.train)
+    scaled = {"mean": description.mean, "std": description.std} if job.scaling == "standardised" else {}
+    known = {"network": job.network, "classes": len(description.classes), "size": size}
+    return read_settings(Architecture, known | scaled | job.architecture, f"networks.{job.network}")
+
+
+def architecture_of(job: Training, method: Method) -> Architecture:
+    """The architecture of what a job trains: of a new network, or of the discriminator that it starts from."""
+    if isinstance(job, FromRandomWeights):
+        return replace(build_architecture(job, job.augmentation.size), head=method.head)
+    return load_card(next(job.parents())).architecture
+
+
+def write_history(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV, whole or not at all; a column that a row lacks stays empty."""
+    rows = list(rows)
+    with replacing(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def average_rows(done: int, rows: Sequence[Row]) -> Row:
+    """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+    return {"iteration": done, "time": round(time.time(), 3)} | means
+
+
+def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
+    """The progress after one more iteration; `close` ends a row of the history."""
+    since = (*progress.since, row)
+    if close:
+        return Progress(done, (*progress.rows, average_rows(done, since)))
+    return Progress(done, progress.rows, since)
+
+
+def start(job: Training) -> tuple[Discriminator, Method]:
+    """The discriminator that a job begins with, on this worker's device, and its method with the teacher it follows."""
+    device = parallel.device()
+    method = build_method(job.method, job.settings)
+    standard, *teachers = [load(folder) for folder in job.parents()] or [None]
+    discriminator = standard or Discriminator(architecture_of(job, method), job.seed)
+    if teachers:
+        method = replace(method, teacher=teachers[0].network.to(device))
+    return discriminator.to(device), method
+
+
+def train_on_this_worker(call: Call) -> None:
+    """Train on this worker, from the last checkpoint on; rank 0 saves checkpoints, history and weights.
+
+    A checkpoint is written every second, or as seldom as keeps its cost below SHARE_OF_SAVING: whenever and however
+    the job is ended, no more than that is lost.
+    """
+    job, folder, key = call.job, call.folder, call.key
+    discriminator, method = start(job)
+    players = players_of(discriminator, method, job.training, job.seed)
+    progress, data = load_checkpoint(folder, key, players), open_split(job.train)
+    length, every = iterations_of(job.training, len(data.images)), job.training.log_every
+    first = parallel.rank() == 0
+    saved, cost = time.monotonic(), 0.0
+    steps = train(discriminator, players, data, method, job.training, job.augmentation, job.seed, start=progress.done)
+    try:
+        for done, row in steps:
+            progress = add_row(progress, done, row, close=done % every == 0 or done == length)
+            if first and not progress.since:
+                write_history(folder / "history.csv", progress.rows)
+            if first and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
+                began = time.monotonic()
+                save_checkpoint(folder, key, players, progress)
+                saved, cost = time.monotonic(), time.monotonic() - began
+    except DivergedError:
+        if first and progress.since:
+            write_history(folder / "history.csv", [*progress.rows, average_rows(progress.done, progress.since)])
+        raise
+    except torch.OutOfMemoryError as error:
+        what = f"{job.stage()} of {job.output}"
+        raise ValueError(f"{what} does not fit into the device's memory: {LESS_MEMORY}") from error
+    if first:
+        write_history(job.output / "history.csv", progress.rows or [average_rows(0, ())])
+        save(job.output, discriminator, make_card(call, discriminator.architecture))
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide a result."""
+    return {name: version(name) for name in ("torch", "torchvision", "numpy")}
+
+
+def make_card(call: Call, architecture: Architecture) -> Card:
+    """The card of the trained discriminator."""
+    job, made_of = call.job, call.origin
+    about = {"made_of": asdict(made_of), "versions": library_versions()}
+    kept = {"training": made_of.settings["training"], "method": made_of.settings["settings"]}
+    return Card(architecture, description_of(job.train).dataset, job.variant, job.seed, call.key, about, kept)
+
+
+def is_made(job: Training, key: str) -> bool:
+    """Whether the job's folder holds what this very job makes."""
+    return (job.output / "discriminator.json").exists() and load_card(job.output).key == key
+
+
+@contextmanager
+def hold_lock(job: Training, key: str) -> Iterator[None]:
+    """Hold the job's lock: whoever was killed may have left a process behind that still trains."""
+    lock = FileLock(job.checkpoints / f"{key}.lock")
+    try:
+        with lock.acquire(blocking=False):
+            yield
+    except Timeout:
+        log.warning("another process trains %s: waiting for it", job.output)
+        with lock:
+            yield
+
+
+def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], Call], Any]) -> None:
+    """Train a discriminator into its folder; `call` calls a function with its argument, on whatever workers it likes.
+
+    Its checkpoints are kept under the job's provenance key until it is done: a killed job resumes from them, a
+    changed one cannot pick them up, and where another process runs the same job its result is taken. Raises ValueError
+    where there are fewer images than in a batch, DivergedError, naming the job, where the loss is not finite.
+    """
+    images = description_of(job.train).count
+    if images < job.training.batch_size:
+        raise ValueError(f"{job.train} holds {images} images, fewer than a batch of {job.training.batch_size}")
+    key = job.key()
+    folder = (job.checkpoints / key).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    job.output.mkdir(parents=True, exist_ok=True)
+    name = "/".join(job.output.resolve().parts[1:][-4:])  # fewer where the folder is one's own
+    with hold_lock(job, key):
+        if is_made(job, key):
+            return
+        try:
+            with followed(folder / "history.csv", iterations_of(job.training, images), f"{job.stage()} {name}"):
+                call(train_on_this_worker, Call(job.absolute(), folder, key, job.origin()))
+        except (DivergedError, FloatingPointError) as error:
+            raise DivergedError(f"{job.stage()} of {name} diverged: {error}; its history is in {folder}") from error
+        shutil.rmtree(folder)
+
+
+def train_on_workers(job: Training, times: Times) -> None:
+    """Train a discriminator into its folder on Ray's workers; raises what `train_discriminator` raises."""
+    train_discriminator(job, lambda function, call: run_on_workers(function, call, job.resources, times))

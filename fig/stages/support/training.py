@@ -1,0 +1,95 @@
+"""What the jobs have in common that train a discriminator; torch is imported when they run."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from fig.methods.table import METHODS, module_of_method
+from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting
+from fig.runtime.provenance import file_hash
+from fig.runtime.record import Times
+from fig.settings import Augmentation, Resources, TrainingSettings, read_settings, settings
+
+RECORD = "training.record.json"  # of whatever makes a discriminator
+
+
+@settings
+class Training(Job):
+    """What decides a training's result, and where it goes."""
+
+    record_name: ClassVar[str] = RECORD
+
+    train: Input[Path]
+    """Prepared training split (.npy)."""
+    variant: Setting[str] = "standard"
+    """Name of the variant, for its card."""
+    seed: Setting[Annotated[int, Field(ge=0)]] = 0
+    """Seed of weights, batches, crops and chains."""
+    method: Setting[str] = "standard"
+    """Name of the method."""
+    settings: Setting[dict[str, Any]] = field(default_factory=dict)
+    """What differs from the method's default settings, as JSON."""
+    training: Setting[TrainingSettings]
+    """How the weights are trained."""
+    augmentation: Setting[Augmentation]
+    """How training images are cropped and mirrored."""
+    output: Output[Path]
+    """Folder of the discriminator, to be written."""
+    checkpoints: Runtime[Path]
+    """Folder for the checkpoints of unfinished trainings."""
+    resources: Runtime[Resources] = Resources()
+    """Workers, and what each of them gets."""
+
+    def modules(self) -> tuple[str, ...]:
+        """The method's module."""
+        return (module_of_method(self.method),)
+
+    def values(self, role: Role) -> dict[str, Any]:
+        """The fields of a role as JSON has them, the method's settings complete."""
+        found = super().values(role)
+        if role is Role.SETTING:
+            complete = read_settings(METHODS[self.method].settings, self.settings, f"settings of {self.method}")
+            found["settings"] = asdict(complete)
+        return found
+
+    def record_path(self) -> Path:
+        """Beside the weights."""
+        return self.output / self.record_name
+
+    def parents(self) -> Iterator[Path]:
+        """The folders of the discriminators that it starts from or follows."""
+        return iter(())
+
+    def key(self) -> str:
+        """The provenance key: of what it is made of, the very weights of its parents included."""
+        weights = [file_hash(folder / "model.safetensors") for folder in self.parents()]
+        return hashlib.sha256("-".join([self.origin().key, *weights]).encode()).hexdigest()[:16]
+
+    def run(self, times: Times) -> None:
+        """Train on Ray's workers, from the last checkpoint if there is one, and mirror the result in MLflow."""
+        from fig.runtime.tracking import try_to_mirror
+        from fig.stages.support.trainer import train_on_workers
+
+        train_on_workers(self, times)
+        with times.measure("tracking"):
+            try_to_mirror(self.output)
+
+
+@settings
+class FromRandomWeights(Training):
+    """A training of a new network."""
+
+    network: Setting[str]
+    """Name of the network."""
+    architecture: Setting[dict[str, Any]] = field(default_factory=dict)
+    """What is stated of the network (width, factory, arguments, …), as JSON."""
+    scaling: Setting[str] = "symmetric"
+    """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
+
+    def factory(self) -> str:
+        """The module that makes the network, where it is one's own."""
+        return self.architecture.get("factory", "").partition(":")[0]
