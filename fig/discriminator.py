@@ -1,7 +1,7 @@
 """The discriminator: a network together with the scaling of its input images, saved so that it can be rebuilt."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +10,38 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
-from fig.settings import settings_of
+from fig.settings import read_settings, settings
 
 Channels = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+@settings
 class Architecture:
-    """What is needed to build a discriminator, weights aside.
-
-    `network` is a name of fig.networks or, where there is a `factory` (package.module:function, called with the
-    `arguments`), a name of one's own. `taps` are the submodules whose outputs detectors look at; none: the stages.
-    `head` is a name of fig.networks.heads, and takes the place of the last linear layer.
-    """
+    """What is needed to build a discriminator, weights aside."""
 
     network: str
+    """A name of fig.networks.table or, with a factory, a name of one's own."""
     classes: int
-    size: int  # pixels a side
+    """Number of classes."""
+    size: int
+    """Pixels a side of the images."""
     width: float = 1.0
-    mean: Channels = (0.5, 0.5, 0.5)  # pixels in [0, 1] enter the network as (pixel - mean) / std:
-    std: Channels = (0.5, 0.5, 0.5)  # these take them to [-1, 1], the range in which chains move
+    """Factor of the number of channels of every layer."""
+    mean: Channels = (0.5, 0.5, 0.5)
+    """Pixels in [0, 1] enter the network as (pixel - mean) / std; the default takes them to [-1, 1]."""
+    std: Channels = (0.5, 0.5, 0.5)
+    """See `mean`; [-1, 1] is the range in which chains move."""
     factory: str = ""
+    """Function that makes a network of one's own: package.module:function."""
     arguments: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the factory."""
     taps: tuple[str, ...] = ()
+    """Submodules whose outputs detectors look at; the stages unless given."""
     head: str = "linear"
+    """A name of fig.networks.heads, in place of the last linear layer."""
 
 
-@dataclass(frozen=True)
+@settings
 class Card:
     """What `discriminator.json` says: the architecture, and how the weights came to be."""
 
@@ -120,7 +125,7 @@ def load_card(folder: Path) -> Card:
     path = folder / "discriminator.json"
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no discriminator.json: it is not a discriminator's folder")
-    return settings_of(Card, json.loads(path.read_text()), str(path))
+    return read_settings(Card, json.loads(path.read_text()), str(path))
 
 
 def load(folder: Path) -> Discriminator:

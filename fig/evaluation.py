@@ -1,6 +1,5 @@
 """Scores of one discriminator under all its detectors, in one pass over each data set, and the metrics they give."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,11 @@ from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject,
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
-from fig.networks.taps import STAGES, STEMS, Tap, stages, tapped
+from fig.networks.table import NETWORKS
+from fig.networks.taps import Tap, stages, tapped
+from fig.memory import halve_until_it_fits
 from fig.seeding import generator
+from fig.settings import EvaluationSettings
 
 HELD_OUT = 0.1  # share of the training images that no detector is fitted to, and
 MOST_HELD_OUT = 1000  # how many of them at most
@@ -25,22 +27,6 @@ PROTOCOLS = ("oracle", "id-only")  # who chooses a detector's setting: each test
 
 MetricRow = dict[str, str | float]
 Grid = NDArray[np.float64]  # (N, settings)
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """How much is looked at: `images` of each test set and `training_images` are drawn by a fixed seed; 0 means all.
-
-    The scores do not depend on `batch`, the images at once.
-    """
-
-    batch: int = 256
-    images: int = 0
-    training_images: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or min(self.images, self.training_images) < 0:
-            raise ValueError("evaluation.batch must be at least 1, images and training_images at least 0")
 
 
 ALL = EvaluationSettings()
@@ -67,7 +53,8 @@ def subject_of(discriminator: Discriminator) -> Subject:
     elif architecture.factory:
         names = stages(discriminator.network, torch.zeros(1, *discriminator.shape, device=device))
     else:
-        names = (*STEMS.get(architecture.network, ()), *STAGES[architecture.network])
+        row = NETWORKS[architecture.network]
+        names = (*row.stem, *row.stages)
     return Subject(discriminator.network, architecture.classes, unit, names)
 
 
@@ -86,18 +73,10 @@ def seen_in_turn(
     A batch that does not fit into the device's memory is looked at in halves. Raises ValueError where the network gives
     what is not finite.
     """
-    waiting = deque(rows.split(batch))
-    while waiting:
-        chosen = waiting.popleft()
-        try:
-            seen = seen_at(discriminator, taps, data, chosen)
-        except torch.OutOfMemoryError:
-            if len(chosen) == 1:
-                raise
-            waiting.extendleft(reversed(chosen.chunk(2)))
-            continue
-        check_finite(seen)
-        yield seen
+    for chosen in rows.split(batch):
+        for seen in halve_until_it_fits(lambda part: seen_at(discriminator, taps, data, part), chosen):
+            check_finite(seen)
+            yield seen
 
 
 def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor) -> Seen:

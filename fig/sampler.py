@@ -3,55 +3,26 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from fig.energy import NARROWING, confidence, energy, energy_gradient
+from fig.energy import confidence, energy, energy_gradient
 from fig.folding import folded
 from fig.frozen import frozen
+from fig.settings import SamplerSettings
 
 STRIDE = 5  # steps between looks at a GPU's results, each of which makes it wait
 
 
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How chains move and when they stop; the defaults are the paper's.
+def step_size_at(settings: SamplerSettings, step: int) -> float:
+    """Step size of the step that follows `step` earlier ones (Eq. 17)."""
+    return settings.step_size * settings.decay ** (step // settings.decay_period)
 
-    `noise` says what the step size is of the noise: its `variance` (Eq. 18), its standard `deviation` (the authors'
-    code), or nothing (`none`). `stop` says who stops: each `chain` when its confidence has converged, or the whole
-    `batch` when its mean confidence exceeds `confident` (the authors' code). `precision` is that of the forward and
-    backward pass; where it is bfloat16, some signs of small gradients differ (docs/performance.md says how many).
-    """
 
-    step_size: float = 0.1
-    decay: float = 0.9
-    decay_period: int = 100
-    noise: Literal["variance", "deviation", "none"] = "variance"
-    stop: Literal["chain", "batch"] = "chain"
-    min_steps: int = 10
-    max_steps: int = 100
-    window: int = 5
-    tolerance: float = 0.02
-    confident: float = 0.9
-    c: float = NARROWING
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        for name in ("step_size", "decay", "decay_period", "window", "c"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"sampler.{name} is {getattr(self, name)}: it must be above 0")
-        if not 0 <= self.min_steps <= self.max_steps:
-            raise ValueError(f"sampler.min_steps is {self.min_steps}: it must lie in [0, max_steps = {self.max_steps}]")
-
-    def step_size_at(self, step: int) -> float:
-        """Step size of the step that follows `step` earlier ones (Eq. 17)."""
-        return self.step_size * self.decay ** (step // self.decay_period)
-
-    def noise_deviation(self, step_size: float) -> float:
-        """Standard deviation of the noise in a step of this size."""
-        return {"variance": step_size**0.5, "deviation": step_size, "none": 0.0}[self.noise]
+def noise_deviation(settings: SamplerSettings, step_size: float) -> float:
+    """Standard deviation of the noise in a step of this size."""
+    return {"variance": step_size**0.5, "deviation": step_size, "none": 0.0}[settings.noise]
 
 
 @dataclass(frozen=True)
@@ -159,9 +130,9 @@ def step(
     info = ChainInfo(confidence(logits), energy(logits, settings.c), logits.argmax(dim=1), finite)
     recent = torch.cat([state.recent[:, 1:], info.confidence[:, None]], dim=1)
     running = state.running & ~stopped(recent, info.confidence, state.step, settings)
-    step_size = settings.step_size_at(state.step)
+    step_size = step_size_at(settings, state.step)
     noise = noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
-    moved = state.images - step_size / 2 * gradient.sign() + settings.noise_deviation(step_size) * noise
+    moved = state.images - step_size / 2 * gradient.sign() + noise_deviation(settings, step_size) * noise
     after = replace(
         state,
         images=torch.where(running[:, None, None, None], moved.clamp(-1, 1), state.images),

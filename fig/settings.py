@@ -1,24 +1,329 @@
-"""Settings as they come from a file or a command line, checked once and turned into dataclasses."""
+"""Settings: frozen dataclasses whose fields say their type, range, default and meaning once, and how they are read.
 
+Nothing here computes a result. What a job is given is written into its record, so this module is in no fingerprint.
+"""
+
+import difflib
+import json
 import typing
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-import dacite
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
-T = typing.TypeVar("T")
+T = TypeVar("T")
+
+CHECKS = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, arbitrary_types_allowed=True)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Precision = Literal["float32", "bfloat16"]
 
 
-def settings_of(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """An instance of the dataclass `cls` from `values`; `where` names them in an error.
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def settings(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
+    """Make a class a frozen dataclass that checks the types and ranges of its fields when it is built."""
 
-    Raises ValueError naming the key where one is unknown or of a wrong type, and what is allowed.
+    def decorate(cls: type[T]) -> type[T]:
+        return dataclass(cls, frozen=True, kw_only=kw_only, config=CHECKS)
+
+    return decorate if cls is None else decorate(cls)
+
+
+@cache
+def adapter_of(cls: type[T]) -> TypeAdapter[T]:
+    """What validates values of a type."""
+    return TypeAdapter(cls)
+
+
+def read_settings(cls: type[T], values: Any, where: str) -> T:
+    """An instance of a settings class from what a file or a command line states; `where` names it in an error.
+
+    No type is guessed: a text is no number. Raises ValueError, in one sentence that says what is wrong, where and what
+    is allowed.
     """
+    if isinstance(values, cls):
+        return values
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where} is {shorten(values)}: it must be a mapping of keys to values")
     try:
-        return dacite.from_dict(cls, dict(values), dacite.Config(strict=True, cast=[tuple, float]))
-    except dacite.UnexpectedDataError as error:
-        allowed = ", ".join(field.name for field in fields(cls))
-        raise ValueError(f"{where}.{', '.join(sorted(error.keys))} is not known: allowed are {allowed}") from None
-    except dacite.DaciteFieldError as error:
-        raise ValueError(f"{where}: {error}") from None
+        return adapter_of(cls).validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        raise ValueError(explain(error, where, cls)) from None
+
+
+KINDS = {  # what a value must be, by the beginning of pydantic's name for the error
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping of keys to values",
+    "mapping": "a mapping of keys to values",
+    "dataclass": "a mapping of keys to values",
+    "path": "a path",
+}
+LIMITS = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "a finite number",
+    "literal_error": "one of {expected}",
+    "string_pattern_mismatch": "of the form {pattern}",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+}
+
+
+def explain(error: ValidationError, where: str, cls: type | None = None) -> str:
+    """The first complaint of pydantic's as a sentence that names the key and what is allowed."""
+    first = error.errors(include_url=False)[0]
+    place, kind, value = first["loc"], first["type"], first.get("input")
+    key = dotted(where, place)
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        allowed = [field.name for field in fields(class_at(cls, place[:-1]))] if cls else []
+        return f"{key}: unknown key{suggest(str(place[-1]), allowed)}"
+    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return f"{key} is missing"
+    if kind == "value_error":
+        return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+    if kind in LIMITS:
+        return f"{key} is {shorten(value)}: it must be {LIMITS[kind].format(**first.get('ctx', {}))}"
+    wanted = next((text for begin, text in KINDS.items() if kind.startswith(begin)), "")
+    if wanted and isinstance(value, str) and wanted.endswith("number") and is_exponential(value):
+        return f"{key} is the text {value!r}, for YAML wants a dot in it: write {float(value):.1e}"
+    return f"{key} is {shorten(value)}: it must be {wanted}" if wanted else f"{key}: {first['msg']}"
+
+
+def is_exponential(text: str) -> bool:
+    """Whether a text is a number with an exponent, which YAML reads as one only with a dot and a sign."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "e" in text.lower()
+
+
+def shorten(value: Any) -> str:
+    """A value as text, cut where it is long."""
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}…"
+
+
+def dotted(where: str, place: Iterable[str | int]) -> str:
+    """A key as people write it: studies[0].variants."""
+    for word in place:
+        where = f"{where}[{word}]" if isinstance(word, int) else f"{where}.{word}" if where else str(word)
+    return where
+
+
+def suggest(name: str, allowed: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest that is known, and all of them."""
+    near = difflib.get_close_matches(name, allowed, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{hint}. Available: {', '.join(allowed)}" if allowed else hint
+
+
+def class_at(cls: Any, place: Sequence[str | int]) -> Any:
+    """The type of what is at a place within a settings class."""
+    for word in place:
+        cls = bare(cls)
+        if is_dataclass(cls):
+            cls = typing.get_type_hints(cls)[str(word)]
+        else:
+            inner = [each for each in typing.get_args(cls) if each is not Ellipsis]
+            cls = inner[-1]
+    return bare(cls)
+
+
+def bare(annotation: Any) -> Any:
+    """A type without what is annotated, and without None."""
+    if typing.get_origin(annotation) is Annotated:
+        return bare(typing.get_args(annotation)[0])
+    options = [each for each in typing.get_args(annotation) if each is not type(None)]
+    return options[0] if len(options) == 1 and type(None) in typing.get_args(annotation) else annotation
+
+
+@settings
+class SamplerSettings:
+    """How chains move and when they stop (Eqs. 16 to 18, Algorithm 1); the defaults are the paper's."""
+
+    step_size: Positive = 0.1
+    """Step size of the first `decay_period` steps (Eq. 17)."""
+    decay: Positive = 0.9
+    """Factor of the step size after each `decay_period`."""
+    decay_period: Count = 100
+    """Steps between two decays."""
+    noise: Literal["variance", "deviation", "none"] = "variance"
+    """What the step size is of the noise: its variance (Eq. 18), its standard deviation (the authors' code), nothing."""
+    stop: Literal["chain", "batch"] = "chain"
+    """Whether each chain stops by itself, or the batch when its mean confidence exceeds `confident` (authors' code)."""
+    min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """Fewest steps of a chain."""
+    max_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """Most steps of a chain."""
+    window: Count = 5
+    """Steps whose mean confidence is compared with that of as many before."""
+    tolerance: Positive = 0.02
+    """Largest difference of the two means that counts as converged."""
+    confident: Share = 0.9
+    """Mean confidence of a batch at which it stops, for `stop: batch`."""
+    c: Positive = 5.0
+    """Factor of the energy's second term (Eq. 16)."""
+    precision: Precision = "float32"
+    """Precision of the passes; with bfloat16 some signs of small gradients differ (docs/performance.md)."""
+
+    def __post_init__(self) -> None:
+        if self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps is {self.min_steps}: it must be at most max_steps, {self.max_steps}")
+
+
+@settings
+class TrainingSettings:
+    """SGD on mini-batches for a number of `epochs` or of `iterations`: one of the two, or neither for none at all."""
+
+    learning_rate: Positive
+    """Learning rate of SGD at the start."""
+    epochs: Whole = 0
+    """Length in passes over the training images."""
+    iterations: Whole = 0
+    """Length in mini-batches, instead of epochs."""
+    batch_size: Count = 128
+    """ID images in a mini-batch, over all workers."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    weight_decay: NotNegative = 5e-4
+    """Weight decay of SGD."""
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of the length at which the learning rate is divided by ten."""
+    log_every: Count = 50
+    """Iterations averaged into one row of the history."""
+    precision: Precision = "float32"
+    """Precision of the passes: with bfloat16 autocast computes in it, and the weights stay in float32."""
+
+    def __post_init__(self) -> None:
+        if self.epochs and self.iterations:
+            raise ValueError(f"epochs is {self.epochs} and iterations {self.iterations}: set one of them to 0")
+
+
+@settings
+class Pretraining(TrainingSettings):
+    """The training of standard discriminators and of every method that starts from random weights (Section 4.1)."""
+
+    learning_rate: Positive = 0.1
+    """Learning rate of SGD at the start."""
+    epochs: Whole = 200
+    """Length in passes over the training images."""
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    """Shares of the length at which the learning rate is divided by ten."""
+
+
+@settings
+class Finetuning(TrainingSettings):
+    """Fine-tuning by fig, by gaussian and with a teacher (Algorithm 2).
+
+    The paper says "until convergence"; 1000 iterations are the authors' code's.
+    """
+
+    learning_rate: Positive = 0.001
+    """Learning rate of SGD at the start."""
+    iterations: Whole = 1000
+    """Length in mini-batches, instead of epochs."""
+    log_every: Count = 10
+    """Iterations averaged into one row of the history."""
+
+
+@settings
+class Augmentation:
+    """How training images are cropped and mirrored."""
+
+    size: Count
+    """Pixels a side of the random crop."""
+    padding: Whole = 0
+    """Zeros on each side of an image before the crop, in pixels."""
+    flip: bool = False
+    """Mirror one image in two."""
+
+
+@settings
+class EvaluationSettings:
+    """How many images are scored, drawn by a fixed seed; 0 means all."""
+
+    batch: Count = 256
+    """Images at once; the scores do not depend on it."""
+    images: Whole = 0
+    """Images of each test set that are scored."""
+    training_images: Whole = 0
+    """Training images that detectors are fitted to."""
+
+
+@settings
+class ThroughputSettings:
+    """How much is drawn while the clock runs, for `table5`."""
+
+    batch: Count = 128
+    """Chains at once; the paper does not state its number."""
+    images: Count = 1280
+    """Samples drawn while the clock runs."""
+
+
+@settings
+class EmbeddingSettings:
+    """How many points `fig4` has."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the test images."""
+    samples: Count = 1000
+    """Low-entropy samples drawn."""
+    confident: Share = 0.9
+    """Samples above this confidence are shown; if there are none, the twenty most confident."""
+    batch: Count = 128
+    """Images at once."""
+
+
+@settings
+class ChainsSettings:
+    """Which chains `fig5` shows: chains that no rule stops."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Steps of each chain."""
+    chains: Count = 128
+    """Chains that are run."""
+    images: Count = 8
+    """Chains that are shown: the first that end in the wanted class."""
+    wanted: Mapping[str, str] = Field(default_factory=dict)
+    """Name of the wanted class by ID data set; any class on the others."""
+
+
+@settings
+class Resources:
+    """Workers of a job and what each of them gets. Changing them reruns nothing."""
+
+    workers: Whole = 1
+    """Worker processes; 0: the work is done in the job's own process."""
+    gpus_per_worker: NotNegative = 0
+    """GPUs of each worker."""
+    cpus_per_worker: Count = 1
+    """Cores of each worker."""
+    nodes: Count = 1
+    """Nodes of a Slurm job that the workers are spread over, as many on each."""
+
+    def __post_init__(self) -> None:
+        if self.workers % self.nodes or (self.workers == 0 and self.nodes > 1):
+            raise ValueError(f"workers is {self.workers} and nodes {self.nodes}: workers must be a multiple of nodes")
+
+
+def differences_from(default: Any, value: Any) -> Any:
+    """What of a settings object is not as in another of its class, as nested mappings."""
+    if not is_dataclass(value):
+        return value
+    pairs = ((each.name, getattr(default, each.name), getattr(value, each.name)) for each in fields(value))
+    return {name: differences_from(old, new) for name, old, new in pairs if old != new}

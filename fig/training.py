@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from math import ceil, isfinite
 
 import torch
@@ -10,14 +9,13 @@ from torch import Tensor, nn
 
 from fig import parallel
 from fig.data.arrays import Split
-from fig.data.augment import Augmentation, augment
+from fig.data.augment import augment
 from fig.data.batches import images_at, labels_of
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Method, Player
 from fig.seeding import generator
-
-PRECISIONS = ("float32", "bfloat16")
+from fig.settings import Augmentation, TrainingSettings
 
 Row = dict[str, float]
 
@@ -26,42 +24,19 @@ class DivergedError(ArithmeticError):
     """A loss is no longer finite; the rows so far, its own the last, are in the history."""
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """SGD on mini-batches, for a number of `epochs` or of `iterations`: one of the two, or neither for none at all.
+def iterations_of(settings: TrainingSettings, images: int) -> int:
+    """Iterations of a whole training, for a training set of this many images."""
+    return settings.iterations or settings.epochs * iterations_per_epoch(settings, images)
 
-    The learning rate is divided by ten at each of the `milestones`, which are shares of the length in (0, 1).
-    """
 
-    learning_rate: float
-    epochs: int = 0
-    iterations: int = 0
-    batch_size: int = 128
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    milestones: tuple[float, ...] = ()
-    log_every: int = 50  # iterations averaged into one row of the history
-    precision: str = "float32"  # bfloat16: of what autocast computes in it, the weights are float32 all the same
+def iterations_per_epoch(settings: TrainingSettings, images: int) -> int:
+    """Iterations in an epoch; the last batch of an epoch may be smaller."""
+    return ceil(images / settings.batch_size)
 
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.iterations) < 0 or (self.epochs and self.iterations):
-            raise ValueError(f"epochs is {self.epochs} and iterations {self.iterations}: only one can be above 0")
-        if min(self.batch_size, self.log_every) < 1 or self.learning_rate <= 0:
-            raise ValueError("batch_size, log_every and learning_rate must be above 0")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}: it must be one of {', '.join(PRECISIONS)}")
 
-    def length(self, images: int) -> int:
-        """Iterations in all, for a training set of this many images."""
-        return self.iterations or self.epochs * self.per_epoch(images)
-
-    def per_epoch(self, images: int) -> int:
-        """Iterations in an epoch; the last batch of an epoch may be smaller."""
-        return ceil(images / self.batch_size)
-
-    def decay_at(self, progress: float) -> float:
-        """What learning rates are multiplied by when this share, in [0, 1), of the training is done."""
-        return 0.1 ** bisect_right(self.milestones, progress)
+def decay_at(settings: TrainingSettings, progress: float) -> float:
+    """The factor of learning rates when this share, in [0, 1), of the training is done."""
+    return 0.1 ** bisect_right(settings.milestones, progress)
 
 
 def optimizer_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.SGD:
@@ -85,7 +60,7 @@ def players_of(
 
 def batch_rows(images: int, iteration: int, settings: TrainingSettings, seed: int) -> Tensor:
     """Which images the mini-batch of an iteration holds, over all workers: (B,) from the epoch's permutation."""
-    epoch, place = divmod(iteration, settings.per_epoch(images))
+    epoch, place = divmod(iteration, iterations_per_epoch(settings, images))
     order = torch.randperm(images, generator=generator(seed, "order", epoch))
     return order[place * settings.batch_size :][: settings.batch_size]
 
@@ -107,7 +82,7 @@ def batch_at(
         discriminator.scaled(images).contiguous(memory_format=torch.channels_last),
         labels[rows].to(device),
         *discriminator.range,
-        begins_epoch=iteration % settings.per_epoch(len(data.images)) == 0,
+        begins_epoch=iteration % iterations_per_epoch(settings, len(data.images)) == 0,
         rank=parallel.rank(),
         workers=parallel.workers(),
     )
@@ -160,11 +135,11 @@ def train(
     from a checkpoint gives the same weights. Raises DivergedError after the row of a loss that is not finite.
     """
     labels = labels_of(data)
-    length = settings.length(len(data.images))
+    length = iterations_of(settings, len(data.images))
     groups = [group for player in players.values() if player.optimizer for group in player.optimizer.param_groups]
     for iteration in range(start, length):
         for group in groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * settings.decay_at(iteration / length)
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * decay_at(settings, iteration / length)
         batch = batch_at(discriminator, data, labels, augmentation, iteration, settings, seed)
         noise = generator(seed, "chains", iteration, parallel.device())
         row = update(players, method, batch, noise, settings.precision)

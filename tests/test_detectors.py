@@ -78,7 +78,7 @@ def test_odin_equals_pytorch_oods(small: Discriminator, stripes: Split, seen: Se
 def test_energy_through_the_library_is_pytorch_oods_with_its_sign_turned(
     small: Discriminator, stripes: Split, seen: Seen
 ):
-    ours = scores(LibraryDetector("pytorch_ood.detector.EnergyBased"), small, stripes)[:, 0]
+    ours = scores(LibraryDetector(name="pytorch_ood.detector.EnergyBased"), small, stripes)[:, 0]
     np.testing.assert_allclose(ours, -library.EnergyBased.score(seen.logits).double().numpy(), rtol=1e-5)
 
 
@@ -419,8 +419,8 @@ def test_a_library_detector_that_asks_for_the_weights_of_logits_refuses_a_head_t
     with pytest.raises(
         ValueError, match="needs a last linear layer that gives the logits: this network has another head"
     ):
-        scores(LibraryDetector("pytorch_ood.detector.ViM", {"d": 4}), cosine, stripes)
-    assert np.isfinite(scores(LibraryDetector("pytorch_ood.detector.EnergyBased"), cosine, stripes)).all()
+        scores(LibraryDetector(name="pytorch_ood.detector.ViM", arguments={"d": 4}), cosine, stripes)
+    assert np.isfinite(scores(LibraryDetector(name="pytorch_ood.detector.EnergyBased"), cosine, stripes)).all()
 
 
 def test_taps_take_no_note_of_the_detectors_own_passes(small: Discriminator, stripes: Split):
@@ -434,7 +434,7 @@ def test_taps_take_no_note_of_the_detectors_own_passes(small: Discriminator, str
 
 def test_a_library_detector_that_needs_whole_images_is_refused():
     with pytest.raises(ValueError, match="scores neither logits nor features"):
-        LibraryDetector("pytorch_ood.detector.ODIN")
+        LibraryDetector(name="pytorch_ood.detector.ODIN")
 
 
 def test_images_move_by_units_of_the_pixel_range_whatever_the_scaling(small: Discriminator):

@@ -75,9 +75,7 @@ def finetune(
         seed=seed,
         method="fig",
         settings={"K": K, "sampler": sampler},
-        training=Finetuning(
-            learning_rate=learning_rate, iterations=iterations, batch_size=batch_size, log_every=10
-        ),
+        training=Finetuning(learning_rate=learning_rate, iterations=iterations, batch_size=batch_size, log_every=10),
         augmentation=Augmentation(size=architecture.size, padding=padding, flip=flip),
         output=out.resolve(),
         checkpoints=out.resolve() / "checkpoints",

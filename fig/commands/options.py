@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number, Path as Exists
+from cyclopts.validators import Number
+from cyclopts.validators import Path as Exists
 
 Folder = Annotated[
     Path,

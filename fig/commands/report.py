@@ -12,7 +12,8 @@ from fig.commands.options import Configs
 def report(
     *config: Configs,
     override: Annotated[
-        tuple[str, ...], Parameter("--config", help="KEY=VALUE, as Snakemake got them.", consume_multiple=True, negative=())
+        tuple[str, ...],
+        Parameter("--config", help="KEY=VALUE, as Snakemake got them.", consume_multiple=True, negative=()),
     ] = (),
 ) -> None:
     """Make tables, figures and a page of those discriminators of a run that are there, and name the others.

@@ -19,7 +19,8 @@ def workflow_root() -> Path:
 def run(
     *config: Configs,
     options: Annotated[
-        tuple[str, ...], Parameter("--", help="Options and targets for Snakemake, after `--`.", allow_leading_hyphen=True)
+        tuple[str, ...],
+        Parameter("--", help="Options and targets for Snakemake, after `--`.", allow_leading_hyphen=True),
     ] = (),
 ) -> int:
     """Run a study: Snakemake on its Snakefile, in the working directory.

@@ -1,19 +1,10 @@
 """Random crops and mirrors of whole batches at once."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random crops of `size` pixels a side from images with `padding` zeros on each side; `flip` mirrors one in two."""
-
-    size: int
-    padding: int = 0
-    flip: bool = False
+from fig.settings import Augmentation
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:

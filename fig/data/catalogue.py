@@ -7,27 +7,49 @@ and `<source>-c-odin` come ready-made from ODIN's published archives.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import Field
 
-from fig.settings import settings_of
+from fig.settings import Augmentation, Count, Whole, read_settings, settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
 ARRAYS = (".npy", ".npz")
 
 
-@dataclass(frozen=True)
+Reader = Literal[
+    "",
+    "images",
+    "classes",
+    "arrays",
+    "svhn",
+    "cifar10",
+    "cifar100",
+    "lmdb",
+    "flowers",
+    "dtd",
+    "miniimagenet",
+    "digits",
+    "photographs",
+]
+
+
+@settings
 class File:
     """A file as its publisher offers it."""
 
     url: str
-    name: str = ""  # on disk; the last part of the URL unless given
-    hash: str = ""  # "md5:..." or "sha256:..."; empty where the publisher states none
-    size: int = 0  # bytes; 0 where unknown
+    """Its address."""
+    name: str = ""
+    """Its name on disk; the last part of the URL unless given."""
+    hash: Annotated[str, Field(pattern="^((md5|sha256):[0-9a-f]+)?$")] = ""
+    """Its hash as `md5:…` or `sha256:…`; empty if the publisher states none."""
+    size: Whole = 0
+    """Its size in bytes; 0 if unknown."""
 
     @property
     def on_disk(self) -> str:
@@ -35,80 +57,117 @@ class File:
         return self.name or self.url.rpartition("/")[2]
 
 
-@dataclass(frozen=True)
+@settings
 class Part:
     """Where the images of a split are, and who reads them."""
 
-    reader: str = ""  # of fig.data.readers; chosen by the path where it is empty
-    files: tuple[File, ...] = ()  # to be downloaded
-    path: str = ""  # on disk already, instead of the files: a folder, an archive or an array
-    labels: str = ""  # a second path, where labels or split lists are not in the first
-    under: str = ""  # folder in the archive or folder that holds the images
-    classes: tuple[str, ...] = ()  # those of the images' classes that are taken; all where empty
-    obtain: str = ""  # how to get what cannot be downloaded, a sentence
+    reader: Reader = ""
+    """The format (see fig/data/readers.py); chosen by the path if empty."""
+    files: tuple[File, ...] = ()
+    """Files to download."""
+    path: str = ""
+    """A folder, a zip or tar file, or an array (.npy, or .npz with `images` and `labels`), instead of `files`."""
+    labels: str = ""
+    """A second path with the labels or split lists, if they are not in the first."""
+    under: str = ""
+    """The folder inside. An ID data set's images lie in class folders, `<under>/<class>/…/<image>`."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes to take, in the order of their labels; all if empty."""
+    obtain: str = ""
+    """How to get what cannot be downloaded, as a sentence."""
 
 
-@dataclass(frozen=True)
+@settings
 class IdDataset:
     """A labelled data set that discriminators are trained on."""
 
     train: Part
-    size: int  # pixels a side, as networks see the images
-    test: Part | None = None  # or, where there is none:
-    test_share: float = 0.0  # share of each class in `train` that is drawn for testing
-    stored: int = 0  # pixels a side of training images before the random crop; `size` where 0
-    padding: int = 0  # zeros on each side before the random crop in training, in pixels
-    flip: bool = False  # whether training mirrors images
+    """The training images."""
+    size: Count
+    """Pixels a side, as networks see the images: the short side is resized and the middle cut out."""
+    test: Part | None = None
+    """The test images."""
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each class of `train` that is drawn for testing, if there are no `test` images."""
+    stored: Whole = 0
+    """Pixels a side of the stored training images, from which crops are drawn; 0: `size`."""
+    padding: Whole = 0
+    """Zeros on each side before the random crop in training, in pixels."""
+    flip: bool = False
+    """Mirror one training image in two."""
     title: str = ""
+    """The paper's name of the data set, whose printed values stand beside ours."""
     about: str = ""
+    """What the images are, for the report."""
     terms: str = ""
+    """Terms of use."""
     paper: str = ""
+    """The publication to cite."""
 
     def part(self, split: str) -> Part:
         """Where the images of `train` or `test` are."""
         return self.test if split == "test" and self.test else self.train
 
     @property
-    def augmentation(self) -> dict[str, Any]:
-        """How training crops and mirrors: the settings of fig.data.augment.Augmentation."""
-        return {"size": self.size, "padding": self.padding, "flip": self.flip}
+    def augmentation(self) -> Augmentation:
+        """How training images are cropped and mirrored."""
+        return Augmentation(self.size, self.padding, self.flip)
 
 
-@dataclass(frozen=True)
+@settings
 class OodSource:
-    """A collection of images from which OOD sets are made."""
+    """A collection of images from which OOD sets are made: `<name>-r-<resampler>` and `<name>-c`."""
 
     images: Part
-    published: dict[str, Part] = field(default_factory=dict)  # ready-made OOD sets: r-odin, c-odin
+    """The images."""
+    published: dict[str, Part] = Field(default_factory=dict)
+    """Ready-made OOD sets by suffix: r-odin, c-odin."""
     title: str = ""
+    """The paper's name of the source, whose printed values stand beside ours."""
     about: str = ""
+    """What the images are, for the report."""
     terms: str = ""
+    """Terms of use."""
     paper: str = ""
+    """The publication to cite."""
 
 
 Datasets = Mapping[str, IdDataset | OodSource]
 
 
-@dataclass(frozen=True)
+@settings
 class Recipe:
-    """How a split is prepared: what `prepare` needs beside the files."""
+    """How a split is prepared: what `prepare` needs besides the files."""
 
-    reader: str
+    reader: Reader
+    """The format of the files."""
     split: str
-    size: int  # pixels a side of the prepared images
-    way: str  # centre, crop, a resampler, or the name of a ready-made set
-    ready: bool = False  # the images are ready-made: nothing but a border is cut off
-    short: int = 0  # pixels of the short side before the cut, for the way `centre`
+    """train or test."""
+    size: Count
+    """Pixels a side of the prepared images."""
+    way: str
+    """How an image becomes square: centre, crop, a resampler, or the name of a ready-made set."""
+    ready: bool = False
+    """Whether the images are ready-made: nothing but a border is cut off."""
+    short: Whole = 0
+    """Pixels of the short side before the cut, for the way `centre`."""
     under: str = ""
+    """The folder inside the files that holds the images."""
     classes: tuple[str, ...] = ()
+    """Names of the classes to take; all if empty."""
     test_share: float = 0.0
-    own: bool = False  # the user's own data: what is odd is refused, not only told
+    """Share of each class that is drawn for testing."""
+    own: bool = False
+    """Whether these are the user's own images: what is odd is refused, not only reported."""
     about: str = ""
+    """What the images are, for the report."""
     obtain: str = ""
+    """How to get what cannot be downloaded, as a sentence."""
 
 
+@cache
 def entries() -> dict[str, Any]:
-    """The catalogue as it stands in its file."""
+    """The catalogue as its file has it."""
     return yaml.safe_load(CATALOGUE.read_text())["datasets"]
 
 
@@ -118,7 +177,7 @@ def datasets_of(stated: Mapping[str, Mapping[str, Any]]) -> dict[str, IdDataset 
     Raises ValueError naming the key where one is unknown or of a wrong type.
     """
     kinds = {name: IdDataset if "train" in entry else OodSource for name, entry in stated.items()}
-    return {name: settings_of(kinds[name], entry, f"datasets.{name}") for name, entry in stated.items()}
+    return {name: read_settings(kinds[name], entry, f"datasets.{name}") for name, entry in stated.items()}
 
 
 def id_names(datasets: Datasets) -> list[str]:

@@ -1,14 +1,14 @@
 """The baseline detector: the maximum softmax probability (Hendrycks and Gimpel, 2017)."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted
+from fig.detectors.table import NoSettings
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Baseline(Unfitted):
+@settings
+class Baseline(NoSettings, Unfitted):
     """The maximum softmax probability p as its log-odds, log p / (1 - p).
 
     The order of the images is that of p, so every rank statistic is too; but where p itself is rounded to 1 and

@@ -5,26 +5,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fig.detectors.perturbed import checked_magnitudes
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted, chosen_by_id_images, towards
+from fig.detectors.table import DeconfSettings
 from fig.folding import folded
 from fig.networks.heads import Cosine
 from fig.networks.taps import Tap, kept_at
+from fig.settings import settings
 
 COSINES = "deconf.cosines"
 
 
-@dataclass(frozen=True)
-class Deconf(Unfitted):
-    """The magnitudes of the step, in units of the pixel range [0, 1].
+@settings
+class Deconf(DeconfSettings, Unfitted):
+    """DeConf-C* with steps of several magnitudes.
 
     Without OOD data the magnitude is the one that held-out ID images choose. The discriminator must have a cosine head.
     """
-
-    magnitudes: tuple[float, ...] = (0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
-
-    def __post_init__(self) -> None:
-        checked_magnitudes(self.magnitudes, "deconf")
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """The cosines with the classes' directions; raises ValueError for a network that has none."""

@@ -10,31 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.detectors.table import GramSettings
 from fig.networks.taps import Tap
 from fig.seeding import generator
+from fig.settings import settings
 
 SMALL = 1e-6  # of the authors' code: keeps relative deviations finite
 SMALLEST = 1e-7  # also theirs, added to mean deviations
-HELD_OUT, TEST = "held-out", "test"
 SPLITS, SHARE = 10, 0.1  # of the ID test set, in the authors' protocol
 
 
-@dataclass(frozen=True)
-class Gram:
-    """The orders of the Gram matrices; features are those of every convolution and rectifier but the first.
+@settings
+class Gram(GramSettings):
+    """Gram matrices of several orders; features are those of every convolution and rectifier but the first.
 
     Deviations are `normalised_over` the held-out training images or, as in the paper's protocol, over ten draws of a
     tenth of the ID test set, whose other images are scored.
     """
-
-    orders: tuple[int, ...] = tuple(range(1, 11))
-    normalised_over: str = HELD_OUT
-
-    def __post_init__(self) -> None:
-        if not self.orders or sorted(self.orders) != list(self.orders) or self.orders[0] < 1:
-            raise ValueError(f"gram.orders is {list(self.orders)}: they must be whole numbers from 1, in rising order")
-        if self.normalised_over not in (HELD_OUT, TEST):
-            raise ValueError(f"gram.normalised_over is {self.normalised_over!r}: it must be {HELD_OUT} or {TEST}")
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """Row sums at every call of every convolution and rectifier that gives (B, C, h, w), after the first."""
@@ -119,7 +111,7 @@ class GramObserver:
             unseen = lowest.isinf().flatten(1).all(dim=1)
             lowest[unseen], highest[unseen] = lowest.amin(dim=0), highest.amax(dim=0)
         ranges = Ranges(self.lowest, self.highest)
-        if self.normalised_over == TEST:
+        if self.normalised_over == "test":
             return SplitGramScorer(ranges)
         sums, count = 0, 0
         for seen in held_out():

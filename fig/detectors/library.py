@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
+from fig.detectors.table import LibrarySettings
 from fig.networks.heads import last_linear
 from fig.networks.taps import Tap
+from fig.settings import settings
 
 PENULTIMATE = "penultimate"
 KINDS = ("logits", "features", "feature_maps")  # what pytorch-ood's detectors score; the rest need whole images
 
 
-@dataclass(frozen=True)
-class LibraryDetector:
+@settings(kw_only=True)
+class LibraryDetector(LibrarySettings):
     """A detector class, `pytorch_ood.detector.ViM` for example, with its `arguments`; its sign is turned.
 
     It is given logits or what the last linear layer is given, as features or as maps of one place. What it asks of
@@ -26,7 +27,7 @@ class LibraryDetector:
     """
 
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The class, with its module."""
 
     def __post_init__(self) -> None:
         kind_of(self.name)

@@ -6,22 +6,19 @@ import torch
 from torch import Tensor
 
 from fig.detectors.gaussians import Moments, precision, root_of
-from fig.detectors.perturbed import PerturbedScorer, checked_magnitudes, stage_means, stage_taps
+from fig.detectors.perturbed import PerturbedScorer, stage_means, stage_taps
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject
+from fig.detectors.table import MahalanobisSettings
 from fig.networks.taps import Tap
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Mahalanobis:
-    """The magnitudes of the step; scores of the stages are added, without Lee et al.'s logistic regression.
+@settings
+class Mahalanobis(MahalanobisSettings):
+    """Scores of the stages are added, without Lee et al.'s logistic regression.
 
     Without OOD data the magnitude is the one that held-out ID images choose.
     """
-
-    magnitudes: tuple[float, ...] = (0, 0.0005, 0.001, 0.0014, 0.002, 0.0024, 0.005, 0.01, 0.05, 0.1, 0.2)
-
-    def __post_init__(self) -> None:
-        checked_magnitudes(self.magnitudes, "mahalanobis")
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """Spatial means of every stage."""

@@ -8,23 +8,18 @@ from torch import Tensor
 
 from fig.detectors.baseline import log_odds
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted, chosen_by_id_images, towards
+from fig.detectors.table import OdinSettings
 from fig.folding import folded
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Odin(Unfitted):
-    """The grid of temperatures and of magnitudes of the step, in units of the pixel range [0, 1].
+@settings
+class Odin(OdinSettings, Unfitted):
+    """ODIN over the grid of temperatures and of magnitudes of the step, in units of the pixel range [0, 1].
 
     Without OOD data the temperature is 1000, or the largest, and the magnitude the one that held-out ID images choose
     (Generalized ODIN's ODIN*).
     """
-
-    temperatures: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-    magnitudes: tuple[float, ...] = tuple(round(0.0002 * step, 4) for step in range(21))
-
-    def __post_init__(self) -> None:
-        if not self.temperatures or min(self.temperatures) <= 0 or not self.magnitudes or min(self.magnitudes) < 0:
-            raise ValueError("odin's temperatures must be above 0, its magnitudes at least 0, and there must be some")
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """The scorer of the grid."""

@@ -78,9 +78,3 @@ class PerturbedScorer:
         """The scorer with the magnitude chosen that held-out ID images choose."""
         chosen = chosen_by_id_images(self, held_out, list(range(len(self.magnitudes))))
         return PerturbedScorer(self.subject, self.densities, self.magnitudes, chosen)
-
-
-def checked_magnitudes(magnitudes: tuple[float, ...], detector: str) -> None:
-    """Raise ValueError where there is no magnitude, or one is below 0."""
-    if not magnitudes or min(magnitudes) < 0:
-        raise ValueError(f"{detector}.magnitudes is {list(magnitudes)}: there must be some, each at least 0")

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fig.memory import halve_until_it_fits
 from fig.networks.taps import Tap
 
 
@@ -31,12 +32,11 @@ class Seen:
     logits: Tensor  # (B, classes)
     kept: Mapping[str, Tensor]  # what the detectors' taps kept, (B, ...)
 
-    def halves(self) -> Iterator[Self]:
-        """The batch in two."""
-        for part in torch.arange(len(self.rows)).chunk(2):
-            here = slice(int(part[0]), int(part[-1]) + 1)
-            kept = {name: values[here] for name, values in self.kept.items()}
-            yield replace(self, rows=self.rows[here], inputs=self.inputs[here], logits=self.logits[here], kept=kept)
+    def part(self, places: Tensor) -> Self:
+        """Neighbouring images of the batch, by their places in it (b,), in the same memory."""
+        here = slice(int(places[0]), int(places[-1]) + 1)
+        kept = {name: values[here] for name, values in self.kept.items()}
+        return replace(self, rows=self.rows[here], inputs=self.inputs[here], logits=self.logits[here], kept=kept)
 
 
 HeldOut = Callable[[], Iterable[Seen]]  # ID images held out from training images: none of them was seen in fitting
@@ -126,12 +126,8 @@ class Unfitted:
 
 def scored(scorer: Scorer, seen: Seen) -> Tensor:
     """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
-    try:
-        return scorer.scores(seen).cpu()
-    except torch.OutOfMemoryError:
-        if len(seen.rows) == 1:
-            raise
-    return torch.cat([scored(scorer, half) for half in seen.halves()])
+    places = torch.arange(len(seen.rows))
+    return torch.cat(list(halve_until_it_fits(lambda part: scorer.scores(seen.part(part)).cpu(), places)))
 
 
 def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> int:

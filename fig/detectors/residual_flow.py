@@ -9,33 +9,20 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fig.detectors.flows import LinearFlow, ResidualFlows
 from fig.detectors.gaussians import Moments
-from fig.detectors.perturbed import PerturbedScorer, checked_magnitudes, stage_means, stage_taps
+from fig.detectors.perturbed import PerturbedScorer, stage_means, stage_taps
 from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
+from fig.detectors.table import ResidualFlowSettings
 from fig.networks.taps import Tap
 from fig.seeding import generator
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class ResidualFlow:
-    """How flows are built and trained, and the magnitudes of the step; scores of the stages are added.
+@settings
+class ResidualFlow(ResidualFlowSettings):
+    """Scores of the stages are added.
 
-    The FIG paper takes magnitude 0.05 for CIFAR10 and SVHN, 0.0025 for CIFAR100. `hidden` is the width of the
-    couplings' networks as a share of the number of features; training is the authors': the sum over a batch is
-    minimised by Adam.
+    Training is the authors': the sum over a batch is minimised by Adam.
     """
-
-    magnitudes: tuple[float, ...] = (0.0025, 0.05)
-    couplings: int = 10
-    hidden: float = 1.0
-    epochs: int = 1000
-    batch: int = 256  # of each class
-    learning_rate: float = 1e-5
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        checked_magnitudes(self.magnitudes, "residual_flow")
-        if min(self.couplings, self.batch) < 1 or self.epochs < 0 or min(self.hidden, self.learning_rate) <= 0:
-            raise ValueError("residual_flow: couplings, hidden, batch and learning_rate must be above 0")
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """Spatial means of every stage."""

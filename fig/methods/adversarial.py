@@ -1,7 +1,6 @@
 """AD: training on adversarial images too, found by the fast gradient sign (Goodfellow et al., 2015)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,29 +10,19 @@ from fig.methods.batch import Batch
 from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.standard import seen_of
+from fig.methods.table import AdversarialSettings
 from fig.objectives import cross_entropy
+from fig.settings import settings
 
-UNITS = ("pixels", "inputs")  # of the range [0, 1], or as the network takes them
 
-
-@dataclass(frozen=True)
-class Adversarial(Method):
-    """The magnitude of the perturbation, its unit, and the weight of the adversarial images; labels are kept.
+@settings
+class Adversarial(AdversarialSettings, Method):
+    """Images and adversarial copies of them, with the same labels.
 
     The FIG paper says 0.1 and not of what. The unit is the pixel range unless it is `inputs`, the network's input
     space, as in the authors' code. Perturbed images are not clipped, as there. Images and their perturbed copies share
     a forward pass, as images of two kinds do in FIG and JCL: running statistics are those of both, as batch's are.
     """
-
-    magnitude: float = 0.1
-    unit: str = "pixels"
-    weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ValueError(f"adversarial.unit is {self.unit!r}: it must be one of {', '.join(UNITS)}")
-        if self.magnitude < 0 or not 0 <= self.weight <= 1:
-            raise ValueError("adversarial.magnitude must be at least 0 and adversarial.weight in [0, 1]")
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
         """The weighted sum of the cross-entropies of images and of their perturbed copies."""

@@ -1,7 +1,7 @@
 """GS: Algorithm 2 with Gaussian noise in place of the sampler's images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -10,16 +10,13 @@ from fig.methods.batch import Batch
 from fig.methods.penalty import penalised, share_of
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.standard import seen
+from fig.methods.table import GaussianSettings
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Gaussian(Method):
+@settings
+class Gaussian(GaussianSettings, Method):
     """Noise N(0, 1) for every pixel in the network's input space, clipped to [-1, 1]; K as in FIG."""
-
-    K: float = 0.1
-
-    def __post_init__(self) -> None:
-        share_of(self.K, 1)
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
         """The objective of Eq. 20, negated, on noise."""

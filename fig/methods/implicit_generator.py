@@ -1,7 +1,7 @@
 """FIG: penalise confidence on the low-entropy samples of an implicit generator (Algorithm 2)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -9,24 +9,22 @@ from torch import nn
 from fig.methods.batch import Batch
 from fig.methods.penalty import penalised, share_of
 from fig.methods.protocol import NETWORK, Loss, Method, Players
-from fig.sampler import SamplerSettings, sample
+from fig.methods.table import FigSettings
+from fig.sampler import sample
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class ImplicitGenerator(Method):
-    """FIG's settings: the low-entropy share K in [0, 1] of a batch, and how its samples are drawn.
+@settings
+class ImplicitGenerator(FigSettings, Method):
+    """FIG: low-entropy samples are a share K of each batch.
 
     The samples are drawn anew for every batch, from the discriminator as it is at that moment or, where a `teacher`
     network is given, from that fixed one (Section 4.6). They share one forward pass with the ID images, and so its
     batch statistics.
     """
 
-    K: float = 0.1
-    sampler: SamplerSettings = field(default_factory=SamplerSettings)
     teacher: nn.Module | None = None
-
-    def __post_init__(self) -> None:
-        share_of(self.K, 1)
+    """The network that the sampler follows; the one in training unless given."""
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
         """The objective of Eq. 20, negated, on low-entropy samples."""

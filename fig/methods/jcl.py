@@ -1,7 +1,6 @@
 """JCL: a GAN trained together with the network, which is unsure about the GAN's images (Lee et al., ICLR 2018)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -13,29 +12,22 @@ from fig.methods.batch import Batch
 from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Player, Players
 from fig.methods.standard import seen, seen_of
+from fig.methods.table import JclSettings
 from fig.objectives import cross_entropy, divergence_from_uniform
+from fig.settings import settings
 
 GENERATOR, CRITIC = "generator", "critic"  # a critic, since the network in training is the discriminator here
 BETAS = (0.5, 0.999)  # of Adam, for both
 
 
-@dataclass(frozen=True)
-class JointConfidence(Method):
+@settings
+class JointConfidence(JclSettings, Method):
     """The joint confidence loss: `beta` weighs the divergence from the uniform distribution.
 
     The generator and the critic are DCGAN's, with `filters` channels in their thinnest layer, and Adam moves them. As
     the networks here have batch norms, unlike the authors', ID and generated images share a forward pass of the
     network, and it is in eval mode where the generator is trained.
     """
-
-    beta: float = 0.1
-    latent: int = 100
-    filters: int = 64
-    learning_rate: float = 2e-4
-
-    def __post_init__(self) -> None:
-        if min(self.latent, self.filters) < 1 or self.beta < 0 or self.learning_rate <= 0:
-            raise ValueError("jcl: latent, filters and learning_rate must be above 0, beta at least 0")
 
     def companions(self, network: nn.Module, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Player]:
         """The GAN."""

@@ -1,7 +1,6 @@
 """MIXUP: training on mixtures of pairs of images and of their labels (Zhang et al., 2018)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,18 +9,14 @@ from torch import Tensor, nn
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.standard import seen_of
+from fig.methods.table import MixupSettings
 from fig.objectives import cross_entropy
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Mixup(Method):
+@settings
+class Mixup(MixupSettings, Method):
     """Shares of mixtures, one for each batch, are drawn from Beta(alpha, alpha)."""
-
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.alpha <= 0:
-            raise ValueError(f"mixup.alpha is {self.alpha}: it must be above 0")
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
         """The mean cross-entropy of mixtures."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -10,13 +9,14 @@ from torch import nn
 from fig.methods.batch import Batch
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.protocol import NETWORK, Loss, Player, Players
+from fig.settings import settings
 
 SNAPSHOT = "snapshot"
 
 
-@dataclass(frozen=True)
+@settings
 class Scratch(ImplicitGenerator):
-    """FIG's settings; the implicit generator is that of the network as it was when the epoch began."""
+    """FIG's objective; the implicit generator is that of the network as it was when the epoch began."""
 
     def companions(self, network: nn.Module, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Player]:
         """The network as it was when the epoch began."""

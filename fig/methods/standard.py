@@ -1,7 +1,6 @@
 """Standard training: the cross-entropy of ID images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,11 +8,13 @@ from torch import Tensor
 from fig.energy import confidence, energy
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Loss, Method, Players
+from fig.methods.table import NoSettings
 from fig.objectives import cross_entropy
+from fig.settings import settings
 
 
-@dataclass(frozen=True)
-class Standard(Method):
+@settings
+class Standard(NoSettings, Method):
     """Standard training has no settings of its own."""
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:

@@ -1,33 +1,154 @@
-"""The methods that one chooses by name.
+"""The methods that one chooses by name: a row for each, with its settings; torch is not imported.
 
-A method is imported when it is asked for, so that a job depends on the code of its own method alone.
+A method's module is imported when it is asked for, so that a job depends on the code of its own method alone.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from typing import Any, Literal
 
-FINETUNING = {  # of a standard discriminator
-    "fig": "implicit_generator.ImplicitGenerator",
-    "gaussian": "gaussian.Gaussian",
+from fig.settings import Count, NotNegative, Positive, SamplerSettings, Share, read_settings, settings, suggest
+
+
+@settings
+class NoSettings:
+    """A method without settings of its own."""
+
+
+@settings
+class FigSettings:
+    """Settings of FIG (Algorithm 2)."""
+
+    K: Share = 0.1
+    """Low-entropy share of a batch: samples for each ID image."""
+    sampler: SamplerSettings = SamplerSettings()
+    """How the samples are drawn."""
+
+
+@settings
+class GaussianSettings:
+    """Settings of GS: noise in place of low-entropy samples."""
+
+    K: Share = 0.1
+    """Noise images in a batch for each ID image."""
+
+
+@settings
+class MixupSettings:
+    """Settings of MIXUP."""
+
+    alpha: Positive = 1.0
+    """Shares of the mixtures are drawn from Beta(alpha, alpha)."""
+
+
+@settings
+class AdversarialSettings:
+    """Settings of AD: training on adversarial images too."""
+
+    magnitude: NotNegative = 0.1
+    """Magnitude of the perturbation."""
+    unit: Literal["pixels", "inputs"] = "pixels"
+    """Unit of the magnitude: the pixel range [0, 1] or the network's input space; the paper does not say which."""
+    weight: Share = 0.5
+    """Weight of the adversarial images in the loss."""
+
+
+@settings
+class JclSettings:
+    """Settings of JCL: a GAN trained together with the network."""
+
+    beta: NotNegative = 0.1
+    """Weight of the divergence from the uniform distribution; the paper takes 1 for SVHN."""
+    latent: Count = 100
+    """Length of the generator's input."""
+    filters: Count = 64
+    """Channels of the thinnest layer of generator and critic."""
+    learning_rate: Positive = 2e-4
+    """Learning rate of Adam, for generator and critic."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """What is known of a method before its module is imported."""
+
+    implementation: str  # module:Class, below fig.methods
+    title: str
+    about: str
+    settings: type = NoSettings
+    section: str = ""  # of the configuration, with its settings; empty: it has none
+    from_standard: bool = False  # it fine-tunes a standard discriminator; otherwise it starts from random weights
+    follows_teacher: bool = False  # its sampler may follow a teacher
+    cost: float = 1.0  # time of an iteration relative to standard training's, samples aside: docs/performance.md
+    cost_beside: float = (
+        0.0  # units of work for an image in what is trained beside the discriminator, whatever its width
+    )
+
+
+METHODS = {
+    "fig": MethodRow(
+        "implicit_generator:ImplicitGenerator",
+        "FIG",
+        "low-entropy samples in every batch, which the classifier learns to be unsure about",
+        FigSettings,
+        "fig",
+        from_standard=True,
+        follows_teacher=True,
+    ),
+    "gaussian": MethodRow(
+        "gaussian:Gaussian", "GS", "noise in place of FIG's samples", GaussianSettings, "gaussian", from_standard=True
+    ),
+    "standard": MethodRow("standard:Standard", "standard", "plain training, for other lengths than pretraining's"),
+    "scratch": MethodRow(
+        "scratch:Scratch",
+        "FIG from scratch",
+        "FIG from random weights, whose samples come from the network as it was when the epoch began",
+        FigSettings,
+        "fig",
+    ),
+    "mixup": MethodRow(
+        "mixup:Mixup", "MIXUP", "mixtures of pairs of images and of their labels", MixupSettings, "mixup"
+    ),
+    "adversarial": MethodRow(
+        "adversarial:Adversarial",
+        "AD",
+        "training on images perturbed by the fast gradient sign too",
+        AdversarialSettings,
+        "adversarial",
+        cost=3.1,
+    ),
+    "jcl": MethodRow(
+        "jcl:JointConfidence",
+        "JCL",
+        "trained together with a GAN, unsure about its images",
+        JclSettings,
+        "jcl",
+        cost=2.5,
+        cost_beside=1.8,
+    ),
+    "deconf": MethodRow("deconf:Deconf", "DCC*", "a decomposed head; its own detector is `deconf`"),
 }
-RETRAINING = {  # from random initialisation
-    "standard": "standard.Standard",
-    "scratch": "scratch.Scratch",
-    "mixup": "mixup.Mixup",
-    "adversarial": "adversarial.Adversarial",
-    "jcl": "jcl.JointConfidence",
-    "deconf": "deconf.Deconf",
-}
-METHODS = FINETUNING | RETRAINING
-SECTIONS = {"scratch": "fig"}  # methods whose settings are those of another
+
+SECTIONS = {row.section: row.settings for row in METHODS.values() if row.section}  # of the configuration
 
 
-def module_of(name: str) -> str:
-    """The module of the method called `name`; raises ValueError where there is none."""
+def check_method(name: str) -> None:
+    """Raise ValueError where no method has this name."""
     if name not in METHODS:
-        raise ValueError(f"no method is called {name!r}: choose one of {', '.join(METHODS)}")
-    return f"fig.methods.{METHODS[name].partition('.')[0]}"
+        raise ValueError(f"unknown method {name!r}{suggest(name, list(METHODS))}")
 
 
-def method_class(name: str) -> type:
-    """The class of the method called `name`, whose fields are its settings; raises ValueError where there is none."""
-    return getattr(import_module(module_of(name)), METHODS[name].partition(".")[2])
+def module_of_method(name: str) -> str:
+    """The module of a method; raises ValueError where no method has this name."""
+    check_method(name)
+    return f"fig.methods.{METHODS[name].implementation.partition(':')[0]}"
+
+
+def build_method(name: str, stated: Mapping[str, Any]) -> Any:
+    """The method (fig.methods.protocol.Method) of this name with settings that differ from its defaults as `stated`.
+
+    Raises ValueError where no method has this name, or naming the setting that is wrong.
+    """
+    cls = getattr(import_module(module_of_method(name)), METHODS[name].implementation.partition(":")[2])
+    complete = read_settings(METHODS[name].settings, stated, METHODS[name].section or name)
+    return cls(**vars(complete))

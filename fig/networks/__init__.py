@@ -1,1 +1,1 @@
-"""Networks, their taps and their heads; torchvision, which takes seconds to import, comes with fig.networks.table."""
+"""Networks, their taps and their heads; fig.networks.table lists them."""

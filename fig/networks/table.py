@@ -1,32 +1,65 @@
-"""The networks that one chooses by name: torchvision's bodies, with the usual stems where images are small."""
+"""The networks that one chooses by name: a row for each; torch is not imported before a network is built."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-import torch
-from torch import nn
-
-from fig.networks.densenet import densenet100
-from fig.networks.resnet import resnet18
-from fig.networks.shufflenet import shufflenetv2
-from fig.networks.vgg import vgg19
+from fig.settings import suggest
 
 SMALL = 64  # images of fewer pixels a side get the stem that keeps their resolution
 
-NETWORKS: dict[str, Callable[[int, float, bool], nn.Module]] = {
-    "resnet18": resnet18,
-    "vgg19": vgg19,
-    "shufflenetv2": shufflenetv2,
-    "densenet100": densenet100,
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """What is known of a network before its module is imported."""
+
+    constructor: str  # module:function, below fig.networks: classes, width, small -> module
+    title: str
+    stages: tuple[str, ...]  # the submodules whose outputs the literature calls its features
+    stem: tuple[str, ...] = ()  # the end of the stem, which Lee et al. take as features too
+    cost: float = 1.0  # seconds of a training step on as many images on one core, relative to a ResNet18's
+    megabytes: float = 45  # of its weights at full width
+
+
+NETWORKS = {
+    "resnet18": NetworkRow("resnet:resnet18", "ResNet18", ("layer1", "layer2", "layer3", "layer4"), ("relu",)),
+    "vgg19": NetworkRow(
+        "vgg:vgg19",
+        "VGG19",
+        ("features.5", "features.12", "features.25", "features.38", "features.51"),  # each block before its pooling
+        cost=0.8,
+        megabytes=80,
+    ),
+    "shufflenetv2": NetworkRow(
+        "shufflenet:shufflenetv2", "ShuffleNetV2", ("stage2", "stage3", "stage4", "conv5"), cost=0.2, megabytes=6
+    ),
+    "densenet100": NetworkRow(
+        "densenet:densenet100",
+        "DenseNet100",
+        ("features.transition1", "features.transition2", "features.norm5"),
+        ("features.pool0",),
+        megabytes=4,
+    ),
 }
+UNKNOWN = NetworkRow("", "", ())  # what is assumed of a network of one's own
 
 
-def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
-    """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).
-
-    `width` multiplies the number of channels of every layer; `seed` alone determines the weights.
-    """
+def module_of_network(name: str) -> str:
+    """The module of a network; raises ValueError where no network has this name."""
     if name not in NETWORKS:
-        raise ValueError(f"no network is called {name!r}: choose one of {', '.join(NETWORKS)}")
+        raise ValueError(f"unknown network {name!r}{suggest(name, list(NETWORKS))}")
+    return f"fig.networks.{NETWORKS[name].constructor.partition(':')[0]}"
+
+
+def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> Any:
+    """A freshly initialised torch.nn.Module: images (B, 3, image_size, image_size) -> logits (B, classes).
+
+    `width` multiplies the number of channels of every layer; `seed` alone determines the weights. Raises ValueError
+    where no network has this name.
+    """
+    module = import_module(module_of_network(name))
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[name](classes, width, image_size < SMALL)
+        return getattr(module, NETWORKS[name].constructor.partition(":")[2])(classes, width, image_size < SMALL)

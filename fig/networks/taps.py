@@ -12,21 +12,6 @@ from torch import Tensor, nn
 
 from fig.frozen import frozen
 
-STAGES: dict[str, tuple[str, ...]] = {  # the submodules whose outputs the literature calls a network's features
-    "resnet18": ("layer1", "layer2", "layer3", "layer4"),
-    "vgg19": (
-        "features.5",
-        "features.12",
-        "features.25",
-        "features.38",
-        "features.51",
-    ),  # each block before its pooling
-    "shufflenetv2": ("stage2", "stage3", "stage4", "conv5"),
-    "densenet100": ("features.transition1", "features.transition2", "features.norm5"),
-}
-
-STEMS = {"resnet18": ("relu",), "densenet100": ("features.pool0",)}  # the ends, which Lee et al. take as features too
-
 
 def whole(features: Tensor) -> Tensor:
     """The features as they are."""

@@ -1,1 +1,47 @@
 """What a study says, typed and without torch: its configuration, and the discriminators, splits and targets in it."""
+
+from fig.study.config import STANDARD, Config, ConfigError
+from fig.study.discriminators import (
+    Discriminator,
+    Recipe,
+    find_method,
+    find_studies,
+    list_discriminators,
+    list_splits,
+    list_teachers,
+    planned_targets,
+    resolve_recipe,
+    rule_of,
+    select_all,
+    select_studies,
+    split_teacher,
+)
+from fig.study.reading import complete_config, read_config
+from fig.study.selection import Key, Selection, Study
+from fig.study.targets import TARGETS, Target
+
+__all__ = [
+    "STANDARD",
+    "TARGETS",
+    "Config",
+    "ConfigError",
+    "Discriminator",
+    "Key",
+    "Recipe",
+    "Selection",
+    "Study",
+    "Target",
+    "complete_config",
+    "find_method",
+    "find_studies",
+    "list_discriminators",
+    "list_splits",
+    "list_teachers",
+    "planned_targets",
+    "read_config",
+    "resolve_recipe",
+    "rule_of",
+    "select_all",
+    "select_studies",
+    "split_teacher",
+]

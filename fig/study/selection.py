@@ -1,35 +1,51 @@
 """What a target shows of a configuration: studies, seeds, and the names that data sets and variants go by."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import product
+from typing import Annotated
+
+from pydantic import Field
+
+from fig.settings import Whole, settings
 
 Key = tuple[str, str, str, int]  # id_dataset, network, variant, seed: the four names of a discriminator
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
+@settings
 class Study:
     """Discriminators that are compared: every network and variant on each ID data set, scored on these OOD sets."""
 
-    id_datasets: tuple[str, ...]
-    ood_datasets: tuple[str, ...]
-    networks: tuple[str, ...]
-    variants: tuple[str, ...]
-    detectors: tuple[str, ...]
+    id_datasets: Names
+    """The ID data sets."""
+    ood_datasets: Names
+    """The OOD sets; their names say how their images were made."""
+    networks: Names
+    """The networks."""
+    variants: Names
+    """The variants; `standard` is what pretraining makes."""
+    detectors: tuple[str, ...] = ()
+    """The detectors; all of the configuration if none are named."""
+    targets: tuple[str, ...] = ()
+    """The tables and figures of the paper that show this study."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
         """ID data set, network and variant of each discriminator."""
         return product(self.id_datasets, self.networks, self.variants)
 
 
-@dataclass(frozen=True)
+@settings
 class Selection:
     """What a target shows."""
 
     studies: tuple[Study, ...]
-    seeds: tuple[int, ...]
-    titles: Mapping[str, str] = field(default_factory=dict)  # the paper's names of data sets, by ours
-    variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # method and teacher, as configured
+    """The studies, each with its detectors."""
+    seeds: tuple[Whole, ...]
+    """The seeds."""
+    titles: Mapping[str, str] = Field(default_factory=dict)
+    """The paper's names of data sets, by ours."""
+    variants: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    """Method and teacher of the variants, as configured."""
 
     def keys(self) -> list[Key]:
         """The discriminators that are shown, each once."""

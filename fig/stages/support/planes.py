@@ -69,5 +69,3 @@ def lay_out(job: Embedding) -> None:
         above=np.array(int((samples.confidence > job.settings.confident).sum())),
         confident=np.array(job.settings.confident),
     )
-
-

@@ -1,0 +1,144 @@
+"""Whether the names in a configuration are names of something, and its differences are settings."""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from fig.data.catalogue import IdDataset, OodSource, Part, id_names, ood_parts
+from fig.detectors.table import detector_row, read_detector
+from fig.methods.table import METHODS
+from fig.networks.table import NETWORKS
+from fig.settings import suggest
+from fig.study.config import STANDARD, Config, ConfigError, Variant
+from fig.study.discriminators import find_method, resolve_recipe, split_teacher
+from fig.study.selection import Study
+from fig.study.targets import TARGETS
+
+NAME = re.compile("[a-z0-9][a-z0-9._-]*")  # of what becomes a folder
+
+
+def check_config(config: Config) -> None:
+    """Raise ConfigError, in one sentence, for the first thing that is wrong."""
+    for block, names in {
+        "networks": config.networks,
+        "variants": config.variants,
+        "detectors": config.detectors,
+    }.items():
+        check_names(names, block)
+    check_names(config.own_datasets, "datasets")
+    check_unique(config.seeds, "seeds")
+    for name in config.own_datasets:
+        check_own_dataset(name, config.datasets[name])
+    for name, network in config.networks.items():
+        if not network.factory:
+            check_known(name, NETWORKS, "network", f"networks.{name}", " A network of your own needs a factory.")
+        check_path(network.checkpoint, f"networks.{name}.checkpoint")
+    for name, stated in config.detectors.items():
+        read_detector(name, stated)
+    check_id_datasets(config, config.per_id_dataset, "per_id_dataset")
+    check_id_datasets(config, config.chains.wanted, "chains.wanted")
+    for name, variant in config.variants.items():
+        check_variant(config, name, variant)
+    for number, study in enumerate(config.studies):
+        check_study(config, study, f"studies[{number}]")
+    check_differences(config)
+
+
+def check_known(name: str, known: Iterable[str], what: str, where: str, more: str = "") -> None:
+    """Raise ConfigError unless a name is known."""
+    if name not in (allowed := list(known)):
+        raise ConfigError(f"{where}: unknown {what} {name!r}{suggest(name, allowed)}.{more}".removesuffix("."))
+
+
+def check_names(names: Iterable[str], block: str) -> None:
+    """Raise ConfigError for a name that cannot be that of a folder."""
+    for name in names:
+        if not NAME.fullmatch(str(name)):
+            raise ConfigError(f"{block}.{name}: a name has small letters, digits, dots, dashes and underscores alone")
+
+
+def check_unique(values: Iterable[Any], where: str) -> None:
+    """Raise ConfigError where something is named twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ConfigError(f"{where} names {value!r} twice")
+        seen.add(value)
+
+
+def check_path(path: str, where: str) -> None:
+    """Raise ConfigError where a path is stated and nothing is there."""
+    if path and not Path(path).exists():
+        raise ConfigError(f"{where}: there is no {path}")
+
+
+def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
+    """Raise ConfigError where one's own data set lacks something, or names a path where nothing is."""
+    where = f"datasets.{name}"
+    parts = {"images": entry.images} if isinstance(entry, OodSource) else {"train": entry.train, "test": entry.test}
+    if isinstance(entry, IdDataset) and not entry.test and not entry.test_share:
+        raise ConfigError(f"{where} has neither test images nor a test_share to be drawn from train")
+    for key, part in parts.items():
+        if isinstance(part, Part):
+            check_path(part.path, f"{where}.{key}.path")
+            check_path(part.labels, f"{where}.{key}.labels")
+
+
+def check_id_datasets(config: Config, stated: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError where something is stated for an unknown ID data set."""
+    for dataset in stated:
+        check_known(dataset, id_names(config.datasets), "ID data set", where)
+
+
+def check_variant(config: Config, name: str, variant: Variant) -> None:
+    """Raise ConfigError where a variant names something that is not there."""
+    where = f"variants.{name}"
+    if name == STANDARD:
+        raise ConfigError("variants.standard cannot be defined: standard is what pretraining makes")
+    if variant.teacher:
+        if not METHODS[variant.method].follows_teacher:
+            followers = ", ".join(name for name, row in METHODS.items() if row.follows_teacher)
+            raise ConfigError(f"{where}: the method {variant.method} follows no teacher, only {followers} does")
+        network, teacher = split_teacher(variant)
+        check_known(network, config.networks, "teacher", where)
+        check_known(teacher, [STANDARD, *config.variants], "variant of a teacher", where)
+    check_id_datasets(config, variant.per_id_dataset, f"{where}.per_id_dataset")
+
+
+def check_study(config: Config, study: Study, where: str) -> None:
+    """Raise ConfigError where a study names something that is not there."""
+    known = {
+        "id_datasets": ("ID data set", id_names(config.datasets)),
+        "networks": ("network", config.networks),
+        "variants": ("variant", [STANDARD, *config.variants]),
+        "detectors": ("detector", config.detectors),
+        "targets": ("target", [row.name for row in TARGETS.values() if not row.whole_run and not row.shows]),
+    }
+    for block, (what, allowed) in known.items():
+        check_unique(getattr(study, block), f"{where}.{block}")
+        for name in getattr(study, block):
+            check_known(name, allowed, what, where)
+    check_unique(study.ood_datasets, f"{where}.ood_datasets")
+    for name in study.ood_datasets:
+        try:
+            ood_parts(name, config.datasets)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+    for target in study.targets:
+        if TARGETS[target].over_standard and STANDARD not in study.variants:
+            raise ConfigError(f"{where}: {target} shows gains over {STANDARD}: name it in the study's variants")
+    for variant, detector in product(study.variants, study.detectors):
+        needed = detector_row(detector, config.detectors[detector]).method
+        if needed and find_method(config, variant) != needed:
+            what = f"detector {detector} needs variants of the method {needed}, {variant} is none"
+            raise ConfigError(f"{where}: {what}: name the study's detectors")
+
+
+def check_differences(config: Config) -> None:
+    """Raise ConfigError where a difference that a variant or an ID data set states is no setting."""
+    for variant in (STANDARD, *config.variants):
+        stated = {} if variant == STANDARD else config.variants[variant].per_id_dataset
+        for id_dataset in dict.fromkeys(["", *config.per_id_dataset, *stated]):
+            resolve_recipe(config, variant, id_dataset)

@@ -1,0 +1,148 @@
+"""How a configuration is read: defaults, preset, files and overrides merged, checked, and turned into typed settings.
+
+Read at every parse of the Snakefile, so torch is not imported.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fig.data.catalogue import datasets_of, entries
+from fig.methods.table import METHODS, SECTIONS
+from fig.settings import read_settings, suggest
+from fig.study.checks import check_config
+from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
+from fig.study.selection import Study
+
+PRESETS = files("fig.study") / "presets"
+
+
+def with_one_length(stated: Any) -> Any:
+    """What is stated of a training, whose length in epochs takes the place of one in iterations, and vice versa."""
+    other = {"iterations": "epochs", "epochs": "iterations"}
+    if isinstance(stated, Mapping) and len(given := [name for name in other if name in stated]) == 1:
+        return {**stated, other[given[0]]: 0}
+    return stated
+
+
+def with_one_lengths(stated: Mapping[str, Any]) -> Stated:
+    """What a layer states, with one length of each training."""
+    return {name: with_one_length(value) if name in TRAININGS else value for name, value in stated.items()}
+
+
+def read_preset(name: Any) -> Stated:
+    """What a preset states; raises ConfigError where there is none of this name."""
+    available = sorted(["paper", *(path.name.removesuffix(".yaml") for path in PRESETS.iterdir())])
+    if name not in available:
+        raise ConfigError(f"preset is {name!r}: unknown preset{suggest(str(name), available)}")
+    return {} if name == "paper" else yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+
+
+def read_yaml(path: Path) -> Stated:
+    """What a file states; raises ConfigError where it is no mapping of keys to values."""
+    stated = yaml.safe_load(path.read_text())
+    if not isinstance(stated, Mapping):
+        what = "is empty" if stated is None else f"holds a {type(stated).__name__}"
+        raise ConfigError(f"{path} {what}: a configuration is a mapping of keys to values, run: demo for example")
+    return dict(stated)
+
+
+def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
+    """The configuration in files, of which later ones take precedence; `KEY=VALUE` overrides all of them."""
+    pairs = (text.partition("=") for text in overrides)
+    own = {key: yaml.safe_load(value) for key, _, value in pairs}
+    return complete_config(merge({}, *map(read_yaml, paths), own))
+
+
+def complete_config(stated: Mapping[str, Any]) -> Config:
+    """The whole configuration behind what files state, checked; raises ConfigError, in one sentence, where it is wrong."""
+    try:
+        layers = read_preset(stated.get("preset", "paper")), stated
+        config = build_config(merge({}, *map(with_one_lengths, layers)))
+        check_config(config)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return config
+
+
+def build_config(stated: Stated) -> Config:
+    """The configuration, each block read by its type; raises ValueError naming what is wrong."""
+    apart = ("datasets", "detectors", "variants", "per_id_dataset")
+    own = {name: as_mapping(stated.pop(name, {}), name) for name in apart}
+    methods = {name: read_settings(cls, stated.pop(name, {}), name) for name, cls in SECTIONS.items()}
+    check_keys(stated, [each.name for each in fields(Blocks)], "", [*apart, *SECTIONS])
+    if not own["detectors"]:
+        raise ValueError("detectors is missing: name at least one, baseline: {} for example")
+    blocks = read_settings(Blocks, stated, "")
+    catalogue = entries()
+    merged = {
+        name: {**catalogue.get(name, {}), **as_mapping(e, f"datasets.{name}")} for name, e in own["datasets"].items()
+    }
+    values = {each.name: getattr(blocks, each.name) for each in fields(Blocks)}
+    values["studies"] = tuple(with_detectors(study, own["detectors"]) for study in blocks.studies)
+    return Config(
+        **values,
+        methods=methods,
+        datasets={**datasets_of(catalogue), **datasets_of(merged)},
+        own_datasets=tuple(own["datasets"]),
+        detectors={name: as_mapping(each, f"detectors.{name}") for name, each in own["detectors"].items()},
+        variants={name: read_variant(name, each) for name, each in own["variants"].items()},
+        per_id_dataset={
+            name: read_differences(each, f"per_id_dataset.{name}") for name, each in own["per_id_dataset"].items()
+        },
+    )
+
+
+def as_mapping(value: Any, where: str) -> Stated:
+    """A mapping of keys to values; raises ValueError where it is something else."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where} is {value!r}: it must be a mapping of keys to values")
+    return dict(value)
+
+
+def check_keys(stated: Mapping[str, Any], known: Iterable[str], where: str, more: Iterable[str] = ()) -> None:
+    """Raise ValueError for a key that is not known; `more` are known too, but read elsewhere."""
+    allowed = [*known, *more]
+    for key in stated:
+        if key not in allowed:
+            raise ValueError(f"{where}{'.' if where else ''}{key}: unknown key{suggest(str(key), allowed)}")
+
+
+def with_detectors(study: Study, detectors: Mapping[str, Any]) -> Study:
+    """A study with its detectors: those that it names, or all."""
+    return study if study.detectors else replace(study, detectors=tuple(detectors))
+
+
+def read_differences(stated: Any, where: str) -> Mapping[str, Stated]:
+    """Differences of settings by section; raises ValueError for an unknown section."""
+    found = as_mapping(stated, where)
+    check_keys(found, [*TRAININGS, *SECTIONS], where)
+    return {name: with_one_lengths({name: as_mapping(v, f"{where}.{name}")})[name] for name, v in found.items()}
+
+
+def read_variant(name: str, stated: Any) -> Variant:
+    """A variant; raises ValueError naming what is wrong in it."""
+    where = f"variants.{name}"
+    found = as_mapping(stated, where)
+    check_keys(found, ["method", "teacher", "per_id_dataset", *TRAININGS, *SECTIONS], where)
+    method = found.pop("method", None)
+    if method is None:
+        raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
+    if method not in METHODS:
+        raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
+    apart = as_mapping(found.pop("per_id_dataset", {}), f"{where}.per_id_dataset")
+    return Variant(
+        method,
+        str(found.pop("teacher", "")),
+        read_differences(found, where),
+        {
+            id_dataset: read_differences(each, f"{where}.per_id_dataset.{id_dataset}")
+            for id_dataset, each in apart.items()
+        },
+    )
