@@ -1,42 +1,39 @@
-"""What the jobs of a study cost, from what they have to do and how fast earlier jobs were; torch is not imported.
+"""What the jobs of a study cost and ask for, from what they have to do and how fast earlier jobs were.
 
-The unit of work is an image of 32 x 32 pixels that a ResNet18 of full width is trained on once.
+The unit of work is an image of 32 x 32 pixels that a ResNet18 of full width is trained on once. Resources are generous,
+and more in each attempt; they rerun nothing. A site overrides any of them by rule: see docs/cluster.md.
 """
 
 import json
-import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fig.configuration import STANDARD, Config, Discriminator, method_of, settings_of_variant
-from fig.methods.table import FINETUNING
+from fig.detectors.table import detector_row
+from fig.methods.table import METHODS
+from fig.networks.table import NETWORKS, UNKNOWN
+from fig.runtime.record import read_record
+from fig.settings import Resources
+from fig.study.config import Config
+from fig.study.discriminators import Discriminator, list_discriminators, list_teachers, resolve_recipe, rule_of
 
 SIDE = 32  # pixels
-NETWORKS = {  # seconds of a training step on as many images on one core, relative to a ResNet18's
-    "resnet18": 1.0,
-    "vgg19": 0.8,
-    "shufflenetv2": 0.2,
-    "densenet100": 1.0,
-}
-METHODS = {"adversarial": 3.1, "jcl": 2.5}  # time of an iteration relative to standard training's: docs/performance.md
-BESIDE = {"jcl": 1.8}  # units for an image through what is trained beside the discriminator, whatever its width: a GAN
 STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/performance.md
-DETECTORS = {  # forward passes over an image, the backward ones counted as two
-    "odin": 230,
-    "mahalanobis": 60,
-    "residual_flow": 20,
-    "gram": 5,
-}
 FORWARD = 1 / 3  # of an image's training
 TRAINING_IMAGES = 50_000  # where the data is not prepared yet
 TEST_IMAGES = 10_000
 UNPREPARED = f"Data not prepared yet counts as {TRAINING_IMAGES:,} training and {TEST_IMAGES:,} test images a set."
-WEIGHTS_MB = {"resnet18": 45, "vgg19": 80, "shufflenetv2": 6, "densenet100": 4}  # at full width
+MARGIN = 4  # by which a job may be slower than estimated
+STARTING = 30  # minutes for imports, Ray and a slow file system
+LONGEST = 1440  # minutes: a training that needs more resumes from its checkpoint in its next attempt
+MB_OF_A_WORKER = 8000  # Python, torch, Ray, and CUDA's libraries
+MB_OF_AN_IMAGE = 40  # of 32 x 32 pixels in a batch: what a network keeps of it, on a worker without GPU
+
+Asked = dict[str, Any]  # what a rule's jobs ask for, as Snakemake's resources
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,6 @@ ASSUMED = {
 }
 
 
-def size_of(config: Config, id_dataset: str) -> int:
-    """Pixels a side of the images of an ID data set."""
-    return config["datasets"][id_dataset]["size"]
-
-
 @cache
 def count_in(description: Path, changed: int) -> int:
     """How many images a split's description counts; megabytes of labels are read once, while it is unchanged."""
@@ -70,93 +62,255 @@ def images_in(split: Path, otherwise: int) -> int:
     return count_in(description, description.stat().st_mtime_ns) if description.exists() else otherwise
 
 
-def per_image(network: str, width: float, size: int) -> float:
-    """Work of one image, at a width and size; arithmetic falls with the width's square, but time nearly with it."""
-    return NETWORKS.get(network, 1.0) * width * (size / SIDE) ** 2
+def work_per_image(network: str, width: float, size: int) -> float:
+    """Work of one image at a width and size; arithmetic falls with the width's square, but time nearly with it."""
+    return NETWORKS.get(network, UNKNOWN).cost * width * (size / SIDE) ** 2
 
 
 def passes(method: str, settings: Mapping[str, Any]) -> float:
-    """How much more work an image of a batch is than in standard training, generated images included."""
+    """How much more work an image of a batch is than in standard training, low-entropy samples included."""
     share = settings.get("K", 0)
     drawing = share * STEPS * 2 * FORWARD if "sampler" in settings else 0
-    return METHODS.get(method, 1.0) + share + drawing
+    return METHODS[method].cost + share + drawing
 
 
-def per_trained_image(network: str, width: float, size: int, method: str, settings: Mapping[str, Any]) -> float:
+def work_per_trained_image(network: str, width: float, size: int, method: str, settings: Mapping[str, Any]) -> float:
     """Work of one image of a batch under a method with these settings."""
-    own = per_image(network, width, size) * passes(method, settings)
-    return own + BESIDE.get(method, 0) * (size / SIDE) ** 2
+    own = work_per_image(network, width, size) * passes(method, settings)
+    return own + METHODS[method].cost_beside * (size / SIDE) ** 2
 
 
 def trained_on(training: Mapping[str, Any], images: int) -> int:
     """Images that pass through a training, of a training set of this many."""
-    return training.get("iterations", 0) * training["batch_size"] + training.get("epochs", 0) * images
+    return training["iterations"] * training["batch_size"] + training["epochs"] * images
 
 
 def training_work(config: Config, found: Discriminator) -> float:
     """Units of work of a discriminator's training."""
-    size = size_of(config, found.id_dataset)
-    stated = settings_of_variant(config, found.variant, found.id_dataset)
+    size = config.datasets[found.id_dataset].size
+    recipe = resolve_recipe(config, found.variant, found.id_dataset)
     images = images_in(Path(f"data/{size}/{found.id_dataset}/train"), TRAINING_IMAGES)
-    width = config["networks"][found.network].get("width", 1.0)
-    each = per_trained_image(found.network, width, size, stated["method"], stated["settings"])
-    return trained_on(stated["training"], images) * each
+    width = config.networks[found.network].width
+    each = work_per_trained_image(found.network, width, size, recipe.method, vars(recipe.settings))
+    return trained_on(vars(recipe.training), images) * each
 
 
 def evaluation_work(config: Config, found: Discriminator) -> float:
     """Units of work of a discriminator's evaluation."""
-    size = size_of(config, found.id_dataset)
-    folder, limits = Path(f"data/{size}"), config["evaluation"]
-    counts = [images_in(folder / found.id_dataset / "test", TEST_IMAGES)]
-    counts += [images_in(folder / name / "test", TEST_IMAGES) for name in found.ood_datasets]
-    tested = sum(min(count, limits["images"] or count) for count in counts)
-    kinds = [config["detectors"][name].get("detector", name) for name in found.detectors]
-    width = config["networks"][found.network].get("width", 1.0)
-    return (
-        tested * FORWARD * (1 + sum(DETECTORS.get(kind, 0) for kind in kinds)) * per_image(found.network, width, size)
-    )
+    size = config.datasets[found.id_dataset].size
+    folder, limit = Path(f"data/{size}"), config.evaluation.images
+    counts = [images_in(folder / name / "test", TEST_IMAGES) for name in (found.id_dataset, *found.ood_datasets)]
+    tested = sum(min(count, limit or count) for count in counts)
+    each = 1 + sum(detector_row(name, config.detectors[name]).passes for name in found.detectors)
+    return tested * FORWARD * each * work_per_image(found.network, config.networks[found.network].width, size)
 
 
-def stage_of(config: Config, variant: str, network: str) -> str:
-    """The rule that makes a variant of a network."""
-    if variant == STANDARD:
-        return "adopt" if "checkpoint" in config["networks"][network] else "pretrain"
-    if method_of(config, variant) not in FINETUNING:
-        return "retrain"
-    return "transfer" if "teacher" in config["variants"][variant] else "finetune"
-
-
-def method_told(variant: str, timing: Mapping[str, Any]) -> str:
-    """The method of a training, from the command that is in its timing file; empty where that does not say."""
-    stated = timing.get("made_of", {}).get("options", {}).get("--settings", ["{}"])[0]
-    return STANDARD if variant == STANDARD else json.loads(stated).get("method", "")
-
-
-def resources_told(timing: Mapping[str, Any]) -> dict[str, Any]:
-    """The workers of a job and what each had, from the command that is in its timing file."""
-    return json.loads(dict(pairwise(shlex.split(timing.get("command", "")))).get("--resources", "{}"))
+def device_of(config: Config) -> str:
+    """What trainings run on: gpu or cpu."""
+    return "gpu" if config.resources.training.gpus_per_worker else "cpu"
 
 
 def measured(folders: Iterable[Path], device: str) -> Rate | None:
     """The rate of a worker on this device (cpu, gpu) in the trainings in these folders, whatever their study.
 
-    Trainings count that say which method they were by; None where there is none.
+    None where there is no training that left a record.
     """
-    rates = []
-    for folder in folders:
-        card, times = folder / "discriminator.json", folder / "timing.training.json"
-        if not (card.exists() and times.exists()):
-            continue
-        told, timing = json.loads(card.read_text()), json.loads(times.read_text())
-        method, had = method_told(told["variant"], timing), resources_told(timing)
-        if ("gpu" if had.get("gpus_per_worker") else "cpu") != device:
-            continue
-        if timing["work"] > 0 and method and (settings := told["settings"]):
-            made = told["architecture"]
-            split = Path(f"data/{made['size']}/{told['id_dataset']}/train")
-            each = per_trained_image(made["network"], made["width"], made["size"], method, settings["method"])
-            if work := trained_on(settings["training"], images_in(split, 0)) * each:  # none where the split is not here
-                rates.append(work / timing["work"] / max(1, had.get("workers", 1)))
+    rates = [rate for folder in folders if (rate := measured_in(folder, device))]
     if not rates:
         return None
     return Rate(median(rates), f"measured: the median of {len(rates)} training{'s' * (len(rates) > 1)}")
+
+
+def measured_in(folder: Path, device: str) -> float | None:
+    """Units of work that a worker did in a second in the training in a folder, by its card and its record."""
+    record, card = read_record(folder / "training.record.json"), folder / "discriminator.json"
+    if record is None or not card.exists() or record.times.work <= 0:
+        return None
+    made, had = json.loads(card.read_text()), record.runtime.get("resources", {})
+    settings, architecture = made["settings"], made["architecture"]
+    if ("gpu" if had.get("gpus_per_worker") else "cpu") != device or "training" not in settings:
+        return None
+    names = architecture["network"], architecture["width"], architecture["size"]
+    each = work_per_trained_image(*names, record.origin.settings["method"], settings["method"])
+    images = images_in(Path(f"data/{architecture['size']}/{made['id_dataset']}/train"), 0)
+    work = trained_on(settings["training"], images) * each  # none where the split is not here
+    return work / record.times.work / max(1, had.get("workers", 1)) or None
+
+
+@dataclass(frozen=True)
+class PlannedRule:
+    """What a rule's jobs cost: how many there are and were done, hours that are left, and gigabytes of weights."""
+
+    jobs: int = 0
+    done: int = 0
+    hours: float = 0.0
+    gigabytes: float = 0.0
+
+    def plus(self, other: "PlannedRule") -> "PlannedRule":
+        """The sum of two."""
+        return PlannedRule(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+def plan_study(config: Config, run: Path, rate: Rate) -> dict[str, PlannedRule]:
+    """What each rule costs that makes or evaluates discriminators, at a rate; `run` is the folder of those of the run."""
+    found: dict[str, PlannedRule] = {}
+
+    def add(rule: str, done: bool, work: float, gigabytes: float) -> None:
+        left = 0.0 if done else work / rate.units / 3600
+        found[rule] = found.get(rule, PlannedRule()).plus(PlannedRule(1, done, left, gigabytes))
+
+    for each in (*list_discriminators(config), *list_teachers(config)):
+        rule = rule_of(config, each.variant, each.network)
+        work = 0.0 if rule == "adopt" else training_work(config, each)
+        width = config.networks[each.network].width
+        weights = NETWORKS.get(each.network, UNKNOWN).megabytes * width**2 / 1000
+        add(rule, (run / each.path / "discriminator.json").exists(), work, weights)
+        if each.detectors:
+            add("evaluate", (run / each.path / "metrics.csv").exists(), evaluation_work(config, each), 0.001)
+    return found
+
+
+def workers_of(resources: Resources) -> int:
+    """Processes that work: at least the job's own."""
+    return max(1, resources.workers)
+
+
+def cpus_of(resources: Resources) -> int:
+    """Cores of a job."""
+    return workers_of(resources) * resources.cpus_per_worker
+
+
+def gpus_of_node(resources: Resources) -> int:
+    """Whole GPUs of a node, as clusters give them; Ray divides them among the node's workers."""
+    return ceil(workers_of(resources) / resources.nodes * resources.gpus_per_worker)
+
+
+def gpus_of(resources: Resources) -> int:
+    """Whole GPUs of a job."""
+    return resources.nodes * gpus_of_node(resources)
+
+
+def ask_nodes(resources: Resources) -> Asked:
+    """What Slurm is asked for where workers are on several nodes: one task and an even share on each."""
+    nodes, gpus = resources.nodes, gpus_of_node(resources)
+    if nodes == 1:
+        return {}
+    asked = {
+        "nodes": nodes,
+        "tasks": nodes,
+        "cpus_per_task": cpus_of(resources) // nodes,
+        "mpi": "srun",  # the stage itself starts a step on all nodes: it is not to be within one of Snakemake's
+    }
+    if gpus:  # of 4 on 2 nodes Slurm would else give 3 and 1
+        asked |= {"tasks_per_gpu": 0, "slurm_extra": f"--gpus-per-node={gpus}"}
+    return asked
+
+
+def estimate_minutes(resources: Resources, work: float, attempt: int) -> int:
+    """Minutes for some work."""
+    rate = ASSUMED["gpu" if gpus_of(resources) else "cpu"].units * workers_of(resources)
+    return min(LONGEST, ceil(attempt * (STARTING + MARGIN * work / rate / 60)))
+
+
+def estimate_megabytes(resources: Resources, batch: float, attempt: int) -> int:
+    """Memory of a node for the workers, and for their batch where they have no GPU; a GPU's own is not counted."""
+    own = MB_OF_A_WORKER * workers_of(resources)
+    whole = own + (0 if gpus_of(resources) else MB_OF_AN_IMAGE * batch)
+    return attempt * ceil(whole / resources.nodes)
+
+
+def kept_per_image(config: Config, id_dataset: str, network: str) -> float:
+    """What a network keeps of an image, relative to a full one of 32 x 32 pixels."""
+    return config.networks[network].width * (config.datasets[id_dataset].size / SIDE) ** 2
+
+
+def ask(resources: Resources, work_and_batch: Callable[[Any], tuple[float, float]]) -> Asked:
+    """What a rule's jobs ask for whose work and batch follow from their wildcards, and the options of their workers."""
+    options = [
+        f"--resources.{each.name.replace('_', '-')} {getattr(resources, each.name)}" for each in fields(resources)
+    ]
+
+    def runtime(wildcards: Any, attempt: int) -> int:
+        return estimate_minutes(resources, work_and_batch(wildcards)[0], attempt)
+
+    def mem_mb(wildcards: Any, attempt: int) -> int:
+        return estimate_megabytes(resources, work_and_batch(wildcards)[1], attempt)
+
+    gpu = gpus_of(resources)
+    return {**ask_nodes(resources), "gpu": gpu, "mem_mb": mem_mb, "runtime": runtime, "workers": " ".join(options)}
+
+
+def ask_training(config: Config) -> Asked:
+    """What a training asks for."""
+
+    @cache
+    def estimate(id_dataset: str, network: str, variant: str) -> tuple[float, float]:
+        training = resolve_recipe(config, variant, id_dataset).training
+        batch = training.batch_size * kept_per_image(config, id_dataset, network)
+        return training_work(config, Discriminator(id_dataset, network, variant, 0)), batch
+
+    return ask(config.resources.training, lambda wildcards: estimate(*names_of(wildcards)))
+
+
+def order_longest_first(config: Config) -> Callable[[Any], float]:
+    """Priority of a training: the study ends with its longest, so these begin first, and evaluations wait."""
+
+    @cache
+    def work(id_dataset: str, network: str, variant: str) -> float:
+        return training_work(config, Discriminator(id_dataset, network, variant, 0))
+
+    return lambda wildcards: work(*names_of(wildcards))
+
+
+def names_of(wildcards: Any) -> tuple[str, str, str]:
+    """ID data set, network and variant of a training, from its wildcards."""
+    return wildcards.id_dataset, wildcards.network, wildcards.get("variant", "standard")
+
+
+def ask_evaluation(config: Config) -> Asked:
+    """What an evaluation asks for: as much as the run's largest, for an array of jobs has one set of resources."""
+    alike = {replace(found, variant="", seed=0) for found in list_discriminators(config)}
+    work = max(evaluation_work(config, found) for found in alike)
+    largest = max(kept_per_image(config, found.id_dataset, found.network) for found in alike)
+    batch = largest * config.evaluation.batch
+    return ask(config.resources.evaluation, lambda wildcards: (work, batch))
+
+
+def ask_drawing(config: Config, samples: int, steps: int, batch: int) -> Asked:
+    """What a job asks for that draws so many low-entropy samples of so many steps each."""
+
+    def estimate(wildcards: Any) -> tuple[float, float]:
+        each = kept_per_image(config, wildcards.id_dataset, wildcards.network)
+        return samples * steps * 2 * FORWARD * each, batch * each  # forward and back
+
+    return ask(config.resources.evaluation, estimate)
+
+
+def ask_throughput(config: Config) -> Asked:
+    """What timing the sampler asks for."""
+    chosen = config.throughput
+    return ask_drawing(config, chosen.images + chosen.batch, STEPS, chosen.batch)
+
+
+def ask_embedding(config: Config) -> Asked:
+    """What an embedding asks for."""
+    return ask_drawing(config, config.embedding.samples, STEPS, config.embedding.batch)
+
+
+def ask_chains(config: Config) -> Asked:
+    """What long chains ask for."""
+    return ask_drawing(config, config.chains.chains, config.chains.steps, config.chains.chains)
+
+
+def ask_preparation(config: Config) -> Asked:
+    """What a preparation asks for, each of whose processes decodes whole photographs."""
+    processes = cpus_of(config.resources.preparation)
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * (2000 + 1000 * processes),
+        "runtime": lambda wildcards, attempt: 240 * attempt,
+    }
+
+
+def ask_little() -> Asked:
+    """What a table, a figure or a page asks for."""
+    return {"mem_mb": lambda wildcards, attempt: 4000 * attempt, "runtime": lambda wildcards, attempt: 60 * attempt}

@@ -14,10 +14,10 @@ from fig.data.batches import images_at, labels_of
 from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject, scored
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
+from fig.memory import halve_until_it_fits
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
 from fig.networks.table import NETWORKS
 from fig.networks.taps import Tap, stages, tapped
-from fig.memory import halve_until_it_fits
 from fig.seeding import generator
 from fig.settings import EvaluationSettings
 

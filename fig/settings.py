@@ -163,7 +163,7 @@ class SamplerSettings:
     decay_period: Count = 100
     """Steps between two decays."""
     noise: Literal["variance", "deviation", "none"] = "variance"
-    """What the step size is of the noise: its variance (Eq. 18), its standard deviation (the authors' code), nothing."""
+    """What of the noise the step size is: its variance (Eq. 18), its deviation (the authors' code) or nothing."""
     stop: Literal["chain", "batch"] = "chain"
     """Whether each chain stops by itself, or the batch when its mean confidence exceeds `confident` (authors' code)."""
     min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 10

@@ -33,7 +33,7 @@ def report(
     study = read_config(config, override)
     run = Path("results") / study.run
     everything = select_all(study)
-    results = read_run(run, everything.keys())
+    results = read_run(run, everything.list_keys())
     if not results.folders:
         raise ValueError(f"no discriminator of {run} is evaluated yet: there is nothing to report")
     write_text(run / "metrics.csv", results.metrics.to_csv(index=False))
@@ -51,4 +51,4 @@ def report(
     write_pages(page, results.missing, partial=True)
     for record in [run / "metrics.record.json", *(run / row.record for row in rows)]:
         record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
-    print(f"{run / PARTIAL} shows {len(results.folders)} of {len(everything.keys())} discriminators")
+    print(f"{run / PARTIAL} shows {len(results.folders)} of {len(everything.list_keys())} discriminators")

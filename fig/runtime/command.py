@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.logging import RichHandler
+
+from fig.settings import explain
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
 
@@ -25,6 +28,9 @@ def exit_on_error() -> Iterator[None]:
     """Turn an error in the block into one sentence and exit status 1."""
     try:
         yield
+    except ValidationError as error:
+        print(f"error: {explain(error, '')}", file=sys.stderr)
+        raise SystemExit(1) from error
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -39,7 +39,7 @@ Output = Annotated[T, Role.OUTPUT]
 Runtime = Annotated[T, Role.RUNTIME]
 
 
-@settings
+@settings(kw_only=True)
 class Job:
     """What a stage is asked to do. A stage's module is named like the rule that runs it."""
 
@@ -87,7 +87,7 @@ class Job:
         return Origin(self.stage(), self.code(), self.values(Role.SETTING), inputs)
 
     def words(self, *roles: Role) -> list[str]:
-        """The options of its command line, or those of some roles; fields that have their default value are left out."""
+        """The options of its command line, or those of some roles; fields with their default value are left out."""
         wanted = [name for role in roles or Role for name in names_by_role(type(self), role)]
         found = ((each, getattr(self, each.name)) for each in fields(self) if each.name in wanted)
         return [word for each, value in found for word in words_of(f"--{dashed(each.name)}", value, default_of(each))]

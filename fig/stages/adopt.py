@@ -12,7 +12,7 @@ from fig.settings import settings
 from fig.stages.support.training import RECORD
 
 
-@settings
+@settings(kw_only=True)
 class Adopt(Job):
     """Take a trained classifier as the standard discriminator, as it is.
 

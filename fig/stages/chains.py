@@ -7,7 +7,7 @@ from fig.runtime.record import Times
 from fig.settings import ChainsSettings, Resources, SamplerSettings, settings
 
 
-@settings
+@settings(kw_only=True)
 class Chains(Job):
     """Run chains of a discriminator for a fixed number of steps, and keep some that end in a wanted class.
 

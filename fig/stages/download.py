@@ -8,7 +8,7 @@ from fig.runtime.record import Times
 from fig.settings import settings
 
 
-@settings
+@settings(kw_only=True)
 class Download(Job):
     """Fetch a publisher's file; an interrupted transfer resumes.
 

@@ -7,7 +7,7 @@ from fig.runtime.record import Times
 from fig.settings import EmbeddingSettings, Resources, SamplerSettings, settings
 
 
-@settings
+@settings(kw_only=True)
 class Embedding(Job):
     """Lay out the penultimate features of test images and low-entropy samples of a discriminator in the plane.
 

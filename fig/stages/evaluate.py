@@ -9,7 +9,7 @@ from fig.runtime.record import Times
 from fig.settings import EvaluationSettings, Resources, SamplerSettings, settings
 
 
-@settings
+@settings(kw_only=True)
 class Evaluate(Job):
     """Evaluate a discriminator with all its detectors on all its OOD sets.
 

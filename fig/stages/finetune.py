@@ -8,7 +8,7 @@ from fig.settings import Finetuning, settings
 from fig.stages.support.training import Training
 
 
-@settings
+@settings(kw_only=True)
 class Finetune(Training):
     """Fine-tune a standard discriminator.
 

@@ -9,7 +9,7 @@ from fig.settings import settings
 from fig.study.selection import Selection
 
 
-@settings
+@settings(kw_only=True)
 class Metrics(Job):
     """Gather the metrics of all discriminators in <folder>/metrics.csv.
 
@@ -36,7 +36,7 @@ class Metrics(Job):
         from fig.report.results import read_run
         from fig.stages.support.writing import write_text
 
-        results = read_run(self.folder, self.selection.keys())
+        results = read_run(self.folder, self.selection.list_keys())
         write_text(self.folder / "metrics.csv", results.metrics.to_csv(index=False))
 
 

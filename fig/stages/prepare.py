@@ -11,7 +11,7 @@ from fig.runtime.record import SUFFIX, Times
 from fig.settings import settings
 
 
-@settings
+@settings(kw_only=True)
 class Prepare(Job):
     """Prepare one split of a data set.
 

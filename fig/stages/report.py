@@ -10,7 +10,7 @@ from fig.study.selection import Selection
 from fig.study.targets import TARGETS
 
 
-@settings
+@settings(kw_only=True)
 class Report(Job):
     """Write the page of a run, <folder>/report.html, and those of its discriminators, below <folder>/pages.
 

@@ -5,7 +5,7 @@ from fig.settings import Pretraining, settings
 from fig.stages.support.training import FromRandomWeights
 
 
-@settings
+@settings(kw_only=True)
 class Retrain(FromRandomWeights):
     """Train a discriminator from random weights.
 

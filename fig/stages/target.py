@@ -10,7 +10,7 @@ from fig.study.selection import Selection
 from fig.study.targets import TARGETS
 
 
-@settings
+@settings(kw_only=True)
 class MakeTarget(Job):
     """Make a table (CSV, Markdown, LaTeX, HTML) or a figure (PNG, CSV).
 

@@ -7,7 +7,7 @@ from fig.runtime.record import SUFFIX, Times
 from fig.settings import Resources, SamplerSettings, ThroughputSettings, settings
 
 
-@settings
+@settings(kw_only=True)
 class Throughput(Job):
     """Time the sampler on a discriminator.
 

@@ -8,7 +8,7 @@ from fig.settings import Finetuning, settings
 from fig.stages.support.training import Training
 
 
-@settings
+@settings(kw_only=True)
 class Transfer(Training):
     """Fine-tune a standard discriminator on the low-entropy samples of a fixed teacher.
 

@@ -93,7 +93,7 @@ class Blocks:
     data: Data = Data()
     """Where downloads come from."""
     studies: Annotated[tuple[Study, ...], Field(min_length=1)]
-    """What is compared; every network × variant × seed on each ID data set is evaluated on the OOD sets."""
+    """What is compared; each network, variant and seed on each ID data set is evaluated on the OOD sets."""
     pretraining: Pretraining = Pretraining()
     """The training from random weights."""
     finetuning: Finetuning = Finetuning()

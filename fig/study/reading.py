@@ -59,7 +59,7 @@ def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
 
 
 def complete_config(stated: Mapping[str, Any]) -> Config:
-    """The whole configuration behind what files state, checked; raises ConfigError, in one sentence, where it is wrong."""
+    """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, where it is wrong."""
     try:
         layers = read_preset(stated.get("preset", "paper")), stated
         config = build_config(merge({}, *map(with_one_lengths, layers)))

@@ -47,10 +47,10 @@ class Selection:
     variants: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     """Method and teacher of the variants, as configured."""
 
-    def keys(self) -> list[Key]:
+    def list_keys(self) -> list[Key]:
         """The discriminators that are shown, each once."""
         return list(dict.fromkeys((*names, seed) for s in self.studies for names in s.names() for seed in self.seeds))
 
     def files(self, name: str) -> list[str]:
         """This file of every discriminator that is shown, below the run's folder."""
-        return [f"discriminators/{'/'.join(map(str, key))}/{name}" for key in self.keys()]
+        return [f"discriminators/{'/'.join(map(str, key))}/{name}" for key in self.list_keys()]

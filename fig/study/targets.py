@@ -52,7 +52,7 @@ class Target:
         for name in self.needs:
             yield from selection.files(name)
         if self.throughput:
-            places = dict.fromkeys(key[:2] for key in selection.keys())
+            places = dict.fromkeys(key[:2] for key in selection.list_keys())
             yield from (f"throughput/{id_dataset}/{network}.json" for id_dataset, network in places)
 
 

@@ -67,7 +67,7 @@ rule prepare:
         "../../envs/fig.yaml"
     threads: costs.cpus_of(CONFIG.resources.preparation)
     resources:
-        **costs.preparation(CONFIG),
+        **costs.ask_preparation(CONFIG),
     params:
         **params_of(prepare_job),
     shell:

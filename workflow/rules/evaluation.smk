@@ -17,8 +17,8 @@ def evaluate_job(wildcards, input, output):
         train=input.train,
         test=input.test,
         ood=tuple(input.ood),
-        detectors={name: CONFIG.stated_detector(name) for name in found.detectors},
-        sampler=CONFIG.fig.sampler,
+        detectors={name: CONFIG.detectors[name] for name in found.detectors},
+        sampler=CONFIG.sampler,
         settings=CONFIG.evaluation,
     )
 
@@ -27,7 +27,7 @@ def throughput_job(wildcards, input, output):
     return Throughput(
         discriminator=folder_of(input.model),
         settings=CONFIG.throughput,
-        sampler=CONFIG.fig.sampler,
+        sampler=CONFIG.sampler,
         output=output.measured,
     )
 
@@ -37,7 +37,7 @@ def embedding_job(wildcards, input, output):
         discriminator=folder_of(input.model),
         test=input.test,
         settings=CONFIG.embedding,
-        sampler=CONFIG.fig.sampler,
+        sampler=CONFIG.sampler,
     )
 
 
@@ -46,7 +46,7 @@ def chains_job(wildcards, input, output):
         discriminator=folder_of(input.model),
         test=input.test,
         settings=CONFIG.chains_on(wildcards.id_dataset),
-        sampler=CONFIG.fig.sampler,
+        sampler=CONFIG.sampler,
     )
 
 
@@ -68,7 +68,7 @@ rule evaluate:
         "../../envs/fig.yaml"
     threads: costs.cpus_of(CONFIG.resources.evaluation)
     resources:
-        **costs.evaluation(CONFIG),
+        **costs.ask_evaluation(CONFIG),
     params:
         **params_of(evaluate_job),
     shell:
@@ -84,7 +84,7 @@ use rule evaluate as throughput with:
     log:
         "results/{run}/logs/throughput/{id_dataset}/{network}.log",
     resources:
-        **costs.throughput(CONFIG),
+        **costs.ask_throughput(CONFIG),
     params:
         **params_of(throughput_job),
 
@@ -99,7 +99,7 @@ use rule evaluate as embedding with:
     log:
         "results/{run}/logs/embedding/{id_dataset}/{network}/{variant}/{seed}.log",
     resources:
-        **costs.embedding(CONFIG),
+        **costs.ask_embedding(CONFIG),
     params:
         **params_of(embedding_job),
 
@@ -111,6 +111,6 @@ use rule embedding as chains with:
     log:
         "results/{run}/logs/chains/{id_dataset}/{network}/{variant}/{seed}.log",
     resources:
-        **costs.chains(CONFIG),
+        **costs.ask_chains(CONFIG),
     params:
         **params_of(chains_job),

@@ -33,7 +33,7 @@ rule metrics:
     conda:
         "../../envs/fig.yaml"
     resources:
-        **costs.small(),
+        **costs.ask_little(),
     params:
         **params_of(metrics_job),
     shell:
@@ -74,7 +74,7 @@ rule report:
     conda:
         "../../envs/fig.yaml"
     resources:
-        **costs.small(),
+        **costs.ask_little(),
         options=report_options(),
     params:
         **params_of(report_job),

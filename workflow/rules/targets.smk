@@ -47,7 +47,7 @@ for target in planned_targets(CONFIG):
         conda:
             "../../envs/fig.yaml"
         resources:
-            **costs.small(),
+            **costs.ask_little(),
         params:
             **params_of(target_job(target, selection)),
             title=target.title,

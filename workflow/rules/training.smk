@@ -104,12 +104,12 @@ rule pretrain:
         "results/{run}/logs/pretrain/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(name for name in CONFIG.networks if name not in ADOPTED),
-    priority: costs.longest_first(CONFIG)
+    priority: costs.order_longest_first(CONFIG)
     conda:
         "../../envs/fig.yaml"
     threads: costs.cpus_of(CONFIG.resources.training)
     resources:
-        **costs.training(CONFIG),
+        **costs.ask_training(CONFIG),
     params:
         **params_of(pretrain_job),
     shell:
@@ -127,11 +127,11 @@ rule adopt:
         "results/{run}/logs/adopt/{id_dataset}/{network}/standard/{seed}.log",
     wildcard_constraints:
         network=one_of(ADOPTED),
-    priority: costs.longest_first(CONFIG)
+    priority: costs.order_longest_first(CONFIG)
     conda:
         "../../envs/fig.yaml"
     resources:
-        **costs.small(),
+        **costs.ask_little(),
     params:
         **params_of(adopt_job),
     shell:

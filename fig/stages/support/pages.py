@@ -27,7 +27,7 @@ def write_pages(job: Report, missing: Mapping[Key, str], partial: bool) -> None:
 
     `partial`: the page is partial.html, and there is no report.html, so that Snakemake makes it.
     """
-    keys = [key for key in job.selection.keys() if key not in missing]
+    keys = [key for key in job.selection.list_keys() if key not in missing]
     home, other = (PARTIAL, WHOLE) if partial else (WHOLE, PARTIAL)
     (job.folder / other).unlink(missing_ok=True)
     shutil.rmtree(job.folder / "pages", ignore_errors=True)

@@ -17,7 +17,7 @@ from fig.settings import Augmentation, Resources, TrainingSettings, read_setting
 RECORD = "training.record.json"  # of whatever makes a discriminator
 
 
-@settings
+@settings(kw_only=True)
 class Training(Job):
     """What decides a training's result, and where it goes."""
 
@@ -79,7 +79,7 @@ class Training(Job):
             try_to_mirror(self.output)
 
 
-@settings
+@settings(kw_only=True)
 class FromRandomWeights(Training):
     """A training of a new network."""
 
