@@ -222,7 +222,7 @@ def parse_command(command: str) -> Job:
     lexer.whitespace_split = True
     match list(lexer):
         case ["python", "-m", module, *rest] if module.startswith("fig.stages."):
-            words = rest[: rest.index("2")] if rest[-3:-1] == ["2", ">"] else rest
+            words = rest[:-3] if rest[-3:-1] == ["2", ">"] else rest
             return parse_words(job_class(module), words)
     raise ValueError(f"not a command of a stage: {command[:80]}")
 
