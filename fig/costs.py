@@ -16,6 +16,7 @@ from typing import Any
 from fig.detectors.table import detector_row
 from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS, UNKNOWN
+from fig.runtime.job import words_of
 from fig.runtime.record import read_record
 from fig.settings import Resources
 from fig.study.config import Config
@@ -226,18 +227,14 @@ def kept_per_image(config: Config, id_dataset: str, network: str) -> float:
 
 def ask(resources: Resources, work_and_batch: Callable[[Any], tuple[float, float]]) -> Asked:
     """What a rule's jobs ask for whose work and batch follow from their wildcards, and the options of their workers."""
-    options = [
-        f"--resources.{each.name.replace('_', '-')} {getattr(resources, each.name)}" for each in fields(resources)
-    ]
-
     def runtime(wildcards: Any, attempt: int) -> int:
         return estimate_minutes(resources, work_and_batch(wildcards)[0], attempt)
 
     def mem_mb(wildcards: Any, attempt: int) -> int:
         return estimate_megabytes(resources, work_and_batch(wildcards)[1], attempt)
 
-    gpu = gpus_of(resources)
-    return {**ask_nodes(resources), "gpu": gpu, "mem_mb": mem_mb, "runtime": runtime, "workers": " ".join(options)}
+    gpu, workers = gpus_of(resources), " ".join(words_of("--resources", resources, Resources()))
+    return {**ask_nodes(resources), "gpu": gpu, "mem_mb": mem_mb, "runtime": runtime, "workers": workers}
 
 
 def ask_training(config: Config) -> Asked:

@@ -17,7 +17,7 @@ class Adopt(Job):
     """Take a trained classifier as the standard discriminator, as it is.
 
     Example: python -m fig.stages.adopt --train data/32/pets/train.npy --network mine --size 32
-    --architecture '{"factory": "mymodels:build"}' --checkpoint weights.safetensors
+    --architecture '{"factory": "mymodels:build"}' --weights weights.safetensors
     --output results/mine/discriminators/pets/mine/standard/0
     """
 
@@ -25,7 +25,7 @@ class Adopt(Job):
 
     train: Input[Path]
     """Prepared training split (.npy), whose classes are the network's."""
-    checkpoint: Input[Path]
+    weights: Input[Path]
     """The weights: safetensors, or a state dict."""
     network: Setting[str]
     """Name of the network."""

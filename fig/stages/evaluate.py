@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fig.detectors.table import complete_entry, modules_of_detector
+from fig.detectors.table import complete_entry, module_of_detector
 from fig.runtime.job import Input, Job, Role, Runtime, Setting, run_stage
 from fig.runtime.record import Times
 from fig.settings import EvaluationSettings, Resources, SamplerSettings, settings
@@ -37,7 +37,7 @@ class Evaluate(Job):
 
     def modules(self) -> tuple[str, ...]:
         """The modules of the detectors."""
-        return tuple(sorted({m for name, own in self.detectors.items() for m in modules_of_detector(name, own)}))
+        return tuple(sorted({module_of_detector(name, own) for name, own in self.detectors.items()}))
 
     def values(self, role: Role) -> dict[str, Any]:
         """The fields of a role as JSON has them, the detectors' settings complete."""

@@ -76,11 +76,11 @@ def one_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-def made_by(rule):
+def made_by(name_of_rule):
     """The variants that a rule makes."""
     network = next(iter(CONFIG.networks))
     return one_of(
-        name for name in CONFIG.variants if rule_of(CONFIG, name, network) == rule
+        name for name in CONFIG.variants if rule_of(CONFIG, name, network) == name_of_rule
     )
 
 

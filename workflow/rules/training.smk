@@ -41,7 +41,7 @@ def pretrain_job(wildcards, input, output):
 def adopt_job(wildcards, input, output):
     return Adopt(
         train=input.train,
-        checkpoint=input.checkpoint,
+        weights=input.weights,
         size=CONFIG.datasets[wildcards.id_dataset].size,
         seed=int(wildcards.seed),
         output=folder_of(output.model),
@@ -72,7 +72,7 @@ def transfer_job(wildcards, input, output):
     )
 
 
-def checkpoint_of(wildcards):
+def weights_of(wildcards):
     return CONFIG.networks[wildcards.network].checkpoint
 
 
@@ -120,7 +120,7 @@ rule pretrain:
 rule adopt:
     input:
         train=train_split,
-        checkpoint=checkpoint_of,
+        weights=weights_of,
     output:
         **discriminator(STANDARD),
     log:

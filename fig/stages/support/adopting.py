@@ -30,7 +30,7 @@ def adopt_classifier(job: Adopt) -> None:
     """Write the discriminator's folder with the checkpoint's weights; raises ValueError where they do not fit."""
     architecture = build_architecture(job, job.size)
     discriminator = Discriminator(architecture, job.seed)
-    load_weights(discriminator.network, job.checkpoint)
+    load_weights(discriminator.network, job.weights)
     check_logits(discriminator, job.train)
     origin = job.origin()
     about = {"made_of": asdict(origin), "versions": library_versions()}
