@@ -71,10 +71,10 @@ KINDS = {  # what a value must be, by the beginning of pydantic's name for the e
     "path": "a path",
 }
 LIMITS = {
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "above {gt:.10g}",
+    "greater_than_equal": "at least {ge:.10g}",
+    "less_than": "below {lt:.10g}",
+    "less_than_equal": "at most {le:.10g}",
     "finite_number": "a finite number",
     "literal_error": "one of {expected}",
     "string_pattern_mismatch": "of the form {pattern}",
@@ -299,7 +299,7 @@ class ChainsSettings:
     """Chains that are run."""
     images: Count = 8
     """Chains that are shown: the first that end in the wanted class."""
-    wanted: Mapping[str, str] = Field(default_factory=dict)
+    wanted: Mapping[str, str] = Field(default_factory=lambda: {"cifar10": "dog", "svhn": "6"})
     """Name of the wanted class by ID data set; any class on the others."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fig.__main__ import COMMANDS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load_card, save
 
@@ -32,7 +33,7 @@ def folder(small: Discriminator, tmp_path: Path) -> Path:
     return output
 
 
-@pytest.mark.parametrize("command", ["finetune", "probe", "sample", "sync"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command: str):
     assert f"fig {command}" in fig(command, "--help").stdout.partition("Example")[2]
 
@@ -56,7 +57,7 @@ def test_sample_goes_on_after_an_interrupt_with_the_same_samples(folder: Path, t
             break
     process.send_signal(signal.SIGINT)
     told = process.stderr.read()
-    assert process.wait(timeout=60) == 130 and "the same command goes on" in told
+    assert process.wait(timeout=60) == 130 and "the same command resumes" in told
     assert list(tmp_path.glob(".broken-*.unfinished"))
     fig(*arguments, tmp_path / "broken.png")
     fig(*arguments, tmp_path / "whole.png")
@@ -93,11 +94,14 @@ def test_finetune_patches_a_discriminator_with_a_folder_of_images(folder: Path, 
     ("arguments", "sentence"),
     [
         (["--class", 7], "error: --class is 7: the discriminator's classes are 0 to 1"),
-        (["--settings", '{"step_size": 0}'], "error: sampler.step_size is 0"),
-        (["--settings", '{"size": 1}'], "error: --settings.size is not known: allowed are step_size"),
+        (["--settings", '{"step_size": 0}'], "error: --settings.step_size is 0: it must be above 0"),
+        (
+            ["--settings", '{"size": 1}'],
+            "error: --settings.size: unknown key (did you mean 'step_size'?). Available: step_size",
+        ),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence(folder: Path, tmp_path: Path, arguments: list, sentence: str):
+def test_an_error_is_one_sentence(folder: Path, tmp_path: Path, arguments: list, sentence: str):
     done = fig("sample", folder, "--out", tmp_path / "grid.png", *arguments, check=False)
     assert done.returncode == 1 and done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
 

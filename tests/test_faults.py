@@ -1,6 +1,5 @@
 """What becomes of a run when something goes wrong outside of it, done for real."""
 
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,7 @@ from workspace import Workspace, copy_of_project, copy_of_results
 
 from fig.discriminator import Discriminator
 from fig.sampler import SamplerSettings, Samples
-from fig.stages.evaluate import low_entropy_samples
+from fig.stages.support.scoring import draw_samples
 
 pytestmark = pytest.mark.pipeline
 
@@ -56,7 +55,16 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
     assert "missing: digits/resnet18/wild/0: finetune of digits/resnet18/wild/0 diverged" in page
     assert "fig-teacher-vgg19" in page and "AUROC" in page
     workspace.edit("tests/tiny.yaml", "variants: [standard, wild, fig, ", "variants: [standard, fig, ")
-    assert workspace.planned() == {"tables", "table", "paired", "figures", "report"}, "what has a gap counts as made"
+    assert workspace.planned() == {
+        "table2",
+        "paired",
+        "comparison",
+        "finetuning",
+        "scores",
+        "samples",
+        "metrics",
+        "report",
+    }
 
 
 def test_whoever_runs_the_same_study_in_the_same_folder_is_told_so_at_once(finished: Workspace, tmp_path: Path):
@@ -171,12 +179,19 @@ def test_a_disk_that_cannot_be_written_is_one_sentence_and_no_result(
 ):
     if read_only:
         subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
-    training = {"iterations": 3, "learning_rate": 0.001}
-    settings = {"method": "gaussian", "settings": {}, "training": training, "augmentation": {"size": 32}}
     done = finished.run(
         *("python", "-m", "fig.stages.finetune", "--train", "data/32/digits/train.npy", "--standard", STANDARD),
         *("--output", mounted / "fig" / "0", "--checkpoints", mounted / "checkpoints", "--variant", "fig"),
-        *("--settings", json.dumps(settings), "--resources", '{"workers": 0}'),
+        *(
+            "--method",
+            "gaussian",
+            "--training.iterations",
+            "3",
+            "--augmentation.size",
+            "32",
+            "--resources.workers",
+            "0",
+        ),
         check=False,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -206,12 +221,18 @@ def test_a_training_that_does_not_fit_into_memory_names_the_setting_that_makes_i
     (tmp_path / "crowded.py").write_text(CROWDED)
 
     def pretrained(batch_size: int) -> subprocess.CompletedProcess[str]:
-        training = {"epochs": 1, "learning_rate": 0.001, "batch_size": batch_size}
         return finished.run(
             *("python", "-m", "fig.stages.pretrain", "--train", "data/32/digits/train.npy", "--network", "own"),
-            *("--architecture", '{"factory": "crowded:network"}', "--augmentation", '{"size": 32}'),
-            *("--output", tmp_path / "own" / "0", "--checkpoints", tmp_path, "--training", json.dumps(training)),
-            *("--resources", '{"workers": 0}'),
+            *("--architecture", '{"factory": "crowded:network"}', "--augmentation.size", "32"),
+            *("--output", tmp_path / "own" / "0", "--checkpoints", tmp_path, "--training.epochs", "1"),
+            *(
+                "--training.learning-rate",
+                "0.001",
+                "--training.batch-size",
+                str(batch_size),
+                "--resources.workers",
+                "0",
+            ),
             check=False,
             PYTHONPATH=f"{finished.folder}{os.pathsep}{tmp_path}",
         )
@@ -224,7 +245,7 @@ def test_a_training_that_does_not_fit_into_memory_names_the_setting_that_makes_i
 
 def test_an_evaluations_samples_are_drawn_in_halves_where_memory_does_not_suffice(small: Discriminator):
     def drawn() -> Samples:
-        return low_entropy_samples(small, 0, SamplerSettings(max_steps=11), torch.arange(64))
+        return draw_samples(small, 0, SamplerSettings(max_steps=11))
 
     def crowded(module: torch.nn.Module, given: tuple) -> None:
         if len(given[0]) > 20:

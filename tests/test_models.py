@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from watching import answering, free_port
 
 from fig.data.arrays import Split
-from fig.detectors.baseline import Baseline
 from fig.discriminator import Card, Discriminator, load, save
-from fig.evaluation import ALL
 from fig.runtime.tracking import register
 from fig.sampler import SamplerSettings
 from fig.serving import Gate
-from fig.stages.evaluate import EvaluationJob, work
-from fig.stages.job import write_history
+from fig.stages.evaluate import Evaluate
+from fig.stages.support.scoring import evaluate_on_this_worker
+from fig.stages.support.trainer import write_history
 
 BIN = Path(sys.executable).parent
 MODEL = "models:/fig-stripes-resnet18-fig"
@@ -64,7 +63,8 @@ def test_a_registered_discriminator_serves_its_own_probabilities_its_evaluation_
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     few = SamplerSettings(min_steps=2, max_steps=2)
     path = Path(stripes.images.filename)
-    work(EvaluationJob(folder, path, path, (path,), {"baseline": Baseline()}, few, ALL))
+    job = Evaluate(discriminator=folder, train=path, test=path, ood=(path,), detectors={"baseline": {}}, sampler=few)
+    evaluate_on_this_worker(job)
     assert register(folder) == register(folder) == f"{MODEL}/1"  # what is registered is found again
     images = np.ascontiguousarray(stripes.images)
     with np.load(folder / "scores/baseline.npz") as scores:

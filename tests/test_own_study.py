@@ -70,7 +70,7 @@ def test_editing_ones_own_network_reruns_what_is_made_of_it(own: Workspace, tmp_
 def adopted(own: Workspace, tmp_path: Path, architecture: dict, checkpoint: Path):
     return own.run(
         *("python", "-m", "fig.stages.adopt", "--train", "data/16/mydigits/train.npy", "--network", "other"),
-        *("--architecture", json.dumps(architecture), "--size", "16", "--checkpoint", checkpoint),
+        *("--architecture", json.dumps(architecture), "--size", "16", "--weights", checkpoint),
         *("--output", tmp_path / "results/mine/discriminators/mydigits/other/standard/0"),
         check=False,
     )
@@ -104,13 +104,8 @@ def test_a_network_or_checkpoint_that_does_not_fit_is_refused_in_one_sentence(
 def test_fewer_images_than_a_batch_are_refused_with_the_files_name(own: Workspace, tmp_path: Path):
     done = own.run(
         *("python", "-m", "fig.stages.pretrain", "--train", "data/16/mydigits/train.npy", "--network", "resnet18"),
-        *("--architecture", '{"width": 0.0625}', "--augmentation", '{"size": 16}', "--output", tmp_path / "out"),
-        *(
-            "--training",
-            '{"epochs": 1, "learning_rate": 0.1, "batch_size": 2000}',
-            "--checkpoints",
-            tmp_path / "checkpoints",
-        ),
+        *("--architecture", '{"width": 0.0625}', "--augmentation.size", "16", "--output", tmp_path / "out"),
+        *("--training.epochs", "1", "--training.batch-size", "2000", "--checkpoints", tmp_path / "checkpoints"),
         check=False,
     )
     assert "data/16/mydigits/train.npy holds 1437 images, fewer than a batch of 2000" in done.stderr
@@ -122,7 +117,7 @@ def test_fewer_images_than_a_batch_are_refused_with_the_files_name(own: Workspac
         ("datasets.mydigits.train", {"path": "mine/nowhere"}, "datasets.mydigits.train.path: there is no mine/nowhere"),
         ("datasets.mydigits.test", None, "datasets.mydigits has neither test images nor a test_share"),
         ("datasets.mydigits.size", None, "datasets.mydigits.size is missing"),
-        ("datasets.mydigits.sise", 3, "datasets.mydigits.sise is not a key of the configuration"),
+        ("datasets.mydigits.sise", 3, "datasets.mydigits.sise: unknown key (did you mean 'size'?)"),
         ("networks.patched.checkpoint", "mine/none.pt", "networks.patched.checkpoint: there is no mine/none.pt"),
         ("networks.patched.factory", "network", "networks.patched.factory"),
     ],

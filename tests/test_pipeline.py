@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from watching import ray_processes, waited_for
 from workspace import Workspace, copy_of_results
 
-from fig.runtime.cluster import Resources, run_on_workers
+from fig.runtime.cluster import run_on_workers
+from fig.runtime.record import Times
+from fig.settings import Resources
 
 pytestmark = pytest.mark.pipeline
 
@@ -20,12 +22,11 @@ STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
 
 
 def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finished: Workspace, tmp_path: Path):
-    training = {"iterations": 20, "learning_rate": 1e6, "log_every": 1}
-    settings = {"method": "fig", "settings": {}, "training": training, "augmentation": {"size": 32}}
     done = finished.run(
         *("python", "-m", "fig.stages.finetune", "--train", "data/32/digits/train.npy", "--standard", STANDARD),
         *("--output", tmp_path / "fig" / "0", "--checkpoints", tmp_path / "checkpoints", "--variant", "fig"),
-        *("--settings", json.dumps(settings), "--resources", '{"workers": 0}'),
+        *("--method", "fig", "--training.iterations", "20", "--training.learning-rate", "1e6"),
+        *("--training.log-every", "1", "--augmentation.size", "32", "--resources.workers", "0"),
         check=False,
     )
     assert done.returncode == 1
@@ -36,7 +37,7 @@ def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finis
 
 def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, tmp_path: Path):
     common = ("--train", "data/32/digits/train.npy", "--network", "resnet18", "--architecture", '{"width": 0.0625}')
-    training = ("--training", '{"epochs": 1, "learning_rate": 0.1}', "--augmentation", '{"size": 32}')
+    training = ("--training.epochs", "1", "--augmentation.size", "32")
     training += ("--checkpoints", str(tmp_path / "checkpoints"))
     jobs = [
         subprocess.Popen(
@@ -69,7 +70,7 @@ def rank_sums(values: list[float]) -> list[float]:
 def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(monkeypatch: pytest.MonkeyPatch):
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", here)
-    value, _ = run_on_workers(rank_sums, [1.0, 10.0], Resources(workers=2))
+    value = run_on_workers(rank_sums, [1.0, 10.0], Resources(workers=2), Times())
     assert value == [3.0, 30.0, 0, 1, 2, 3, 4]
 
 
@@ -82,7 +83,7 @@ def test_scores_do_not_depend_on_the_number_of_workers(finished: Workspace, tmp_
     workspace.run(
         *("python", "-m", "fig.stages.evaluate", "--discriminator", STANDARD, "--train", "data/32/digits/train.npy"),
         *("--test", "data/32/digits/test.npy", "--ood", "data/32/photos-c/test.npy"),
-        *("--detectors", json.dumps(detectors), "--resources", '{"workers": 2}'),
+        *("--detectors", json.dumps(detectors), "--resources.workers", "2"),
     )
     assert set(alone) == set(detectors)
     for name in detectors:
@@ -97,4 +98,4 @@ def broken(settings: None) -> None:
 
 def test_the_functions_own_error_comes_back_at_once():
     with pytest.raises(ValueError, match="the reason"):
-        run_on_workers(broken, None, Resources(workers=0))
+        run_on_workers(broken, None, Resources(workers=0), Times())

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from workspace import Workspace, copy_of_results
 
-from fig.commands.jobs import Job, jobs_of
-from fig.configuration import complete, discriminators, studies_for
+from fig.commands.jobs import PlannedJob, list_jobs
+from fig.study import Config, list_discriminators, read_config
+from fig.study.targets import TARGETS
 
 pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[1]
@@ -18,29 +19,33 @@ PAPER = ROOT / "config" / "paper.yaml"
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[PlannedJob]:
     """Every job of the paper's study."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("paper")
         for name in ("Snakefile", "workflow", "config", "fig"):
             (folder / name).symlink_to(ROOT / name)
         patch.chdir(folder)
-        return jobs_of([PAPER])
+        return list_jobs([PAPER])
+
+
+@pytest.fixture(scope="module")
+def study() -> Config:
+    return read_config([PAPER])
 
 
 @pytest.mark.parametrize("target", ["table1", "table2", "table3", "table4"])
-def test_a_table_needs_the_discriminators_of_its_studies_alone(jobs: list[Job], target: str):
+def test_a_table_needs_the_discriminators_of_its_studies_alone(jobs: list[PlannedJob], study: Config, target: str):
     (job,) = [job for job in jobs if f"results/paper/tables/{target}.csv" in job.output]
-    study = complete(yaml.safe_load(PAPER.read_text()))
-    assert studies_for(study, target)
-    paths = {f"results/paper/discriminators/{found.path}/metrics.csv" for found in discriminators(study, target)}
-    assert set(job.input) == paths
+    found = list_discriminators(study, TARGETS[target])
+    assert found and job.rule == target
+    assert set(job.input) == {f"results/paper/discriminators/{each.path}/metrics.csv" for each in found}
     assert {f"results/paper/tables/{target}.{suffix}" for suffix in ("csv", "md", "tex", "html")} < set(job.output)
 
 
-def test_the_papers_study_compares_methods_in_pairs(jobs: list[Job]):
+def test_the_papers_study_compares_methods_in_pairs(jobs: list[PlannedJob]):
     (job,) = [job for job in jobs if job.rule == "paired"]
-    assert "results/paper/figures/ranks.png" in job.output
+    assert "results/paper/figures/paired.png" in job.output
     assert len(job.input) == 13 * 7 * 3
 
 
@@ -55,22 +60,22 @@ def test_the_papers_study_compares_methods_in_pairs(jobs: list[Job]):
     ],
 )
 def test_a_figure_needs_what_it_shows_of_its_studies_alone(
-    jobs: list[Job], target: str, behind: set[str], seeds: list[int]
+    jobs: list[PlannedJob], study: Config, target: str, behind: set[str], seeds: list[int]
 ):
     (job,) = [job for job in jobs if f"results/paper/figures/{target}.png" in job.output]
-    study = complete(yaml.safe_load(PAPER.read_text()))
-    folders = {f"results/paper/discriminators/{d.path}" for d in discriminators(study, target) if d.seed in seeds}
+    found = [each for each in list_discriminators(study, TARGETS[target]) if each.seed in seeds]
+    folders = {f"results/paper/discriminators/{each.path}" for each in found}
     assert folders and set(job.input) == {f"{folder}/{name}" for folder in folders for name in behind}
 
 
-def test_gains_are_compared_with_the_spectra_of_the_very_images(jobs: list[Job]):
+def test_gains_are_compared_with_the_spectra_of_the_very_images(jobs: list[PlannedJob]):
     (job,) = [job for job in jobs if "results/paper/tables/resampling.csv" in job.output]
     images = {path for path in job.input if path.startswith("data/")}
     assert len(images) == 3 + 12 and all(path.startswith("data/32/") for path in images)
     assert len(set(job.input) - images) == 3 * 3 * 3  # ID data sets, variants, seeds
 
 
-def test_the_sampler_is_timed_for_small_and_large_images(jobs: list[Job]):
+def test_the_sampler_is_timed_for_small_and_large_images(jobs: list[PlannedJob]):
     (table,) = [job for job in jobs if "results/paper/tables/table5.csv" in job.output]
     measured = {f"results/paper/throughput/{name}/resnet18.json" for name in ("cifar10", "miniimagenet")}
     assert set(table.input) == measured == {job.output[0] for job in jobs if job.rule == "throughput"}
@@ -109,4 +114,4 @@ def test_a_finished_study_is_drawn_and_timed_and_what_is_drawn_follows_its_setti
     assert all((run / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG") for name in drawn)
     assert workspace.planned(*SHOWN, configfile="shown.yaml") == set()
     workspace.edit("shown.yaml", "digits: '3'", "digits: '4'")
-    assert workspace.planned(*SHOWN, configfile="shown.yaml") == {"chains", "picture"}
+    assert workspace.planned(*SHOWN, configfile="shown.yaml") == {"chains", "fig5"}

@@ -7,7 +7,7 @@ from workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 
-REPORTING = {"tables", "table", "paired", "figures", "report"}
+REPORTING = {"table2", "paired", "comparison", "finetuning", "scores", "samples", "metrics", "report"}
 AFTER_PRETRAINING = {"finetune", "transfer", "evaluate"} | REPORTING
 
 
@@ -65,7 +65,10 @@ def test_a_configfile_overrides_the_profiles(finished: Workspace):
 def test_a_wrong_key_is_refused_in_one_sentence_before_any_job(workspace: Workspace):
     workspace.edit("tests/tiny.yaml", "finetuning: {", "finetuning: {lerning_rate: 0.1, ")
     done = workspace.snakemake(check=False)
-    assert done.returncode and "finetuning.lerning_rate is not a key" in done.stderr + done.stdout
+    assert (
+        done.returncode
+        and "finetuning.lerning_rate: unknown key (did you mean 'learning_rate'?)" in done.stderr + done.stdout
+    )
 
 
 def test_a_configuration_is_asked_for_where_there_is_none(workspace: Workspace):
@@ -73,9 +76,9 @@ def test_a_configuration_is_asked_for_where_there_is_none(workspace: Workspace):
     assert "--profile local" in done.stderr + done.stdout
 
 
-def test_planning_a_study_imports_no_torch(finished: Workspace):
+def test_planning_a_study_imports_neither_torch_nor_ray(finished: Workspace):
     code = (
-        "import sys; from pathlib import Path; from fig.commands.jobs import jobs_of;"
-        "sys.exit(not jobs_of([Path('tests/tiny.yaml')]) or 'torch' in sys.modules)"
+        "import sys; from pathlib import Path; from fig.commands.jobs import list_jobs;"
+        "sys.exit(not list_jobs([Path('tests/tiny.yaml')]) or {'torch', 'ray'} & set(sys.modules))"
     )
     finished.run("python", "-c", code)

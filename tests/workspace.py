@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from fig.study.targets import TARGETS
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
 
@@ -44,11 +46,11 @@ class Workspace:
     def planned(self, *options: str, configfile: str = "tests/tiny.yaml") -> set[str]:
         """Names of the rules that a dry run would run."""
         output = self.snakemake(*options, "--dry-run", "--quiet", "rules", configfile=configfile).stdout
-        rules = [p.stem for p in (self.folder / "fig" / "stages").glob("*.py")]
+        rules = {path.stem for path in (self.folder / "fig" / "stages").glob("*.py")} | set(TARGETS)
         counted = {
             line.split()[0] for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit()
         }
-        return counted & set(rules)
+        return counted & rules
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands in a file of the copy."""

@@ -13,7 +13,7 @@ import yaml
 
 from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
-from fig.settings import read_settings, suggest
+from fig.settings import ChainsSettings, read_settings, suggest
 from fig.study.checks import check_config
 from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
 from fig.study.selection import Study
@@ -61,7 +61,8 @@ def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
 def complete_config(stated: Mapping[str, Any]) -> Config:
     """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, where it is wrong."""
     try:
-        layers = read_preset(stated.get("preset", "paper")), stated
+        wanted = {"chains": {"wanted": dict(ChainsSettings().wanted)}}  # a class that is stated adds to these
+        layers = wanted, read_preset(stated.get("preset", "paper")), stated
         config = build_config(merge({}, *map(with_one_lengths, layers)))
         check_config(config)
     except ConfigError:

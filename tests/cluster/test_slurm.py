@@ -113,8 +113,10 @@ def overtime(slurm: None, finished: Workspace, tmp_path_factory: pytest.TempPath
     """Started before everything else, on the node that the others leave idle, for it mostly sleeps."""
     workspace = pretraining(tmp_path_factory.mktemp("overtime"), finished)
     step = "for done, row in steps:\n"
-    workspace.edit("fig/stages/job.py", step, f"{step}            time.sleep(float(os.environ.get('SLOW', 0)))\n")
-    workspace.edit("fig/stages/job.py", "import csv\n", "import csv\nimport os\n")
+    workspace.edit(
+        "fig/stages/support/trainer.py", step, f"{step}            time.sleep(float(os.environ.get('SLOW', 0)))\n"
+    )
+    workspace.edit("fig/stages/support/trainer.py", "import csv\n", "import csv\nimport os\n")
     there = ("slurm_partition=both", "slurm_extra=--nodelist=node2", "gpu=0", "runtime=29 * attempt - 28")
     asks = ("--set-resources", *(f"pretrain:{resource}" for resource in there))
     return Overtime(workspace, started(workspace, "--retries", "1", *asks, SLOW="5"))

@@ -42,10 +42,12 @@ def embedding_job(wildcards, input, output):
 
 
 def chains_job(wildcards, input, output):
+    wanted = CONFIG.chains.wanted.items()
+    own = {name: value for name, value in wanted if name == wildcards.id_dataset}
     return Chains(
         discriminator=folder_of(input.model),
         test=input.test,
-        settings=CONFIG.chains_on(wildcards.id_dataset),
+        settings=replace(CONFIG.chains, wanted=own),
         sampler=CONFIG.sampler,
     )
 
