@@ -6,18 +6,17 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.aurocs import beside_standard, on_shared_sets
-from fig.report.names import COMMON, PATCHED
+from fig.report.charts import Axis, Mark, draw_strip, fit_axis
+from fig.report.measures import PATCHED, SETTING, gains_by_setting
 from fig.report.statistics import interval_over_seeds
-from fig.report.svg import Axis, Mark, axis_around, strip
-from fig.report.tables import SETTING, percent
+from fig.report.tables import format_percent
 
 
 @dataclass(frozen=True)
 class Gain:
     """AUROC, averaged over OOD sets, less standard's of the same seed: mean over seeds, and Student's interval for it.
 
-    Shares of one. Of one seed there is no interval: its ends are missing.
+    Shares of one. With one seed there is no interval: its ends are NaN.
     """
 
     id_dataset: str
@@ -25,6 +24,7 @@ class Gain:
     variant: str
     detector: str
     protocol: str
+    compared: bool  # whether the variant is compared with others under this detector
     standard: str  # mean ± sd in per cent, as text
     auroc: str
     mean: float
@@ -35,69 +35,75 @@ class Gain:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Where variants are comparable."""
+        """What variants have in common that are drawn together."""
         return self.id_dataset, self.network, self.detector, self.protocol
 
     @property
     def text(self) -> str:
         """The gain in points, with its interval."""
-        told = f"{100 * self.mean:+.1f}"
-        return told if self.seeds == 1 else f"{told} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        text = f"{100 * self.mean:+.1f}"
+        return text if self.seeds == 1 else f"{text} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+
+    @property
+    def mark(self) -> Mark:
+        """The gain on a strip."""
+        low, high = (self.low, self.high) if self.seeds > 1 else (self.mean, self.mean)
+        return Mark(f"{self.variant}: {self.text} points", 100 * self.mean, 100 * low, 100 * high)
 
 
-def gains_of(metrics: pd.DataFrame) -> list[Gain]:
-    """Every variant's gain over standard on the OOD sets that all were scored on; the common detector's first."""
-    scored = on_shared_sets(metrics[(metrics["metric"] == "auroc") & (metrics["protocol"] != "grid")])
-    both = beside_standard(scored[[*SETTING, "seed", "ood_dataset", "value"]], "value").dropna()
-    means = both.groupby([*SETTING, "seed"], sort=False)[["value", "value_of_standard"]].mean()
+def list_gains(metrics: pd.DataFrame) -> list[Gain]:
+    """Every variant's gain over standard under every detector; those by which variants are compared come first."""
     found = []
-    for setting, rows in means.groupby(SETTING, sort=False):
-        own = (rows["value"] - rows["value_of_standard"]).to_numpy()
-        texts = (percent(rows[name].mean(), rows[name].std()) for name in ("value_of_standard", "value"))
-        ends = interval_over_seeds(own)
-        found.append(Gain(*setting, *texts, float(own.mean()), *ends, int((own > 0).sum()), len(own)))
-    return sorted(found, key=lambda gain: gain.detector != COMMON)
+    for (*setting, compared), rows in gains_by_setting(metrics).groupby([*SETTING, "compared"], sort=False):
+        gains = (rows["value"] - rows["standard"]).to_numpy()
+        texts = (format_percent(rows[name].mean(), rows[name].std()) for name in ("standard", "value"))
+        ends = interval_over_seeds(gains)
+        found.append(
+            Gain(*setting, bool(compared), *texts, float(gains.mean()), *ends, int((gains > 0).sum()), len(gains))
+        )
+    return sorted(found, key=lambda gain: not gain.compared)
 
 
-def claimed(gains: list[Gain]) -> Iterator[str]:
-    """What a run says about the claim, in sentences: under the detector that all share, then under every one."""
+def state_claim(gains: list[Gain]) -> Iterator[str]:
+    """What a run says about the claim, in sentences: under the detectors that compare variants, then under all."""
     patched = [gain for gain in gains if gain.variant == PATCHED]
-    common = [gain for gain in patched if gain.detector == COMMON]
+    compared = [gain for gain in patched if gain.compared]
     if not patched:
         yield f"This run compares no variant called {PATCHED} with a standard discriminator."
-    if len(common) == 1:
-        yield told(common[0])
-    elif common:
-        yield f"With the {COMMON} detector, {counted(common, 'pairs of ID data set and network')}"
-    if len(patched) > len(common):
-        yield f"Over all detectors, {counted(patched, 'combinations of ID data set, network, detector and protocol')}"
+    if len(compared) == 1:
+        yield describe_gain(compared[0])
+    elif compared:
+        detectors = " or ".join(dict.fromkeys(gain.detector for gain in compared))
+        yield f"With the {detectors} detector, {count_gains(compared, 'pairs of ID data set and network')}"
+    if len(patched) > len(compared):
+        yield f"Over all detectors, {count_gains(patched, 'combinations of ID data set, network, detector and protocol')}"
 
 
-def told(gain: Gain) -> str:
-    """A gain as a sentence."""
+def describe_gain(gain: Gain) -> str:
+    """A gain in a sentence."""
     return (
         f"On {gain.id_dataset} with {gain.network}, the {gain.detector} detector's AUROC over the OOD sets is "
         f"{gain.standard} % for standard and {gain.auroc} % for FIG: {gain.text} points, up for {gain.up} of "
-        f"{gain.seeds} seeds. {certainty([gain])}"
+        f"{gain.seeds} seeds. {describe_certainty([gain])}"
     )
 
 
-def counted(gains: list[Gain], what: str) -> str:
+def count_gains(gains: list[Gain], what: str) -> str:
     """How often and by how much FIG raises AUROC."""
     means = [gain.mean for gain in gains]
     up = sum(mean > 0 for mean in means)
     return (
         f"FIG raises the AUROC over the OOD sets in {up} of {len(gains)} {what}, on average "
         f"by {100 * sum(means) / len(means):+.1f} points (from {100 * min(means):+.1f} to {100 * max(means):+.1f}). "
-        f"{certainty(gains)}"
+        f"{describe_certainty(gains)}"
     )
 
 
-def certainty(gains: list[Gain]) -> str:
-    """How many of the gains are told from zero by their seeds."""
+def describe_certainty(gains: list[Gain]) -> str:
+    """How many of the gains differ from zero by their intervals over seeds."""
     repeated = [gain for gain in gains if gain.seeds > 1]
     if not repeated:
-        return "Of one seed, it is not known how certain that is."
+        return "With one seed there is no confidence interval."
     above, below = sum(gain.low > 0 for gain in repeated), sum(gain.high < 0 for gain in repeated)
     if len(repeated) == 1:
         where = "lies above zero" if above else "lies below zero" if below else "contains zero"
@@ -108,20 +114,14 @@ def certainty(gains: list[Gain]) -> str:
     )
 
 
-def axis_of(gains: list[Gain]) -> Axis:
+def fit_gains(gains: list[Gain]) -> Axis:
     """The axis of all strips, in points: it holds every mean, FIG's intervals, and zero."""
     ends = [100 * end for gain in gains if gain.variant == PATCHED for end in (gain.low, gain.high)]
-    return axis_around("points", [100 * gain.mean for gain in gains], ends, [0.0])
+    return fit_axis("points", [100 * gain.mean for gain in gains], ends, [0.0])
 
 
-def marked(gain: Gain) -> Mark:
-    """A gain on a strip."""
-    low, high = (gain.low, gain.high) if gain.seeds > 1 else (gain.mean, gain.mean)
-    return Mark(f"{gain.variant}: {gain.text} points", 100 * gain.mean, 100 * low, 100 * high)
-
-
-def strips(gains: list[Gain], shown: list[Gain], others: bool) -> list[Markup]:
-    """A strip for each gain that is shown, with its interval; where `others`, before all gains in the same place."""
-    axis = axis_of(gains)
-    around = {own: [marked(g) for g in gains if others and g.place == own.place and g != own] for own in shown}
-    return [strip([*around[own], marked(own)], axis) for own in shown]
+def draw_gains(gains: list[Gain], shown: list[Gain], others: bool) -> list[Markup]:
+    """Draw a strip for each gain that is shown, with its interval; `others`: among all gains in the same place."""
+    axis = fit_gains(gains)
+    around = {own: [g.mark for g in gains if others and g.place == own.place and g != own] for own in shown}
+    return [draw_strip([*around[own], own.mark], axis) for own in shown]

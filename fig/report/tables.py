@@ -1,13 +1,17 @@
-"""Tables: discriminators compared, mean and standard deviation over seeds, from the tidy metrics of a run."""
+"""Tables whose cells are text, and how they are written: as Markdown, LaTeX and HTML, captions above, notes below."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 
-from fig.metrics import harmonic_mean
-from fig.report.aurocs import beside_standard, on_shared_sets
-from fig.report.render import Table
-
-NAMES = ["id_dataset", "network", "variant"]
-SETTING = [*NAMES, "detector", "protocol"]  # what is compared; seeds are averaged over
+ABSENT = "—"  # in a cell
+SUFFIXES = ("md", "tex", "html")
+PAGE = '<!doctype html>\n<meta charset="utf-8">\n'  # before a table that is a file of its own
+WORDS = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+IN_LATEX = {"±": r"$\pm$", "†": r"$^\dagger$", " | ": r" $\vert$ ", "—": "---"}
 
 # Measures, as shares of one, and their headings; the arrow says which way is better.
 HEADINGS = {
@@ -25,87 +29,83 @@ HEADINGS = {
 }
 
 
-def values_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Each seed's measures: columns id_dataset, network, variant, detector, protocol, seed, measure, value.
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are text. A target's tables are called `<target>` or `<target>-<name>`."""
 
-    `metrics` holds the rows of `metrics.csv`. A detector's metrics are averaged over the OOD sets that everything of an
-    ID data set and network was scored on, and `auroc.<OOD set>` is each set's own. `gain` is the averaged AUROC less
-    that of the standard discriminator of the same seed; the harmonic mean is that of averaged AUROC and accuracy.
-    """
-    keys = [*SETTING, "seed"]
-    scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
-    averaged = (
-        on_shared_sets(scored).groupby([*keys, "metric"], sort=False)["value"].mean().unstack("metric", sort=False)
-    )
-    of_sets = scored[scored["metric"] == "auroc"].assign(metric=lambda rows: "auroc." + rows["ood_dataset"])
-    own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
-    own = own.merge(scored[keys].drop_duplicates(), on=[*NAMES, "seed"])
-    accuracy = own[own["metric"] == "accuracy"].set_index(keys)["value"].reindex(averaged.index)
-    averaged["harmonic_mean"] = list(map(harmonic_mean, averaged["auroc"], accuracy))
-    averaged = averaged.stack(future_stack=True).dropna().rename("value").reset_index()
-    gains = beside_standard(averaged[averaged["metric"] == "auroc"], "value").dropna().assign(metric="gain")
-    gains["value"] -= gains["value_of_standard"]
-    values = pd.concat([averaged, of_sets, own, gains], ignore_index=True)[[*keys, "metric", "value"]]
-    return values.rename(columns={"metric": "measure"})
+    caption: str  # follows the target's title
+    cells: pd.DataFrame
+    notes: Sequence[str] = ()
+    name: str = ""
 
 
-def comparison(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The comparison in tidy form: id_dataset, network, variant, detector, protocol, measure, mean, sd, seeds.
-
-    `sd` is the sample standard deviation over seeds, missing where there is one seed. Rows keep the metrics' order.
-    """
-    grouped = values_by_seed(metrics).groupby([*SETTING, "measure"], sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
-
-
-def percent(mean: float, sd: float, signed: bool = False) -> str:
-    """A share and its standard deviation in per cent, as `86.9 ± 2.3`; nothing where there is no mean."""
+def format_percent(mean: float, sd: float = float("nan"), signed: bool = False) -> str:
+    """A share and its standard deviation in per cent, as `86.9 ± 2.3`; empty where the mean is NaN."""
     if pd.isna(mean):
         return ""
     text = f"{100 * mean:+.1f}" if signed else f"{100 * mean:.1f}"
     return text if pd.isna(sd) else f"{text} ± {100 * sd:.1f}"
 
 
-def readable(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
-    """The comparison on one ID data set for people: a row for each discriminator and detector, cells as text."""
-    rows = compared[compared["id_dataset"] == id_dataset]
-    sets = [measure for measure in rows["measure"].unique() if measure.startswith("auroc.")]
-    headings = {"auroc": HEADINGS["auroc"], **{name: f"AUROC {name.removeprefix('auroc.')} ↑" for name in sets}}
-    headings |= HEADINGS
-    shown = rows[rows["measure"].isin(headings)]
-    cells = shown.assign(
-        cell=[percent(r.mean, r.sd, r.measure == "gain") for r in shown.itertuples()],
-        measure=shown["measure"].map(headings),
-    )
-    order = list(dict.fromkeys(map(tuple, rows[SETTING].to_numpy())))
-    wide = cells.pivot(index=SETTING, columns="measure", values="cell").reindex(order)
-    wide = wide[[heading for heading in headings.values() if heading in wide]].fillna("")
-    seeds = rows[rows["measure"] == "auroc"].set_index(SETTING)["seeds"]
-    table = wide.assign(seeds=seeds).rename_axis(columns=None).reset_index().drop(columns="id_dataset")
-    return table if table["protocol"].any() else table.drop(columns="protocol")
+def format_number(value: float, form: str) -> str:
+    """A number as text; empty where it is NaN."""
+    return "" if pd.isna(value) else format(value, form)
 
 
-def tables_of(compared: pd.DataFrame) -> list[Table]:
-    """The comparison for people, a table for each ID data set."""
-    told = (
-        "per cent, mean ± standard deviation over seeds; averages are over the OOD sets that all were scored on. Where "
-        "a detector's settings are to be chosen, `oracle` chooses on each test OOD set, `id-only` with ID images alone"
-    )
-    names = compared["id_dataset"].unique()
-    return [Table(f"comparison-{name}", f"{name}: {told}", readable(compared, name)) for name in names]
+def format_seeds(seeds: int) -> str:
+    """What a cell with a mean over seeds holds."""
+    return f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
 
 
-def durations(timings: pd.DataFrame) -> pd.DataFrame:
-    """Time by stage, for people: jobs, their hours, and mean seconds of a job and of its parts, as text.
+def pivot_cells(rows: pd.DataFrame, place: Sequence[str], column: str) -> pd.DataFrame:
+    """Lay out the texts in `cell`: a row for each place, a column for each value of `column`, both as they come."""
+    order = list(dict.fromkeys(rows[list(place)].itertuples(index=False, name=None)))
+    wide = rows.pivot(index=list(place), columns=column, values="cell").reindex(order)
+    return wide[list(dict.fromkeys(rows[column]))].fillna("").rename_axis(columns=None).reset_index()
 
-    `timings` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, tracking. What is
-    none of the last three is the stage's own work.
+
+def to_markdown(table: Table) -> str:
+    """Write a table as Markdown."""
+    cells = table.cells.map(escape_markdown).rename(columns=escape_markdown)
+    notes = "".join(f"- {note}\n" for note in table.notes)
+    return f"{table.caption}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n\n{notes}"
+
+
+def escape_markdown(text: str) -> str:
+    """Escape text in a cell of a Markdown table."""
+    return str(text).replace("|", r"\|")
+
+
+def to_latex(table: Table) -> str:
+    """Write a table as LaTeX that breaks over pages, for a document that uses the packages booktabs and longtable.
+
+    LaTeX numbers tables itself, so the number before a caption is left out.
     """
-    overheads = {"startup": "starting Python", "ray": "Ray", "tracking": "MLflow"}
-    times = timings.sort_values("started").assign(total=timings["ended"] - timings["started"])
-    times["work"] = times["total"] - times[list(overheads)].sum(axis="columns")
-    grouped = times.groupby("stage", sort=False)
-    shown = grouped[["total", "work", *overheads]].mean().map("{:.1f}".format)
-    shown.insert(0, "jobs", grouped.size())
-    shown.insert(1, "hours, together", (grouped["total"].sum() / 3600).map("{:.2f}".format))
-    return shown.reset_index().rename(columns={"total": "seconds a job", "work": "own work", **overheads})
+    caption = escape_latex(re.sub(r"^Table \d+: ", "", table.caption))
+    text = table.cells.to_latex(index=False, escape=True, longtable=True, caption=caption, label=f"tab:{table.name}")
+    text += "".join(f"\\par\\noindent {escape_latex(note)}\n" for note in table.notes)
+    for sign, command in IN_LATEX.items():
+        text = text.replace(sign, command)
+    return re.sub(r"(?<=\s)-(?=\d)", "$-$", text)
+
+
+def escape_latex(text: str) -> str:
+    """Escape the characters that mean something to LaTeX."""
+    return re.sub(r"[&%$#_{}\\^~]", lambda found: WORDS.get(found[0], f"\\{found[0]}"), text)
+
+
+def to_html(table: Table) -> str:
+    """Write a table as a part of an HTML page."""
+    notes = "".join(f"<li>{escape(note)}</li>\n" for note in table.notes)
+    below = f'<ul class="notes">\n{notes}</ul>\n' if notes else ""
+    return f'<div class="wide"><p>{escape(table.caption)}</p>\n{html_cells(table.cells)}\n</div>\n{below}'
+
+
+def html_cells(cells: pd.DataFrame) -> str:
+    """Write the cells of a table as HTML, with headings that say that they head columns."""
+    return cells.to_html(index=False, border=0).replace("<th>", '<th scope="col">')
+
+
+def strip_page(page: str) -> str:
+    """The part of an HTML page in a file that `render_tables` of fig.report.targets made."""
+    return page.removeprefix(PAGE)

@@ -1,10 +1,10 @@
-"""What figures call networks, variants and data sets: the paper's names for them, where it has any."""
+"""What tables and figures call networks, variants and OOD sets: the paper's names for them, where it has any."""
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-NETWORKS = {  # as the paper prints them
+NETWORKS = {
     "resnet18": "ResNet18",
     "vgg19": "VGG19",
     "shufflenetv2": "ShuffleNetV2",
@@ -19,19 +19,24 @@ def network_title(name: str) -> str:
 
 
 def variant_title(name: str) -> str:
-    """What a variant is called."""
+    """The name of a variant in figures."""
     return VARIANTS.get(name, name)
 
 
-def source_and_way(name: str) -> tuple[str, str]:
+def place_title(id_dataset: str, network: str, titles: Mapping[str, str]) -> str:
+    """The name of an ID data set and a network."""
+    return f"{titles.get(id_dataset, id_dataset)} · {network_title(network)}"
+
+
+def split_ood_name(name: str) -> tuple[str, str]:
     """Source and way of an OOD set: photos-r-nearest is ("photos", "r nearest"), photos-c ("photos", "c")."""
     source, kind, by = re.fullmatch(r"(.+)-([rc])(?:-([a-z0-9]+))?", name).groups()
     return source, f"{kind} {by}" if by else kind
 
 
 def ood_titles(names: Sequence[str], titles: Mapping[str, str]) -> dict[str, str]:
-    """Titles of OOD sets, T(r) or T(c); where several have the same, each with its resampler: T(r) nearest."""
-    called = {name: titles.get(name, name) for name in names}
-    shared = Counter(called.values())
-    ways = {name: "" if shared[title] == 1 else name.rpartition("-")[2] for name, title in called.items()}
-    return {name: f"{title} {ways[name]}".removesuffix(" c").strip() for name, title in called.items()}
+    """Titles of OOD sets, T(r) or T(c); where several share one, each with its resampler: T(r) nearest."""
+    found = {name: titles.get(name, name) for name in names}
+    shared = Counter(found.values())
+    ways = {name: "" if shared[title] == 1 else name.rpartition("-")[2] for name, title in found.items()}
+    return {name: f"{title} {ways[name]}".removesuffix(" c").strip() for name, title in found.items()}

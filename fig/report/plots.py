@@ -1,4 +1,4 @@
-"""What the figures share: colours that colour-blind people and grey printers tell apart, panels, notes."""
+"""What the figures share: colours that colour-blind people and grey printers tell apart, panels, notes, legends."""
 
 from textwrap import fill
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
-ID, GENERATED = COLOURS[:2]
+ID, SAMPLES = COLOURS[:2]  # of ID images and of low-entropy samples
 DPI = 160
 SMALL = 7  # points, of notes
 LETTERS_PER_INCH = 18.5  # of that size
@@ -19,8 +19,8 @@ LETTERS_PER_INCH = 18.5  # of that size
 mpl.rcParams.update({"font.size": 8.5, "axes.titlesize": "medium"})  # readable where a page is 7 inches wide
 
 
-def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, NDArray[np.object_]]:
-    """A figure of rows x columns axes, each of the given size in inches."""
+def make_panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, NDArray[np.object_]]:
+    """Make a figure of rows x columns axes, each of the given size in inches."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=DPI)
     axes = figure.subplots(rows, columns, squeeze=False)
     for each in axes.flat:
@@ -28,16 +28,30 @@ def panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> 
     return figure, axes
 
 
-def empty(text: str) -> Figure:
-    """A figure that says why there is nothing to see."""
+def make_empty(text: str) -> Figure:
+    """Make a figure that says why there is nothing to see."""
     wrapped = fill(text, 90)
     figure = Figure(figsize=(6.4, 0.6 + 0.2 * wrapped.count("\n")), dpi=DPI)
     figure.text(0.5, 0.5, wrapped, ha="center", va="center", fontsize="small")
     return figure
 
 
-def annotated(figure: Figure, *notes: str) -> Figure:
-    """The figure, made higher by notes in small print below it; empty ones are left out."""
+def make_strips(count: int, columns: int, side: float, titles: float) -> tuple[Figure, list[tuple[Figure, NDArray]]]:
+    """Make a figure of rows of images with a side in inches and so much room for titles; a row is (part, axes)."""
+    size = (max(6.4, side * columns), (side + titles) * count)
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    rows = []
+    for part in np.atleast_1d(figure.subfigures(count)):
+        axes = part.subplots(1, columns, squeeze=False)[0]
+        for each in axes:
+            each.set(xticks=[], yticks=[])
+            each.spines[:].set_visible(False)
+        rows.append((part, axes))
+    return figure, rows
+
+
+def add_notes(figure: Figure, *notes: str) -> Figure:
+    """Make the figure higher by notes in small print below it; empty ones are left out."""
     letters = max(30, int(LETTERS_PER_INCH * figure.get_figwidth()))
     text = "\n".join(fill(note, letters) for note in notes if note)
     if text:
@@ -46,10 +60,10 @@ def annotated(figure: Figure, *notes: str) -> Figure:
     return figure
 
 
-def legend(figure: Figure, *more: Line2D) -> None:
+def add_legend(figure: Figure, *more: Line2D) -> None:
     """Put a legend above the figure, of everything that any panel has a label for, each once, and of `more`.
 
-    The figure grows where it has several lines.
+    The figure grows where the legend has several lines.
     """
     shown = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
@@ -59,8 +73,3 @@ def legend(figure: Figure, *more: Line2D) -> None:
     lines = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.17 * (lines - 1))
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), columns), frameon=False)
-
-
-def dashed(label: str) -> Line2D:
-    """An entry of a legend for dashed lines of any colour."""
-    return Line2D([], [], color="0.3", linewidth=1.1, linestyle=(0, (5, 3)), label=label)
