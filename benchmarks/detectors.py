@@ -17,7 +17,6 @@ from ratios import machine, ratio
 from torch import Tensor, nn
 
 from fig.data.arrays import Split
-from fig.detectors import Detector, detector_of
 from fig.detectors.baseline import log_odds
 from fig.detectors.flows import LinearFlow
 from fig.detectors.gaussians import Moments
@@ -25,9 +24,10 @@ from fig.detectors.gram import row_sums
 from fig.detectors.mahalanobis import Gaussians, Mahalanobis
 from fig.detectors.odin import Odin, OdinScorer
 from fig.detectors.perturbed import PerturbedScorer
-from fig.detectors.protocol import Seen, Subject
+from fig.detectors.protocol import Detector, Seen, Subject
 from fig.detectors.residual_flow import ResidualFlow
 from fig.detectors.residual_flow import trained as trained_flows
+from fig.detectors.table import build_detector
 from fig.discriminator import Discriminator
 from fig.evaluation import EvaluationSettings, evaluated, fitted, seen_in_turn, subject_of
 from fig.frozen import frozen
@@ -261,7 +261,7 @@ def main(
                 "residual_flow": {"magnitudes": [0.05], "epochs": 1},
                 "gram": {},
             }
-            detectors = {name: detector_of(name, settings) for name, settings in small.items()}
+            detectors = {name: build_detector(name, settings) for name, settings in small.items()}
             sets = [digits(Path(folder), "test")] * 9
             few = EvaluationSettings(images=images, training_images=8 * images)
             told(

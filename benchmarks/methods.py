@@ -18,7 +18,7 @@ from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.protocol import Method
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS, method_class
+from fig.methods.table import METHODS, build_method
 from fig.training import TrainingSettings, batch_at, players_of, update
 
 
@@ -68,7 +68,7 @@ def main(
         standard = iterations(Standard(), data, width, settings)
         unit = arithmetic(standard)
         for name in METHODS:
-            method = iterations(method_class(name)(**own.get(name, {})), data, width, settings)
+            method = iterations(build_method(name, own.get(name, {})), data, width, settings)
             expected = arithmetic(method) / unit
             print(f"| {name} | {ratio(method, standard, pairs)} | {expected:.2f} |", flush=True)
 

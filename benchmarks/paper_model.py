@@ -6,9 +6,9 @@ from heapq import heapify, heappop, heappush
 from pathlib import Path
 
 import yaml
+from fig.configuration import Config, Discriminator, complete, discriminators, teacher_of, teachers
 
 from fig import costs
-from fig.configuration import Config, Discriminator, complete, discriminators, teacher_of, teachers
 
 STARTING = 30.0  # seconds of a job before and after its work: Python, Ray, MLflow
 NOTICED = 60.0  # seconds until Snakemake has seen that a job has ended: it asks Slurm once in a while

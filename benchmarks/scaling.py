@@ -152,7 +152,7 @@ def speeds(call: tuple[Path, float]) -> dict[str, Speed]:
     from fig import parallel
     from fig.data.arrays import open_split
     from fig.data.augment import Augmentation
-    from fig.detectors import detector_of
+    from fig.detectors.table import build_detector
     from fig.discriminator import Architecture, Discriminator
     from fig.evaluation import EvaluationSettings, evaluated, fitted
     from fig.frozen import frozen
@@ -172,7 +172,7 @@ def speeds(call: tuple[Path, float]) -> dict[str, Speed]:
         if done == WARM:
             began = time.perf_counter(), time.process_time()
     trained = since(began, BATCH * COUNTED)
-    odin = {"odin": detector_of("odin", {"temperatures": [1, 1000], "magnitudes": [0, 0.002]})}
+    odin = {"odin": build_detector("odin", {"temperatures": [1, 1000], "magnitudes": [0, 0.002]})}
     with frozen(discriminator):
         scorers = fitted(odin, discriminator, data, 0, EvaluationSettings(training_images=64))
         evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=64))

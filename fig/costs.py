@@ -227,6 +227,7 @@ def kept_per_image(config: Config, id_dataset: str, network: str) -> float:
 
 def ask(resources: Resources, work_and_batch: Callable[[Any], tuple[float, float]]) -> Asked:
     """What a rule's jobs ask for whose work and batch follow from their wildcards, and the options of their workers."""
+
     def runtime(wildcards: Any, attempt: int) -> int:
         return estimate_minutes(resources, work_and_batch(wildcards)[0], attempt)
 

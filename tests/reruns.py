@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from fig.configuration import complete
 from snakemake.executors import touch
 from workspace import ROOT, copy_of_project
 
 from fig.commands.jobs import Job, jobs_of, jobs_to_run, remember
 from fig.commands.stale import TRAININGS, now
-from fig.configuration import complete
 from fig.methods.table import module_of
 from fig.runtime.provenance import modules_behind
 

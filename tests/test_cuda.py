@@ -11,16 +11,16 @@ from torch import nn
 
 from fig import parallel
 from fig.data.arrays import Split
-from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Player
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS, method_class
-from fig.runtime.cluster import Resources, run_on_workers
-from fig.sampler import SamplerSettings, sample
+from fig.methods.table import METHODS, build_method
+from fig.runtime.cluster import run_on_workers
+from fig.sampler import sample
 from fig.sampling import Request, draw
-from fig.training import TrainingSettings, players_of, train, update
+from fig.settings import Augmentation, Resources, SamplerSettings, TrainingSettings
+from fig.training import players_of, train, update
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SHAPE = (3, 16, 16)
@@ -49,7 +49,7 @@ def test_a_gpu_and_a_cpu_find_the_same_confidence(small: Discriminator):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_method_trains_on_a_gpu(name: str, precision: str, stripes: Split):
-    method = method_class(name)()
+    method = build_method(name, {})
     small = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=method.head)).cuda()
     settings = TrainingSettings(0.01, iterations=3, batch_size=16, precision=precision)
     steps = train(small, players_of(small, method, settings, 0), stripes, method, settings, Augmentation(16), seed=0)

@@ -26,7 +26,8 @@ from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import chosen_scores, evaluated, fitted, metric_rows, scores, seen_in_turn, subject_of
 from fig.frozen import frozen
 from fig.metrics import auroc
-from fig.networks.taps import STAGES, Tap, kept_at, pooled, tapped
+from fig.networks.table import NETWORKS
+from fig.networks.taps import Tap, kept_at, pooled, tapped
 from fig.seeding import generator
 
 
@@ -135,7 +136,7 @@ def test_detectors_look_at_the_stages_of_the_literature_and_at_the_stem_where_le
     name: str, stem: list[str], size: int
 ):
     discriminator = Discriminator(Architecture(name, 10, size, width=1 / 8)).eval()
-    assert subject_of(discriminator).stages == (*stem, *STAGES[name])
+    assert subject_of(discriminator).stages == (*stem, *NETWORKS[name].stages)
     for stage in stem:
         pool(discriminator, stage, torch.rand(1, 3, size, size))
 

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import spearmanr
-from torch import nn
-
-from fig.networks.taps import kept_at
 from fig.report.embeddings import figure_of_embeddings, points_of
 from fig.report.figures import SAMPLES, finetuning, samples, scores
 from fig.report.gaps import note, why_missing
 from fig.report.portraits import figure_of_chains
 from fig.report.resampling import compared, correlation, figure_of_resampling, table_of
 from fig.report.shares import figure_of_shares, shares
-from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.studies import Shown, Study
 from fig.report.teachers import figure_of_improvements, improvements, teacher_title
+from scipy.stats import spearmanr
+from torch import nn
+
+from fig.networks.taps import kept_at
+from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.titles import ood_titles, source_and_way
 from fig.sampler import Samples
 from fig.stages import picture as stage

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from fig.data.arrays import Split
-from fig.detectors import DETECTORS, Detector, detector_of
+from fig.detectors.protocol import Detector
+from fig.detectors.table import DETECTORS, build_detector
 from fig.discriminator import Discriminator
 from fig.evaluation import EvaluationSettings, evaluated, fitted, metric_rows, own_rows, scores
 from fig.frozen import frozen
@@ -26,7 +27,7 @@ ALL = [*DETECTORS, "gram-test", "energy", "vim", "react"]
 
 
 def made(name: str) -> Detector:
-    return detector_of(name, SMALL.get(name, {}))
+    return build_detector(name, SMALL.get(name, {}))
 
 
 @pytest.fixture
@@ -127,14 +128,14 @@ def test_a_class_without_training_images_is_left_out(name: str, trained: Discrim
 
 def test_detectors_are_named_in_the_configuration_or_refused_in_a_sentence():
     with pytest.raises(ValueError, match=r"detectors\.odinn: no detector is called 'odinn'"):
-        detector_of("odinn", {})
+        build_detector("odinn", {})
     with pytest.raises(ValueError, match=r"detectors\.odin\.steps is not known: allowed are temperatures, magnitudes"):
-        detector_of("odin", {"steps": 3})
+        build_detector("odin", {"steps": 3})
     with pytest.raises(ValueError, match=r"'pytorch_ood\.detector\.Vim' cannot be imported"):
-        detector_of("vim", {"detector": "pytorch_ood.detector.Vim"})
+        build_detector("vim", {"detector": "pytorch_ood.detector.Vim"})
     with pytest.raises(ValueError, match=r"mahalanobis\.magnitudes is \[-1.0\]"):
-        detector_of("mahalanobis", {"magnitudes": [-1]})
-    assert detector_of("mine", {"detector": "gram", "orders": [1, 2]}).orders == (1, 2)
+        build_detector("mahalanobis", {"magnitudes": [-1]})
+    assert build_detector("mine", {"detector": "gram", "orders": [1, 2]}).orders == (1, 2)
 
 
 def test_some_images_are_the_same_ones_for_every_discriminator_and_detector(trained: Discriminator, stripes: Split):

@@ -22,7 +22,7 @@ from fig.methods.penalty import share_of
 from fig.methods.protocol import NETWORK, Loss, Method
 from fig.methods.scratch import SNAPSHOT, Scratch
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS, SECTIONS, method_class
+from fig.methods.table import METHODS, build_method
 from fig.networks.heads import Cosine
 from fig.objectives import cross_entropy
 from fig.sampler import SamplerSettings
@@ -33,7 +33,7 @@ QUICK = {"fig": {"sampler": SHORT}, "jcl": {"filters": 2, "latent": 5}}
 
 def quick(name: str) -> Method:
     """A method by name, its chains kept short and its companions small."""
-    return method_class(name)(**QUICK.get(SECTIONS.get(name, name), {}))
+    return build_method(name, QUICK.get(METHODS[name].section, {}))
 
 
 def made_for(method: Method, architecture: Architecture, seed: int = 0) -> dict[str, nn.Module]:
@@ -107,13 +107,9 @@ def test_the_losses_of_three_workers_add_up_to_the_whole_batchs(name: str, small
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_the_same_once_it_was_written_down(name: str):
-    from dataclasses import asdict
-
-    from fig.settings import settings_of
-
     method = quick(name)
     stated = {key: value for key, value in json.loads(json.dumps(asdict(method))).items() if key != "teacher"}
-    assert settings_of(type(method), stated, name) == method
+    assert build_method(name, stated) == method
 
 
 @pytest.mark.parametrize("method", [ImplicitGenerator(K=0), Gaussian(K=0)])

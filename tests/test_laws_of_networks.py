@@ -7,7 +7,7 @@ from torch import nn
 
 from fig.networks.heads import last_linear
 from fig.networks.table import NETWORKS, build
-from fig.networks.taps import STAGES, Tap, kept_at, pooled, stages, tapped
+from fig.networks.taps import Tap, kept_at, pooled, stages, tapped
 
 
 def size_of(network: torch.nn.Module) -> int:
@@ -95,9 +95,11 @@ SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 im
 def test_every_stage_can_be_tapped_without_changing_the_result(name: str):
     network, images = build(name, 10, 32).eval(), torch.rand(2, 3, 32, 32)
     plain = network(images)
-    with tapped(network, {stage: Tap(stage) for stage in STAGES[name]}) as features:
+    with tapped(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
         assert network(images).equal(plain)
-    assert [(f.shape[1], f.shape[2]) for f in features.values()] == SHAPES[name] and [*features] == [*STAGES[name]]
+    assert [(f.shape[1], f.shape[2]) for f in features.values()] == SHAPES[name] and [*features] == [
+        *NETWORKS[name].stages
+    ]
     features.clear()
     network(images)
     assert not features, "the hooks are gone"
@@ -107,8 +109,8 @@ def test_every_stage_can_be_tapped_without_changing_the_result(name: str):
 def test_stages_of_large_images_can_be_tapped_too(name: str):
     network, images = build(name, 7, 64, 0.25).eval(), torch.rand(1, 3, 64, 64)
     plain = network(images)
-    with tapped(network, {stage: Tap(stage) for stage in STAGES[name]}) as features:
-        assert network(images).equal(plain) and len(features) == len(STAGES[name])
+    with tapped(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
+        assert network(images).equal(plain) and len(features) == len(NETWORKS[name].stages)
 
 
 def test_gradients_flow_through_tapped_features():
@@ -165,7 +167,7 @@ class Own(nn.Module):
 def test_the_stages_of_ones_own_network_are_found_and_it_is_left_alone():
     network = Own().train()
     assert stages(network, torch.rand(1, 3, 32, 32)) == ("stem", "body") and network.training
-    assert stages(build("resnet18", 10, 32, 0.25), torch.rand(1, 3, 32, 32)) == STAGES["resnet18"]
+    assert stages(build("resnet18", 10, 32, 0.25), torch.rand(1, 3, 32, 32)) == NETWORKS["resnet18"].stages
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
     assert stages(flat, torch.rand(1, 3, 2, 2)) == ("0", "1", "2")
     with pytest.raises(ValueError, match="no features to be tapped"):

@@ -16,13 +16,12 @@ OF_THE_PIPELINE = [
     "ray",
     "mlflow",
     "snakemake",
-    "typer",
     "pandas",
     "matplotlib",
     "jinja2",
     "psutil",
 ]
-NEEDS_THE_PIPELINE = ("fig.commands", "fig.runtime", "fig.stages", "fig.report", "fig.configuration", "fig.__main__")
+NEEDS_THE_PIPELINE = ("fig.commands", "fig.runtime", "fig.stages", "fig.report", "fig.__main__")
 
 
 def test_the_mathematics_and_the_parts_run_where_no_pipeline_is_installed():

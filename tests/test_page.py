@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fig.report.captions import caption_of
+from fig.report.curves import histogram, range_of, roc
+from fig.report.svg import Axis, Curve, chart
 from PIL import Image
 from workspace import Workspace
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
-from fig.report.captions import caption_of
 from fig.report.claim import claimed, gains_of
-from fig.report.curves import histogram, range_of, roc
 from fig.report.page import troubles
 from fig.report.single import shown_samples
-from fig.report.svg import Axis, Curve, chart
 from fig.stages.report import report
 
 PLACE = ("digits", "resnet18")

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-
 from fig.configuration import complete, shown
-from fig.report import paper, readable, render, speeds
 from fig.report.forms import KINDS, form_of
 from fig.report.records import METRICS
 from fig.report.studies import Shown, Study
 from fig.runtime.origin import origin
 from fig.stages.table import table as make_table
+
+from fig.report import paper, readable, render, speeds
 
 ROOT = Path(__file__).parents[1]
 WHERE = ("cifar10", "resnet18")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import reruns
 import yaml
+from fig.configuration import SCHEMA, with_names
 from workspace import ROOT, Workspace
 
 from fig.commands.jobs import Job, jobs_of, jobs_to_run
 from fig.commands.stale import stale
-from fig.configuration import SCHEMA, with_names
 from fig.methods.table import METHODS
 from fig.runtime import origin, provenance
 

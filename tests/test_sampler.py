@@ -46,7 +46,7 @@ def test_a_step_is_equation_18_written_out(linear: nn.Module):
 
 
 def test_the_step_size_decays_by_a_tenth_every_hundred_steps():
-    sizes = [SamplerSettings().step_size_at(step) for step in (0, 99, 100, 199, 200)]
+    sizes = [step_size_at(SamplerSettings(), step) for step in (0, 99, 100, 199, 200)]
     assert sizes == pytest.approx([0.1, 0.1, 0.09, 0.09, 0.081])
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-
 from fig.report.paired import paired, table_of, to_rank
 from fig.report.ranks import picture
 from fig.report.records import METRICS
-from fig.report.statistics import alike, critical_difference, interval_over_both, interval_over_seeds, ranks
 from fig.report.studies import Shown, Study
+from scipy import stats
+
+from fig.report.statistics import alike, critical_difference, interval_over_both, interval_over_seeds, ranks
 from fig.report.titles import source_and_way
 
 SETS = ("lsun-r-odin", "lsun-c-odin", "photos-c")

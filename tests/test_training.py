@@ -9,21 +9,20 @@ from torch import nn
 
 from fig.checkpoint import FILES, Progress, load_checkpoint, save_checkpoint
 from fig.data.arrays import Split
-from fig.data.augment import Augmentation
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Loss, Method, Player
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS, method_class
-from fig.sampler import SamplerSettings
-from fig.training import DivergedError, TrainingSettings, batch_rows, players_of, train, update
+from fig.methods.table import METHODS, build_method
+from fig.settings import Augmentation, SamplerSettings, TrainingSettings
+from fig.training import DivergedError, batch_rows, decay_at, iterations_of, players_of, train, update
 
 SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16, milestones=(0.5,))
 AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
 
 
 def method_named(name: str) -> Method:
-    method = method_class(name)()
+    method = build_method(name, {})
     return replace(method, sampler=SamplerSettings(max_steps=11)) if hasattr(method, "sampler") else method
 
 
@@ -154,9 +153,9 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
 
 def test_the_learning_rate_falls_tenfold_at_each_milestone(stripes: Split):
     settings = TrainingSettings(learning_rate=0.1, epochs=10, milestones=(0.5, 0.75))
-    decays = [settings.decay_at(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
+    decays = [decay_at(settings, progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
     assert decays == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert settings.length(1000) == 80
+    assert iterations_of(settings, 1000) == 80
     short = replace(settings, epochs=0, iterations=4)
     assert [row["learning_rate"] for row in rows_of(short, stripes, Standard())] == pytest.approx(
         [0.1, 0.1, 0.01, 1e-3]

@@ -76,7 +76,7 @@ class Results:
 
     def missing_with(self, lacking: Iterable[Key]) -> Missing:
         """The missing discriminators, and those that lack a part of what is asked."""
-        return {**{key: UNEVALUATED for key in lacking}, **self.missing}
+        return {**dict.fromkeys(lacking, UNEVALUATED), **self.missing}
 
 
 def read_results(run: Path, selection: Selection, target: Target, images: Iterable[Path] = ()) -> Results:
@@ -84,7 +84,7 @@ def read_results(run: Path, selection: Selection, target: Target, images: Iterab
 
     `images` are prepared test arrays, data/<size>/<data set>/test.npy; those that do not exist are left out.
     """
-    keys = selection.keys()
+    keys = selection.list_keys()
     if target.first_seed:
         keys = [key for key in keys if key[3] == selection.seeds[0]]
     return read_run(run, keys, target.needs, images)

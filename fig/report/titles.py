@@ -4,18 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-NETWORKS = {
-    "resnet18": "ResNet18",
-    "vgg19": "VGG19",
-    "shufflenetv2": "ShuffleNetV2",
-    "densenet100": "DenseNet100",
-}
+from fig.networks.table import NETWORKS
+
 VARIANTS = {"standard": "standard", "fig": "FIG", "gaussian": "Gaussian noise"}
 
 
 def network_title(name: str) -> str:
     """The paper's name of a network, or its own."""
-    return NETWORKS.get(name, name)
+    return NETWORKS[name].title if name in NETWORKS else name
 
 
 def variant_title(name: str) -> str:

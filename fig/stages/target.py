@@ -48,7 +48,7 @@ class MakeTarget(Job):
         from fig.stages.support.writing import write_made
 
         row = TARGETS[self.target]
-        made = make_target(row, read_results(self.folder, self.selection, row), self.selection)
+        made = make_target(row, read_results(self.folder, self.selection, row, self.images), self.selection)
         write_made(self.folder, row, made)
 
 

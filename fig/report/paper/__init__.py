@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from fig.report.titles import NETWORKS
+from fig.networks.table import NETWORKS
 
 FILES = tuple(sorted(Path(__file__).parent.glob("*.csv")))
 AVERAGE = "average"
 GAIN = "gain"
 HARMONIC, HALF = "harmonic mean", "half of it, as the paper prints"
 
-NAMED = {title: name for name, title in NETWORKS.items()}
+NAMED = {row.title: name for name, row in NETWORKS.items()}
 DETECTORS = {"baseline": "baseline", "odin": "odin", "mlb": "mahalanobis", "drf": "residual_flow", "gm": "gram"}
 METHODS = {"gs": "gaussian", "ad": "adversarial", "dcc": "deconf"}  # the others are called the same
 PROTOCOLS = ("", "oracle")  # of the paper: settings chosen on the test OOD set, where there is something to choose

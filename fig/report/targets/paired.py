@@ -1,6 +1,6 @@
 """FIG compared with each other method on the same OOD sets and seeds: differences, intervals, and ranks of all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -24,7 +24,7 @@ HEADINGS = {
 
 def make(results: Results, selection: Selection) -> Made:
     """Images a second on the ID data sets and networks that are asked for, and the paper's at the same size."""
-    asked = list(dict.fromkeys((key[0], key[1]) for key in selection.keys()))  # noqa: SIM118
+    asked = list(dict.fromkeys((key[0], key[1]) for key in selection.list_keys()))
     found = [results.throughput(*place) for place in asked]
     form = compare_speeds([each for each in found if each], asked)
     notes = [f"Missing: {row.id_dataset}/{row.network}: {row.reason}." for row in form.itertuples() if row.reason]

@@ -16,7 +16,7 @@ def write_text(path: Path, text: str) -> None:
 def write_made(run: Path, target: Target, made: Made) -> None:
     """Write what a target made below the run's folder: tables/<target>.* and figures/<target>.*."""
     for suffix, text in render_tables(made).items():
-        write_text(run / "tables" / f"{target.name}{suffix}", text)
+        write_text(run / "tables" / f"{target.name}.{suffix}", text)
     if made.figure is not None:
         write_text(run / "figures" / f"{target.name}.csv", made.figure_values.to_csv(index=False))
         with replacing(run / "figures" / f"{target.name}.png") as partial:
