@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 
-import yaml
-from fig.configuration import Config, Discriminator, complete, discriminators, teacher_of, teachers
-
 from fig import costs
+from fig.study import Config, Discriminator, list_discriminators, list_teachers, read_config, rule_of, split_teacher
 
 STARTING = 30.0  # seconds of a job before and after its work: Python, Ray, MLflow
 NOTICED = 60.0  # seconds until Snakemake has seen that a job has ended: it asks Slurm once in a while
 SUBMITTED = 1.0  # jobs a second
 STREAM = 1e9  # bytes a second that a job writes to a shared file system when it is alone on it
-SAVING = 0.02  # share of a training's time that may go into checkpoints, as in fig/stages/job.py
+SAVING = 0.02  # share of a training's time that may go into checkpoints, as in fig/stages/support/trainer.py
 HEAD = (
     "GPUs",
     "of them for a training",
@@ -59,18 +57,18 @@ class Bounds:
 
 def study_of(path: Path) -> Config:
     """The configuration behind a file."""
-    return complete(yaml.safe_load(path.read_text()))
+    return read_config([path])
 
 
 def parents(config: Config, found: Discriminator) -> tuple[str, ...]:
     """The discriminators that a training starts from and follows."""
-    stage = costs.stage_of(config, found.variant, found.network)
+    stage = rule_of(config, found.variant, found.network)
     if stage in ("pretrain", "retrain", "adopt"):
         return ()
     folder = f"{found.id_dataset}/{found.network}/standard/{found.seed}"
     if stage == "finetune":
         return (folder,)
-    network, variant = teacher_of(config["variants"][found.variant])
+    network, variant = split_teacher(config.variants[found.variant])
     return folder, f"{found.id_dataset}/{network}/{variant}/{found.seed}"
 
 
@@ -80,8 +78,8 @@ def jobs_of(config: Config, rate: float, workers: int = 1, efficiency: float = 1
     A training is shared by `workers` GPUs, of whose rate the share `efficiency` is had.
     """
     jobs: dict[str, Job] = {}
-    for found in (*discriminators(config), *teachers(config)):
-        stage, size = costs.stage_of(config, found.variant, found.network), costs.size_of(config, found.id_dataset)
+    for found in (*list_discriminators(config), *list_teachers(config)):
+        stage, size = rule_of(config, found.variant, found.network), config.datasets[found.id_dataset].size
         speed = rate * (workers * efficiency if workers > 1 else 1)
         seconds = STARTING + costs.training_work(config, found) / speed
         image = 3 * size**2

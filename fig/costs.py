@@ -153,7 +153,7 @@ class PlannedRule:
 
 
 def plan_study(config: Config, run: Path, rate: Rate) -> dict[str, PlannedRule]:
-    """What each rule costs that makes or evaluates discriminators, at a rate; `run` is the folder of those of the run."""
+    """What each rule costs that makes or evaluates discriminators, at a rate; `run` is the folder of all of them."""
     found: dict[str, PlannedRule] = {}
 
     def add(rule: str, done: bool, work: float, gigabytes: float) -> None:

@@ -8,20 +8,23 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from fig.configuration import complete
 from snakemake.executors import touch
 from workspace import ROOT, copy_of_project
 
-from fig.commands.jobs import Job, jobs_of, jobs_to_run, remember
-from fig.commands.stale import TRAININGS, now
-from fig.methods.table import module_of
+from fig.commands.jobs import PlannedJob, list_jobs, list_jobs_to_run, remember_outputs
+from fig.detectors.table import complete_entry
+from fig.runtime.job import Role, plain
 from fig.runtime.provenance import modules_behind
+from fig.runtime.record import Record, Times
+from fig.stages.support.training import Training
+from fig.study import complete_config
+from fig.study.config import Blocks
 
 STATED = yaml.safe_load((ROOT / "tests" / "everything.yaml").read_text())
 STUDY = Path("study.yaml")
@@ -115,9 +118,21 @@ def with_change(stated: Mapping[str, Any], path: Keys, value: Any) -> dict[str, 
     return changed
 
 
+def whole_config() -> dict[str, Any]:
+    """The study with all its settings, stated or by default; of data sets, networks and variants those stated."""
+    config = complete_config(STATED)
+    whole = {each.name: plain(getattr(config, each.name)) for each in fields(Blocks)} | plain(config.methods)
+    whole["detectors"] = {name: complete_entry(name, own) for name, own in config.detectors.items()}
+    for name, own in config.detectors.items():
+        if "detector" not in own:
+            whole["detectors"][name].pop("detector")
+    stated = ("datasets", "networks", "studies", "variants", "per_id_dataset")
+    return {**whole, **{name: STATED[name] for name in stated}}
+
+
 def settings() -> dict[str, tuple[Keys, Any]]:
-    """A setting of the study for each key of the configuration, stated or by default; of data sets those stated."""
-    whole = complete(STATED) | {"datasets": STATED["datasets"]}
+    """A setting of the study for each key of the configuration."""
+    whole = whole_config()
     found: dict[str, tuple[Keys, Any]] = {}
     for path, value in leaves(whole):
         found.setdefault(named(path), (path, value))
@@ -130,24 +145,24 @@ def written(path: str) -> Path:
     return Path(path)
 
 
-def fabricate(job: Job) -> None:
-    """Make the outputs of a job, empty but for what tells them from others."""
-    for path in job.output:
+def fabricate(planned: PlannedJob) -> None:
+    """Make the outputs of a job, empty but for what distinguishes them from others."""
+    for path in planned.output:
         if not Path(path).suffix:
             Path(path).mkdir(parents=True)
         elif path.endswith("discriminator.json"):
-            made_of = {"code": now(job)["code"]}
-            written(path).write_text(json.dumps({"key": path, "provenance": {"made_of": made_of}}))
+            written(path).write_text(json.dumps({"key": path}))
         elif path.startswith("data/") and path.endswith(".json"):
             written(path).write_text(json.dumps({"sha256": path, "count": 100}))
         else:
             written(path).touch()
 
 
-def record(job: Job) -> None:
-    """Write what a job was made of, as its stage would have done."""
-    if job.record:
-        job.record.write_text(json.dumps({"made_of": now(job)}))
+def record(planned: PlannedJob) -> None:
+    """Write the record of a job, as its stage would have done."""
+    if path := planned.job.record_path():
+        job = planned.job
+        Record(job.origin(), job.command(), job.values(Role.RUNTIME), Times()).write(path)
 
 
 @contextmanager
@@ -174,11 +189,11 @@ def finished() -> Iterator[None]:
     """Work in a folder where the study is finished."""
     touch.Executor.SLEEPING_TIME = 0
     with begun():
-        jobs = jobs_of([STUDY])
+        jobs = list_jobs([STUDY])
         for each in (fabricate, record):
             for job in jobs:
                 each(job)
-        remember([STUDY])
+        remember_outputs([STUDY])
         yield
 
 
@@ -230,18 +245,18 @@ INPUTS = [
 ]
 
 
-def planned(change: Change) -> list[Job]:
+def planned(change: Change) -> list[PlannedJob]:
     """What Snakemake would run after a change."""
     with change.made():
-        return jobs_to_run([STUDY])
+        return list_jobs_to_run([STUDY])
 
 
-def first(jobs: Iterable[Job]) -> tuple[str, ...]:
+def first(jobs: Iterable[PlannedJob]) -> tuple[str, ...]:
     """The rules among jobs to run that do not only follow from others."""
     return tuple(sorted({job.rule for job in jobs if not job.reason.startswith(UPDATED)}))
 
 
-def following(jobs: Iterable[Job]) -> dict[str, list[str]]:
+def following(jobs: Iterable[PlannedJob]) -> dict[str, list[str]]:
     """What follows from each rule: all that reads what it makes, directly or not."""
     jobs = list(jobs)
     maker = {path: job.rule for job in jobs for path in job.output}
@@ -261,21 +276,25 @@ def following(jobs: Iterable[Job]) -> dict[str, list[str]]:
     return {rule: result[rule] for rule in sorted(result, key=lambda rule: (-len(result[rule]), rule))}
 
 
-def code_behind(jobs: Iterable[Job]) -> dict[str, list[str]]:
+def label_of(planned: PlannedJob) -> str:
+    """What decides which code a job depends on: the method of a training, the detectors of an evaluation."""
+    job = planned.job
+    return job.method if isinstance(job, Training) else " ".join(module.rpartition(".")[2] for module in job.modules())
+
+
+def code_behind(jobs: Iterable[PlannedJob]) -> dict[str, list[str]]:
     """The rules whose code each module of `fig` is; of trainings with their method, where not all of them have it."""
     stages: dict[str, dict[str, set[str]]] = {}
-    for job in jobs:
-        stated = json.loads(job.words[job.words.index("--settings") + 1]) if "--settings" in job.words else {}
-        method = stated.get("method", "") if job.rule in TRAININGS else ""
-        modules = modules_behind(f"fig.stages.{job.rule}", *([module_of(method)] if method else []))
-        stages.setdefault(job.rule, {})[method] = set(modules)
+    for planned in jobs:
+        modules = modules_behind(type(planned.job).__module__, *planned.job.modules())
+        stages.setdefault(planned.rule, {})[label_of(planned)] = set(modules)
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.glob("fig/**/*.py"))]
     found = {}
     for name in (name.removesuffix(".__init__") for name in names):
         found[name] = []
-        for rule, methods in sorted(stages.items()):
-            having = sorted(method for method, modules in methods.items() if name in modules)
-            some = f" ({', '.join(having)})" if len(having) < len(methods) else ""
+        for rule, labels in sorted(stages.items()):
+            having = sorted(label for label, modules in labels.items() if name in modules)
+            some = f" ({', '.join(having)})" if len(having) < len(labels) else ""
             found[name] += [f"{rule}{some}"] * bool(having)
     return found
 
@@ -291,39 +310,39 @@ def rows(outcomes: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 INTRODUCTION = """# What a change reruns
 
-Snakemake reruns a job when its settings, its inputs or its own code changed. This page was made by asking it, one
-change at a time, in a study that has everything; `python tests/reruns.py > docs/reruns.md` makes it anew, and a test
-fails where it is out of date. The tables name the rules that a change reruns by itself, for the discriminators and data
-that it touches; what follows from those is in the first one.
+Snakemake reruns a job when its settings, its inputs or its own code changed. This page was made by asking Snakemake, one
+change at a time, in a study that has everything; `python tests/reruns.py > docs/reruns.md` rebuilds it, and a test
+fails when it is out of date. The tables name the rules that a change reruns by itself, for the discriminators and data
+that it touches. The first table lists what follows from each rule.
 
 Nothing reruns after a change of comments, docstrings or layout in `fig`, of resources (`resources` in the
 configuration, threads, memory, time, profiles), or of a file's time alone.
 
 ## After results were copied, or `.snakemake` was lost
 
-Beside its outputs each job says what it was made of (`made_of` in its timing file): its code, its options, and hashes
-of its inputs. So what is stale is told without Snakemake's memory, which is the folder `.snakemake`, and without the
-files' times, which neither `cp -r` nor git keeps:
+Each job leaves a record beside its outputs (`*.record.json`): its code, its settings, and hashes of its inputs. So
+`fig plan` finds what is stale without Snakemake's memory, which is the folder `.snakemake`, and without the files'
+times, which neither `cp -r` nor git keeps:
 
 ```sh
-fig plan config/demo.yaml                                    # says what is stale, and why
+fig plan config/demo.yaml                                    # lists what is stale, and why
 fig recover config/demo.yaml && snakemake --profile local    # makes just that, and what follows from it
 ```
 
-`fig recover` lets Snakemake know that all the rest is as it should be, in a tenth of a second a job. Outputs that do
-not say what they were made of are taken as they are, and counted. Downloads are not looked at again, for their hashes
-were checked when they came; a prepared array is known by the hash in the JSON beside it.
+`fig recover` tells Snakemake that everything else is up to date. It takes about a tenth of a second a job. Outputs
+without a record are taken as they are, and counted. Downloads are not checked again, since their hashes were checked
+on arrival; a prepared array is known by the hash in the JSON beside it.
 
-An image that is changed in its place, in a folder of one's own, is not seen by Snakemake, which looks at the folder:
-`touch` the folder. `fig plan` sees it where its size changed.
+Snakemake does not see an image that changed in place in a folder of your own, because it looks at the folder: `touch`
+the folder. `fig plan` sees it if its size changed.
 """
 
 
 def main() -> None:
     """Print the page."""
     with finished():
-        assert not jobs_to_run([STUDY]), "the study counts as finished, but Snakemake would run some of it"
-        jobs = jobs_of([STUDY])
+        assert not list_jobs_to_run([STUDY]), "the study counts as finished, but Snakemake would run some of it"
+        jobs = list_jobs([STUDY])
         stated = {n: first(planned(change_of_setting(n, *setting))) for n, setting in settings().items()}
         inputs = {change.name: first(planned(change)) for change in INPUTS}
     print(INTRODUCTION)

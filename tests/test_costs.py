@@ -15,6 +15,7 @@ from fig.settings import Resources
 from fig.study import Config, list_discriminators, read_config
 
 ROOT = Path(__file__).parents[1]
+ONE = Resources()
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,7 @@ def test_an_evaluation_costs_its_detectors_passes(paper: Config):
     assert ratio == pytest.approx(1 + DETECTORS["odin"].passes)
 
 
-def finished_training(
-    folder: Path, method: str, settings: dict, seconds: float, resources: Resources = Resources()
-) -> Path:
+def finished_training(folder: Path, method: str, settings: dict, seconds: float, resources: Resources = ONE) -> Path:
     """A discriminator's folder that says a training of 1,000 images at full width took so long."""
     folder.mkdir()
     trained = {"iterations": 10, "batch_size": 100, "epochs": 0}

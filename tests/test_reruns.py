@@ -3,20 +3,17 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import reruns
-import yaml
-from fig.configuration import SCHEMA, with_names
 from workspace import ROOT, Workspace
 
-from fig.commands.jobs import Job, jobs_of, jobs_to_run
-from fig.commands.stale import stale
-from fig.methods.table import METHODS
-from fig.runtime import origin, provenance
+from fig.commands.jobs import PlannedJob, list_jobs, list_jobs_to_run
+from fig.commands.stale import find_stale
+from fig.runtime import job, provenance
+from fig.study.reference import list_all_keys
+from fig.study.targets import TARGETS
 
 pytestmark = pytest.mark.pipeline
 
@@ -24,23 +21,7 @@ pytestmark = pytest.mark.pipeline
 def test_the_page_on_reruns_says_what_snakemake_does():
     printed = subprocess.run([sys.executable, "tests/reruns.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     page = (ROOT / "docs" / "reruns.md").read_text()
-    assert printed.stdout == page, "out of date: python tests/reruns.py > docs/reruns.md makes the page anew"
-
-
-def keys(schema: dict[str, Any], whole: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The keys that a schema allows, as reruns.named writes them."""
-    if "$ref" in schema:
-        schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
-    inner = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
-    if path[:1] in (("variants",), ("per_id_dataset",)) and len(path) > 3:
-        yield ".".join([*path[:3], "*"])
-    elif "properties" in schema:
-        for name, each in schema["properties"].items():
-            yield from keys(each, whole, (*path, name))
-    elif isinstance(inner, dict) and ("$ref" in inner or "properties" in inner):
-        yield from keys(inner, whole, (*path, "*"))
-    else:
-        yield ".".join(path)
+    assert printed.stdout == page, "out of date: python tests/reruns.py > docs/reruns.md rebuilds the page"
 
 
 def of_any_part(key: str) -> str:
@@ -50,28 +31,26 @@ def of_any_part(key: str) -> str:
 
 
 def test_every_key_of_the_configuration_is_on_the_page():
-    schema = with_names(yaml.safe_load(SCHEMA.read_text()))
     with reruns.begun():
         stated = {of_any_part(key) for key in reruns.settings()}
-    allowed = {of_any_part(key) for key in keys(schema, schema)}
-    allowed -= set(METHODS) | {"pretraining.iterations", "finetuning.epochs"}  # without settings; instead of the other
-    # one variant's differences are all alike, and so are those on one data set
-    missing = {key for key in allowed - stated if not key.startswith(("variants.", "per_id_dataset."))}
+    allowed = {of_any_part(row.key) for row in list_all_keys()}
+    missing = {key for key in allowed - stated if not key.startswith("variants.")}  # a variant's differences are alike
     assert not missing, "tests/everything.yaml lacks them"
 
 
-def test_every_stage_is_a_rule_of_the_page():
-    stages = {path.stem for path in ROOT.glob("fig/stages/*.py") if "command_line(__spec__" in path.read_text()}
+def test_every_stage_and_every_target_is_a_rule_of_the_page():
+    stages = {path.stem for path in ROOT.glob("fig/stages/*.py") if "run_stage(__spec__" in path.read_text()}
     with reruns.begun():
-        assert {job.rule for job in jobs_of([reruns.STUDY])} == stages, "tests/everything.yaml lacks them"
+        rules = {each.rule for each in list_jobs([reruns.STUDY])}
+    assert rules == stages - {"target"} | set(TARGETS), "tests/everything.yaml lacks them"
 
 
-def what_follows(jobs: list[Job], begun: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+def what_follows(jobs: list[PlannedJob], begun: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """The outputs of these jobs and of all that follow from them, a tuple for each job."""
     found = set(begun)
     for _ in jobs:
         new = {path for outputs in found for path in outputs}
-        found |= {job.output for job in jobs if new & set(job.input)}
+        found |= {each.output for each in jobs if new & set(each.input)}
     return found
 
 
@@ -84,15 +63,15 @@ def edited(monkeypatch: pytest.MonkeyPatch, folder: Path, path: str, old: str, n
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
     provenance.digest_and_imports.cache_clear()
-    origin.code_of.cache_clear()
+    job.code_of.cache_clear()
 
 
 def test_what_is_stale_is_the_same_without_snakemakes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def agreed() -> set[str]:
-        jobs, planned = jobs_of([reruns.STUDY]), jobs_to_run([reruns.STUDY])
-        begun = {job.output for job in stale(jobs)}
-        assert what_follows(jobs, begun) == {job.output for job in planned}
-        return {job.rule for job in planned if job.output in begun}
+        jobs, planned = list_jobs([reruns.STUDY]), list_jobs_to_run([reruns.STUDY])
+        begun = {each.output for each in find_stale(jobs)}
+        assert what_follows(jobs, begun) == {each.output for each in planned}
+        return {each.rule for each in planned if each.output in begun}
 
     with reruns.finished():
         assert agreed() == set()
@@ -127,7 +106,7 @@ def test_a_copy_without_times_and_memory_makes_what_is_stale_and_nothing_else(fi
     shutil.rmtree(tmp_path / ".snakemake")
     workspace.edit("tests/tiny.yaml", "  fig: {method: fig}\n", "  fig: {method: fig, fig: {K: 0.2}}\n")
     told = workspace.run(*recover).stdout
-    assert "fig/0/model.safetensors: its settings changed: --settings" in told and told.count("stale") == 1
+    assert "fig/0/model.safetensors: its settings settings.K changed" in told and told.count("stale") == 1
     lines = workspace.snakemake("--dry-run", "--quiet", "rules").stdout.splitlines()
     counts = dict(words for line in lines if len(words := line.split()) == 2 and words[1].isdigit())
     assert counts.pop("finetune") == counts.pop("evaluate") == "1"

@@ -18,6 +18,7 @@ from fig.sampler import (
     prepared,
     sample,
     step,
+    step_size_at,
 )
 
 SHAPE = (3, 8, 8)

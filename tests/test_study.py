@@ -279,7 +279,8 @@ def test_the_schema_knows_every_block():
 
 def test_reading_a_configuration_imports_neither_torch_nor_ray_nor_pandas():
     code = (
-        "import sys; from pathlib import Path; from fig.study import read_config; read_config([Path('config/paper.yaml')]);"
+        "import sys; from pathlib import Path; from fig.study import read_config;"
+        "read_config([Path('config/paper.yaml')]);"
         "sys.exit(bool({'torch', 'ray', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -59,7 +59,7 @@ def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
 
 
 def complete_config(stated: Mapping[str, Any]) -> Config:
-    """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, where it is wrong."""
+    """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, if it is wrong."""
     try:
         wanted = {"chains": {"wanted": dict(ChainsSettings().wanted)}}  # a class that is stated adds to these
         layers = wanted, read_preset(stated.get("preset", "paper")), stated
