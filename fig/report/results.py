@@ -76,7 +76,7 @@ class Results:
 
     def missing_with(self, lacking: Iterable[Key]) -> Missing:
         """The missing discriminators, and those that lack a part of what is asked."""
-        return {**{key: UNEVALUATED for key in lacking}, **self.missing}
+        return {**dict.fromkeys(lacking, UNEVALUATED), **self.missing}
 
 
 def read_results(run: Path, selection: Selection, target: Target, images: Iterable[Path] = ()) -> Results:
