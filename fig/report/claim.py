@@ -76,7 +76,8 @@ def state_claim(gains: list[Gain]) -> Iterator[str]:
         detectors = " or ".join(dict.fromkeys(gain.detector for gain in compared))
         yield f"With the {detectors} detector, {count_gains(compared, 'pairs of ID data set and network')}"
     if len(patched) > len(compared):
-        yield f"Over all detectors, {count_gains(patched, 'combinations of ID data set, network, detector and protocol')}"
+        what = "combinations of ID data set, network, detector and protocol"
+        yield f"Over all detectors, {count_gains(patched, what)}"
 
 
 def describe_gain(gain: Gain) -> str:

@@ -1,64 +1,120 @@
-"""The page of a run: what it says about the claim, its tables and figures, and the way to each discriminator's page."""
+"""The page of a run: what it says about the claim, its tables and figures, and links to its discriminators' pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from PIL import Image
 
-from fig.report.captions import caption_of
-from fig.report.claim import axis_of, claimed, gains_of, strips
-from fig.report.markup import data_uri, rendered
-from fig.report.names import COMMON, PATCHED
-from fig.report.records import Key
-from fig.report.render import html
-from fig.report.single import address
-from fig.report.tables import comparison, durations, percent, tables_of, values_by_seed
+from fig.report.claim import draw_gains, fit_gains, list_gains, state_claim
+from fig.report.markup import encode_file, render, width_of
+from fig.report.measures import PATCHED, is_compared, tidy_by_seed
+from fig.report.results import KEY, Results, describe_missing, read_arrays, read_json, read_run
+from fig.report.single import Single, address_of, render_single
+from fig.report.tables import format_percent, html_cells, strip_page
+from fig.study.selection import Key
+from fig.study.targets import Target
 
-UNTOLD = "not known: its prepared images are not here"
-INCH = 110  # CSS pixels for an inch of a picture
-FEW = 12  # of what went wrong is said at once
+WHOLE, PARTIAL = "report.html", "partial.html"  # the page of a run, and of one that may lack something
+NEEDS = ("metrics.csv", "history.csv", "samples.npz", "scores")  # of a discriminator
+TIMES = ["stage", "started", "ended", "startup", "ray", "tracking"]
+UNKNOWN = "not known: its prepared images are not here"
+FEW = 12  # of what went wrong is shown at once
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run made, as its page shows it."""
+class RunPage:
+    """What the page of a run shows."""
 
-    name: str
-    cards: Mapping[Key, Mapping[str, Any]]
-    metrics: pd.DataFrame
-    histories: Mapping[Key, pd.DataFrame]
-    timings: pd.DataFrame
+    results: Results
+    records: Sequence[Mapping[str, Any]]  # of jobs: stage, command and times
     about: Mapping[str, str]  # data set -> a line on it
-    tables: Mapping[str, str]  # name -> HTML
-    pictures: Mapping[str, bytes]  # name -> PNG
+    tables: Sequence[tuple[Target, str]]  # each with its HTML
+    figures: Sequence[tuple[Target, bytes]]  # each as PNG
     configuration: str  # what follows --configfile when Snakemake is run
-    gaps: Sequence[str] = ()  # a line on each discriminator that is missing
 
 
-def troubles(histories: Mapping[Key, pd.DataFrame]) -> Iterator[str]:
-    """What went wrong in trainings that came to their end, a sentence for each."""
-    for key, history in histories.items():
+def build_pages(
+    run: Path,
+    keys: Sequence[Key],
+    *,
+    targets: Sequence[Target] = (),
+    data: Sequence[Path] = (),
+    records: Sequence[Path] = (),
+    configuration: str = "FILE",
+    partial: bool = False,
+) -> Iterator[tuple[str, str]]:
+    """Build the page of a run, then one for each of its discriminators: path below the run's folder, and text.
+
+    `keys` are all discriminators that are asked for; the page names the missing ones. `targets` are those that are
+    planned: their tables and figures are read from the run's folder, as far as they are there. `data` are JSON files of
+    prepared splits, `records` those of jobs. A `partial` page is of a run that may lack something.
+    """
+    home = PARTIAL if partial else WHOLE
+    results = read_run(run, keys, NEEDS)
+    descriptions = {path.parent.name: read_json(path) for path in data}
+    jobs = {path: flatten_record(read_json(path)) for path in dict.fromkeys(records)}
+    page = RunPage(
+        results,
+        list(jobs.values()),
+        {name: each["about"] for name, each in descriptions.items()},
+        [(each, strip_page(path.read_text("utf-8"))) for each, path in list_files(run, targets, "tables", "html")],
+        [(each, path.read_bytes()) for each, path in list_files(run, targets, "figures", "png")],
+        configuration,
+    )
+    yield home, render_page(page)
+    own = dict(iter(results.metrics.groupby(KEY)))
+    for key, folder in results.folders.items():
+        single = Single(
+            key,
+            results.cards[key],
+            results.histories[key],
+            own[key],
+            {path.stem: read_arrays(path) for path in sorted(folder.glob("scores/*.npz"))},
+            read_arrays(folder / "samples.npz"),
+            [job for path, job in jobs.items() if path.parent == folder],
+            descriptions.get(key[0], {}).get("classes", []),
+        )
+        pages = list(results.folders)
+        yield f"pages/{address_of(key)}", render_single(single, run.name, home, configuration, pages)
+
+
+def list_files(run: Path, targets: Sequence[Target], folder: str, suffix: str) -> Iterator[tuple[Target, Path]]:
+    """The files of this kind that targets have left."""
+    for target in targets:
+        path = run / folder / f"{target.name}.{suffix}"
+        if path.exists():
+            yield target, path
+
+
+def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Stage, command and times of a job."""
+    return {"stage": record["stage"], "command": record.get("command", ""), **record["times"]}
+
+
+def list_troubles(results: Results) -> Iterator[str]:
+    """What went wrong in trainings that came to their end, then what is missing, in sentences."""
+    for key, history in results.histories.items():
         name = "/".join(map(str, key))
         if "generated_spread" in history and history["generated_spread"].iloc[-1] < COLLAPSED:
-            spread = percent(history["generated_spread"].iloc[-1], float("nan"))
+            spread = format_percent(history["generated_spread"].iloc[-1])
             yield f"{name}: the generator collapsed, its images vary {spread} % as much as ID images at the end."
         losses = history[[column for column in history if "loss" in column]]
         if not losses.map(isfinite).all(axis=None):
             yield f"{name}: a loss was not finite."
+    yield from describe_missing(results.missing)
 
 
-def told(settings: Mapping[str, Any]) -> str:
+def describe_settings(settings: Mapping[str, Any]) -> str:
     """The settings of a method in a few words."""
     return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
 
 
-def training_told(training: Mapping[str, Any] | None, from_standard: bool) -> str:
+def describe_training(training: Mapping[str, Any] | None, from_standard: bool) -> str:
     """How a discriminator was trained, in a few words."""
     if training is None:
         return "elsewhere, taken as it is"
@@ -67,107 +123,109 @@ def training_told(training: Mapping[str, Any] | None, from_standard: bool) -> st
     return f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}"
 
 
-def variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+def list_variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     """What each variant of each network is, once for all seeds."""
-    seen: dict[Key, list[int]] = {}
+    seeds: dict[tuple[str, str, str], list[int]] = {}
     for *names, seed in cards:
-        seen.setdefault((*names, 0), []).append(seed)
-    for (id_dataset, network, variant, _), seeds in seen.items():
-        card = cards[id_dataset, network, variant, seeds[0]]
+        seeds.setdefault(tuple(names), []).append(seed)
+    for (id_dataset, network, variant), own in seeds.items():
+        card = cards[id_dataset, network, variant, own[0]]
         made_of = card["provenance"]["made_of"]
         yield {
             "id_dataset": id_dataset,
             "network": f"{network}, width {card['architecture']['width']:g}",
             "variant": variant,
-            "trained": training_told(card["settings"].get("training"), "standard" in made_of),
-            "method": told(card["settings"].get("method", {}))
+            "trained": describe_training(card["settings"].get("training"), "standard" in made_of),
+            "method": describe_settings(card["settings"].get("method", {}))
             + (", sampler follows a fixed teacher" if "teacher" in made_of else ""),
-            "seeds": ", ".join(map(str, seeds)),
+            "seeds": ", ".join(map(str, own)),
         }
 
 
-def entries(run: Run) -> Iterator[dict[str, Any]]:
-    """The list of discriminators: where each one's page is, and how well it does."""
-    values = values_by_seed(run.metrics)
-    common = values[(values["detector"] == COMMON) & (values["measure"] == "auroc")]
-    own = run.metrics[run.metrics["metric"] == "accuracy"]
-    place = ["id_dataset", "network", "variant", "seed"]
-    aurocs, accuracies = (rows.set_index(place)["value"].to_dict() for rows in (common, own))
-    for key, card in run.cards.items():
-        numbers = {"accuracy": accuracies.get(key, float("nan")), "auroc": aurocs.get(key, float("nan"))}
-        shown = {name: percent(value, float("nan")) for name, value in numbers.items()}
-        yield {"address": address(key), "names": key, "key": card["key"], **shown}
+def list_discriminators(results: Results) -> Iterator[dict[str, Any]]:
+    """Each discriminator's page, accuracy, and AUROC under the detector by which its variant is compared."""
+    values = tidy_by_seed(results.metrics) if results.folders else pd.DataFrame(columns=["measure", *KEY, "value"])
+    aurocs = values[(values["measure"] == "auroc") & is_compared(values)] if len(values) else values
+    accuracies = results.metrics[results.metrics["metric"] == "accuracy"]
+    found = {"auroc": aurocs, "accuracy": accuracies}
+    numbers = {name: rows.set_index(KEY)["value"].to_dict() for name, rows in found.items()}
+    for key, card in results.cards.items():
+        texts = {name: format_percent(values.get(key, float("nan"))) for name, values in numbers.items()}
+        yield {"address": address_of(key), "names": key, "key": card["key"], **texts}
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time for people."""
     if seconds < 3600:
         return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
     return f"{seconds / 3600:.1f} hours"
 
 
-def facts(run: Run) -> dict[str, str]:
+def count_parts(results: Results, times: pd.DataFrame) -> dict[str, str]:
     """The size of a run."""
-    counts = {
-        "ID data sets": run.metrics["id_dataset"],
-        "networks": run.metrics["network"],
-        "variants": run.metrics["variant"],
-        "seeds": run.metrics["seed"],
-        "OOD sets": run.metrics["ood_dataset"][run.metrics["ood_dataset"] != ""],
-        "detectors": run.metrics["detector"][run.metrics["detector"] != ""],
+    columns = {"ID data sets": "id_dataset", "networks": "network", "variants": "variant", "seeds": "seed"}
+    columns |= {"OOD sets": "ood_dataset", "detectors": "detector"}
+    sizes = {name: results.metrics[column].replace("", None).nunique() for name, column in columns.items()}
+    there, missing = len(results.folders), len(results.missing)
+    return {
+        "discriminators": f"{there} of {there + missing}" if missing else str(there),
+        **{name: str(size) for name, size in sizes.items()},
+        "jobs took, together": format_duration((times["ended"] - times["started"]).sum()),
     }
-    there = f"{len(run.cards)} of {len(run.cards) + len(run.gaps)}" if run.gaps else str(len(run.cards))
-    work = duration((run.timings["ended"] - run.timings["started"]).sum())
-    sizes = {name: str(values.nunique()) for name, values in counts.items()}
-    return {"discriminators": there, **sizes, "jobs took, together": work}
 
 
-def scoped(table: str) -> Markup:
-    """A table that pandas wrote, with headings that say that they head columns."""
-    return Markup(table.replace("<th>", '<th scope="col">'))
+def average_times(times: pd.DataFrame) -> pd.DataFrame:
+    """Time by stage, as text: jobs, their hours, and mean seconds of a job and of its parts.
+
+    `times` has a row for each job: stage, started, ended (seconds since the epoch), startup, ray, tracking. What is
+    none of the last three is the stage's own work.
+    """
+    overheads = {"startup": "starting Python", "ray": "Ray", "tracking": "MLflow"}
+    rows = times.sort_values("started").assign(total=times["ended"] - times["started"])
+    rows["work"] = rows["total"] - rows[list(overheads)].sum(axis="columns")
+    grouped = rows.groupby("stage", sort=False)
+    shown = grouped[["total", "work", *overheads]].mean().map("{:.1f}".format)
+    shown.insert(0, "jobs", grouped.size())
+    shown.insert(1, "hours, together", (grouped["total"].sum() / 3600).map("{:.2f}".format))
+    return shown.reset_index().rename(columns={"total": "seconds a job", "work": "own work", **overheads})
 
 
-def heading(table: str) -> str:
-    """What a table is called: Table 1 for table1."""
-    return table.replace("table", "Table ").capitalize() if table.startswith("table") else caption_of(table).title
+def list_tables(tables: Sequence[tuple[Target, str]]) -> Iterator[tuple[Target, str, Markup]]:
+    """Each table with its caption; one that is the same as that of the table before is left out."""
+    before = ""
+    for target, part in tables:
+        yield target, "" if target.caption == before else target.caption, Markup(part)
+        before = target.caption
 
 
-def width_of(png: bytes) -> int:
-    """How wide a picture is to be shown, in CSS pixels, so that letters are as large in every one."""
-    image = Image.open(BytesIO(png))
-    across, _ = image.info.get("dpi", (INCH, INCH))
-    return round(image.width * INCH / across)
-
-
-def page(run: Run) -> str:
-    """The page of a run as HTML; the discriminators' own pages are in the folder `pages` beside it."""
-    gains = gains_of(run.metrics)
+def render_page(page: RunPage) -> str:
+    """Render the page of a run as HTML; the discriminators' own pages are in the folder `pages` beside it."""
+    results = page.results
+    metrics = results.metrics
+    times = pd.DataFrame(page.records, columns=[*TIMES, "work"]).astype(dict.fromkeys(TIMES[1:], float))
+    gains = list_gains(metrics)
     patched = [gain for gain in gains if gain.variant == PATCHED]
-    ood = [name for name in run.metrics["ood_dataset"].unique() if name]
-    times = run.timings
-    tables = [(name, heading(name), scoped(part)) for name, part in run.tables.items()]
-    pictures = [(name, caption_of(name), data_uri(png), width_of(png)) for name, png in run.pictures.items()]
-    return rendered(
+    ood = [name for name in metrics["ood_dataset"].unique() if name]
+    detectors = metrics.loc[is_compared(metrics), "detector"].unique()
+    return render(
         "page.html.j2",
-        run=run.name,
-        configuration=run.configuration,
-        facts=facts(run),
-        claimed=list(claimed(gains)),
-        patched=list(zip(patched, strips(gains, patched, others=True), strict=True)),
-        gains=list(zip(gains, strips(gains, gains, others=False), strict=True)),
-        axis=axis_of(gains) if gains else None,
-        troubles=[*troubles(run.histories), *(f"missing: {gap}" for gap in run.gaps)],
+        run=results.run.name,
+        configuration=page.configuration,
+        facts=count_parts(results, times),
+        claim=list(state_claim(gains)),
+        patched=list(zip(patched, draw_gains(gains, patched, others=True), strict=True)) if patched else [],
+        gains=list(zip(gains, draw_gains(gains, gains, others=False), strict=True)) if gains else [],
+        axis=fit_gains(gains) if gains else None,
+        troubles=list(list_troubles(results)),
         few=FEW,
-        about_tables=caption_of("table"),
-        tables=tables,
-        pictures=pictures,
-        comparison=scoped("\n".join(map(html, tables_of(comparison(run.metrics))))),
-        common=COMMON,
-        discriminators=list(entries(run)),
-        id_datasets={name: run.about.get(name, UNTOLD) for name in run.metrics["id_dataset"].unique()},
-        ood_datasets={name: run.about.get(name, UNTOLD) for name in ood},
-        variants=list(variants(run.cards)),
-        minutes=duration(times["ended"].max() - times["started"].min()),
-        durations=scoped(durations(times).to_html(index=False, border=0)),
-        versions=next(iter(run.cards.values()))["provenance"]["versions"],
+        tables=list(list_tables(page.tables)),
+        figures=[(target, encode_file(png), width_of(png)) for target, png in page.figures],
+        detectors=" or ".join(detectors),
+        discriminators=list(list_discriminators(results)),
+        id_datasets={name: page.about.get(name, UNKNOWN) for name in metrics["id_dataset"].unique()},
+        ood_datasets={name: page.about.get(name, UNKNOWN) for name in ood},
+        variants=list(list_variants(results.cards)),
+        total=format_duration(times["ended"].max() - times["started"].min()) if len(times) else "",
+        times=Markup(html_cells(average_times(times))) if len(times) else "",
+        versions=next((card["provenance"]["versions"] for card in results.cards.values()), {}),
     )

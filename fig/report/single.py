@@ -2,25 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import cycle, islice
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
-from fig.report.curves import histogram, range_of, roc
-from fig.report.markup import data_uri, rendered
-from fig.report.names import COMMON, COMPARABLE
-from fig.report.records import Key
-from fig.report.svg import COLOURS, Axis, Curve, axis_around, chart
+from fig.report.charts import COLOURS, Axis, Curve, bin_scores, draw_chart, fit_axis, score_range, thin_roc
+from fig.report.markup import encode_image, render
+from fig.report.measures import COMPARABLE, choose_detector
+from fig.report.results import Arrays
 from fig.report.tables import HEADINGS
+from fig.study.selection import Key
 
 SAMPLES = 24  # shown, at most
 SAMPLE_BYTES = 90_000  # for all of them
-LOSSLESS = 64  # pixels a side up to which samples are shown pixel by pixel; of larger ones none can be told apart
 OWN = {
     "accuracy": "accuracy on ID test images",
     "calibration_error": "expected calibration error",
@@ -32,75 +28,80 @@ OWN = {
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a discriminator's folder holds, weights aside."""
+class Single:
+    """What a discriminator's page shows of its folder."""
 
     key: Key
     card: Mapping[str, Any]
     history: pd.DataFrame
     metrics: pd.DataFrame
-    scores: Mapping[str, Mapping[str, NDArray]]  # detector -> "id" and OOD sets -> scores
-    samples: Mapping[str, NDArray]
-    timings: Sequence[Mapping[str, Any]]
+    scores: Mapping[str, Arrays]  # detector -> "id" and OOD sets -> scores
+    samples: Arrays
+    records: Sequence[Mapping[str, Any]]  # of its jobs: stage, command and times
+    classes: Sequence[str] = ()
 
 
-def address(key: Key) -> str:
+def address_of(key: Key) -> str:
     """Where a discriminator's page is, below the folder of all pages."""
     return "{}/{}/{}/{}.html".format(*key)
 
 
-def history_charts(history: pd.DataFrame) -> Iterator[tuple[str, Markup, list[Curve]]]:
+def draw_history(history: pd.DataFrame) -> Iterator[tuple[str, Markup, list[Curve]]]:
     """Title, chart and curves of each quantity along training: columns with the same last word share a chart."""
     groups: dict[str, list[str]] = {}
     for column in [name for name in history if name not in ("iteration", "time") and history[name].nunique() > 1]:
         groups.setdefault(column.rpartition("_")[2], []).append(column)
-    across = axis_around("iteration", history["iteration"])
+    across = fit_axis("iteration", history["iteration"])
     for word, columns in groups.items():
         title = word if len(columns) > 1 else columns[0].replace("_", " ")
         curves = [
             Curve(column.replace("_", " ").replace("id ", "ID "), history["iteration"], history[column], colour)
             for column, colour in zip(columns, COLOURS, strict=False)
         ]
-        up = axis_around("", *(history[column] for column in columns))
-        yield title, chart(f"{title} along training", curves, across, up), curves if len(curves) > 1 else []
+        up = fit_axis("", *(history[column] for column in columns))
+        yield title, draw_chart(f"{title} along training", curves, across, up), curves if len(curves) > 1 else []
 
 
-def looks(sets: Sequence[str]) -> dict[str, tuple[str, str]]:
+def choose_looks(sets: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and dashes of the curve of each OOD set."""
     pairs = [(colour, dashes) for dashes in ("", "10 6", "3 5") for colour in COLOURS[1:]]
     return dict(zip(sets, islice(cycle(pairs), len(sets)), strict=True))
 
 
-def auroc_of(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """AUROC by detector and OOD set, under settings that ID images choose where there are settings."""
+def find_aurocs(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The comparable AUROC by detector and OOD set."""
     rows = metrics[(metrics["metric"] == "auroc") & metrics["protocol"].isin(COMPARABLE)]
     return {(row.detector, row.ood_dataset): row.value for row in rows.itertuples()}
 
 
-def score_charts(made: Made, styles: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Of each detector its mean AUROC, the histograms of its scores, and a ROC curve for each OOD set."""
-    aurocs = auroc_of(made.metrics)
-    for detector, sets in sorted(made.scores.items(), key=lambda pair: pair[0] != COMMON):
-        low, high = range_of(*sets.values())
-        outlines = [Curve("ID", *histogram(sets["id"], low, high), COLOURS[0], filled=True)]
+def draw_scores(single: Single, looks: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Each detector's mean AUROC, the histograms of its scores, and a ROC curve for each OOD set.
+
+    The detector by which the variant is compared comes first.
+    """
+    aurocs = find_aurocs(single.metrics)
+    first = choose_detector([name for name in single.metrics["detector"].unique() if name] or [""])
+    for detector, sets in sorted(single.scores.items(), key=lambda pair: pair[0] != first):
+        low, high = score_range(*sets.values())
+        outlines = [Curve("ID", *bin_scores(sets["id"], low, high), COLOURS[0], filled=True)]
         lines = []
-        for name, (colour, dashes) in styles.items():
-            outlines.append(Curve(name, *histogram(sets[name], low, high), colour, dashes=dashes))
-            told = f"{name}: AUROC {100 * aurocs[detector, name]:.1f} %"
-            lines.append(Curve(told, *roc(sets["id"], sets[name]), colour, dashes=dashes))
+        for name, (colour, dashes) in looks.items():
+            outlines.append(Curve(name, *bin_scores(sets[name], low, high), colour, dashes=dashes))
+            title = f"{name}: AUROC {100 * aurocs[detector, name]:.1f} %"
+            lines.append(Curve(title, *thin_roc(sets["id"], sets[name]), colour, dashes=dashes))
         share = Axis("share of images", 0, 1.05 * max(each.y.max() for each in outlines), ticks=False)
         accepted = Axis("OOD images accepted", 0, 1), Axis("ID images accepted", 0, 1)
         curves = ", ".join(line.name for line in lines)
         score = Axis(f"{detector} score", low, high)
         yield {
             "detector": detector,
-            "auroc": sum(aurocs[detector, name] for name in styles) / len(styles),
-            "histograms": chart(f"Histograms of the {detector} scores", outlines, score, share),
-            "roc": chart(f"ROC curves of {detector}: {curves}", lines, *accepted, diagonal=True),
+            "auroc": sum(aurocs[detector, name] for name in looks) / len(looks),
+            "histograms": draw_chart(f"Histograms of the {detector} scores", outlines, score, share),
+            "roc": draw_chart(f"ROC curves of {detector}: {curves}", lines, *accepted, diagonal=True),
         }
 
 
-def metric_table(metrics: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def lay_out_metrics(metrics: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings, and a row of texts in per cent for each detector, protocol and OOD set."""
     scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
     place = ["detector", "protocol", "setting", "ood_dataset"]
@@ -116,71 +117,61 @@ def metric_table(metrics: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return [*headings, "AUROC, 95 % over images", "setting"], rows
 
 
-def own_values(metrics: pd.DataFrame) -> dict[str, str]:
-    """What describes the discriminator itself."""
+def describe_itself(metrics: pd.DataFrame) -> dict[str, str]:
+    """The measures of the discriminator itself, of no detector."""
     values = metrics[metrics["detector"] == ""].set_index("metric")["value"]
     return {heading: f"{values[name]:.3f}" for name, heading in OWN.items() if name in values}
 
 
-def encoded(image: NDArray) -> str:
-    """An image (height, width, 3) as an address that holds it whole."""
-    kind = "png" if len(image) <= LOSSLESS else "webp"
-    file = BytesIO()
-    Image.fromarray(image).save(file, kind, **({} if kind == "png" else {"quality": 90}))
-    return data_uri(file.getvalue(), kind)
-
-
-def shown_samples(samples: Mapping[str, NDArray], classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def show_samples(samples: Arrays, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Address, class and confidence of the first samples, as many as fit into SAMPLE_BYTES."""
     used = 0
     for image, predicted, confidence in zip(
         samples["images"][:SAMPLES], samples["predicted"], samples["confidence"], strict=False
     ):
-        source = encoded(image)
+        source = encode_image(image)
         used += len(source) * 3 // 4
         if used > SAMPLE_BYTES:
             return
         yield source, classes[predicted] if classes else f"class {predicted}", f"{100 * confidence:.0f} %"
 
 
-def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as pairs of a dotted name and a text."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from flat(inner, f"{name}.{key}" if name else key)
+            yield from flatten(inner, f"{name}.{key}" if name else key)
     else:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def single_page(
-    made: Made, run: str, home: str, configuration: str, keys: Sequence[Key], classes: Sequence[str] = ()
-) -> str:
-    """The page of a discriminator as HTML, in a run of this name and configuration whose own page is `home`.
+def render_single(single: Single, run: str, home: str, configuration: str, keys: Sequence[Key]) -> str:
+    """Render the page of a discriminator as HTML, in a run of this name and configuration whose page is `home`.
 
-    `keys` are the discriminators that have pages, `classes` the names of its classes.
+    `keys` are the discriminators that have pages.
     """
-    id_dataset, network, variant, seed = made.key
-    headings, rows = metric_table(made.metrics)
-    styles = looks([name for name in made.metrics["ood_dataset"].unique() if name])
-    return rendered(
+    id_dataset, network, variant, seed = single.key
+    headings, rows = lay_out_metrics(single.metrics)
+    looks = choose_looks([name for name in single.metrics["ood_dataset"].unique() if name])
+    return render(
         "single.html.j2",
         title=" · ".join((id_dataset, network, variant, f"seed {seed}")),
         run=run,
         configuration=configuration,
         home=home,
-        path="/".join(map(str, made.key)),
-        card=made.card,
-        variants=[(key[2], address(key)) for key in keys if (*key[:2], key[3]) == (id_dataset, network, seed)],
-        seeds=[(f"seed {key[3]}", address(key)) for key in keys if key[:3] == made.key[:3]],
-        here=address(made.key),
-        own=own_values(made.metrics),
-        history=list(history_charts(made.history)) if len(made.history) > 1 else [],
-        legend=[("ID", COLOURS[0], ""), *((name, *look) for name, look in styles.items())],
-        scores=list(score_charts(made, styles)),
+        path="/".join(map(str, single.key)),
+        card=single.card,
+        variants=[(key[2], address_of(key)) for key in keys if (*key[:2], key[3]) == (id_dataset, network, seed)],
+        seeds=[(f"seed {key[3]}", address_of(key)) for key in keys if key[:3] == single.key[:3]],
+        here=address_of(single.key),
+        own=describe_itself(single.metrics),
+        history=list(draw_history(single.history)) if len(single.history) > 1 else [],
+        legend=[("ID", COLOURS[0], ""), *((name, *look) for name, look in looks.items())],
+        scores=list(draw_scores(single, looks)),
         headings=headings,
         rows=rows,
-        samples=list(shown_samples(made.samples, classes)),
-        drawn=len(made.samples["images"]),
-        timings=made.timings,
-        provenance=list(flat(made.card["provenance"])),
+        samples=list(show_samples(single.samples, single.classes)),
+        drawn=len(single.samples["images"]),
+        jobs=sorted(single.records, key=lambda job: job["started"]),
+        provenance=list(flatten(single.card["provenance"])),
     )

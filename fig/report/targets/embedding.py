@@ -1,4 +1,4 @@
-"""Figure 4: test images and low-entropy samples in a plane of the discriminator's last features, before and after FIG."""
+"""Figure 4: test images and low-entropy samples in a plane of the last features, before and after FIG."""
 
 from collections.abc import Mapping
 from itertools import product

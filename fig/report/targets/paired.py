@@ -1,10 +1,11 @@
 """FIG compared with each other method on the same OOD sets and seeds: differences, intervals, and ranks of all."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fig.report import paper
 from fig.report.measures import PATCHED, PLACE, difference_to, find_comparable, find_lacking, select_to_rank
@@ -17,9 +18,6 @@ from fig.report.targets import Made
 from fig.report.targets.paper_tables import note_other_sets
 from fig.report.titles import split_ood_name
 from fig.study.selection import Selection
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ALL = "all"
 COLUMNS = [*PLACE, "variant", "difference", "low", "high", "low_both", "high_both", "seeds", "ood_datasets", "better"]
@@ -152,7 +150,7 @@ def format_points(value: float) -> str:
     return "" if pd.isna(value) else f"{100 * value:+.1f}"
 
 
-def draw_ranks(values: pd.DataFrame, dropped: int) -> tuple["Figure", pd.DataFrame]:
+def draw_ranks(values: pd.DataFrame, dropped: int) -> tuple[Figure, pd.DataFrame]:
     """Draw the ranks of methods by values (blocks, methods), and give them as a table.
 
     Blocks are OOD sets of an ID data set and network; `dropped` are those that are left out, as they lack seeds.
@@ -168,10 +166,9 @@ def draw_ranks(values: pd.DataFrame, dropped: int) -> tuple["Figure", pd.DataFra
     return draw_diagram(found, f"Mean rank of AUROC{p_value}\nover {blocks}"), table
 
 
-def draw_diagram(found: Ranks, title: str) -> "Figure":
+def draw_diagram(found: Ranks, title: str) -> Figure:
     """Draw methods by mean rank, with bars over groups that do not differ significantly (Demšar, 2006)."""
-    from matplotlib.figure import Figure
-    from scikit_posthocs import critical_difference_diagram
+    from scikit_posthocs import critical_difference_diagram  # slow to import
 
     means = pd.Series(found.means, index=found.methods)
     apart = np.abs(np.subtract.outer(found.means, found.means)) > found.critical
@@ -183,8 +180,8 @@ def draw_diagram(found: Ranks, title: str) -> "Figure":
         p_values,
         cd=found.critical,
         ax=axes,
-        label_fmt_left="{label}  {rank:.2f}",
-        label_fmt_right="{rank:.2f}  {label}",
+        label_fmt_left="{label}  {rank:.2f}  ",
+        label_fmt_right="  {rank:.2f}  {label}",
         color_palette={name: FIG_COLOUR if name == PATCHED else COLOUR for name in means.index},
         text_h_margin=0.3,
     )

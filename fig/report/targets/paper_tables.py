@@ -37,7 +37,7 @@ Form = pd.DataFrame  # columns of a place, then column, mean, sd, seeds, paper, 
 
 
 def make_table1(results: Results, selection: Selection) -> Made:
-    """AUROC averaged over OOD sets, of standard and FIG under each detector and protocol; the gain is paired by seed."""
+    """AUROC averaged over OOD sets, of standard and FIG under each detector and protocol; gains are paired by seed."""
     place = [*PLACE, "detector", "protocol"]
     means = average_over_sets(find_by_protocol(results.metrics, selection, (STANDARD, PATCHED)))
     rows = list(dict.fromkeys(means[[*place, "seed"]].itertuples(index=False, name=None)))

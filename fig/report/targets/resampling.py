@@ -30,8 +30,8 @@ WHERE = [*PLACE, "source", "way", "ood_dataset"]
 FEW = 3  # sets, below which an order means nothing
 ABOUT = "AUROC on the same images under each resampler (r) and cropped (c), per cent"
 NOTES = (
-    f"The excess of high frequencies is the binary logarithm of the ratio of an OOD set's mean power above {HIGH} cycles "
-    "a pixel to the ID test images': 0 is as much, 1 twice as much.",
+    "The excess of high frequencies is the binary logarithm of the ratio of an OOD set's mean power above "
+    f"{HIGH} cycles a pixel to the ID test images': 0 is as much, 1 twice as much.",
     "Gains are over standard, paired by seed, in points.",
 )
 

@@ -18,7 +18,7 @@ CURVES = (("id", "ID images", ID, "--"), ("generated", "low-entropy samples", SA
 
 
 def make(results: Results, selection: Selection) -> Made:
-    """Figure 3: the variants that draw low-entropy samples, with the confidence 1 / classes of one who knows nothing."""
+    """Figure 3: the variants that draw low-entropy samples, with 1 / classes, the confidence of a random guess."""
     classes = {key: card["architecture"]["classes"] for key, card in results.cards.items()}
     return make_histories(results, selection, classes)
 

@@ -1,6 +1,6 @@
 "use strict";
-// Pressing a column's heading sorts the table by it, up and then down; a box above long tables keeps the rows that
-// hold a text. Without this script the tables stand as they were written.
+// A press on a column's heading sorts the table by it, up and then down; a box above long tables filters their rows.
+// Without this script the tables keep the order in which they were written.
 const LONG = 12;
 
 function number(text) {
