@@ -299,7 +299,7 @@ class ChainsSettings:
     """Chains that are run."""
     images: Count = 8
     """Chains that are shown: the first that end in the wanted class."""
-    wanted: Mapping[str, str] = Field(default_factory=lambda: {"cifar10": "dog", "svhn": "6"})
+    wanted: dict[str, str] = Field(default_factory=lambda: {"cifar10": "dog", "svhn": "6"})
     """Name of the wanted class by ID data set; any class on the others."""
 
 

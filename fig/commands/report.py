@@ -23,12 +23,13 @@ def report(
 
     Example: fig report config/paper.yaml
     """
+    from fig.report.page import PARTIAL
     from fig.report.results import read_results, read_run
     from fig.report.targets import make_target
     from fig.stages.report import Report
-    from fig.stages.support.pages import PARTIAL, write_pages
+    from fig.stages.support.pages import write_pages
     from fig.stages.support.writing import write_made, write_text
-    from fig.study import list_splits, planned_targets, read_config, select_all, select_studies
+    from fig.study import list_splits, list_test_images, planned_targets, read_config, select_all, select_studies
 
     study = read_config(config, override)
     run = Path("results") / study.run
@@ -40,7 +41,8 @@ def report(
     rows = planned_targets(study)
     for row in rows:
         selection = select_studies(study, row)
-        write_made(run, row, make_target(row, read_results(run, selection, row), selection))
+        images = map(Path, list_test_images(study, row))
+        write_made(run, row, make_target(row, read_results(run, selection, row, images), selection))
     page = Report(
         selection=everything,
         targets=tuple(row.name for row in rows),
@@ -48,7 +50,7 @@ def report(
         configuration=shlex.join([*map(str, config), *["--config"] * bool(override), *override]),
         folder=run,
     )
-    write_pages(page, results.missing, partial=True)
+    write_pages(page, partial=True)
     for record in [run / "metrics.record.json", *(run / row.record for row in rows)]:
         record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
     print(f"{run / PARTIAL} shows {len(results.folders)} of {len(everything.list_keys())} discriminators")

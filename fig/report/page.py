@@ -135,9 +135,11 @@ def list_variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, 
             "id_dataset": id_dataset,
             "network": f"{network}, width {card['architecture']['width']:g}",
             "variant": variant,
-            "trained": describe_training(card["settings"].get("training"), "standard" in made_of),
+            "trained": describe_training(
+                card["settings"].get("training"), made_of["stage"] in ("finetune", "transfer")
+            ),
             "method": describe_settings(card["settings"].get("method", {}))
-            + (", sampler follows a fixed teacher" if "teacher" in made_of else ""),
+            + ", sampler follows a fixed teacher" * (made_of["stage"] == "transfer"),
             "seeds": ", ".join(map(str, own)),
         }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fig.detectors.table import complete_entry, module_of_detector
-from fig.runtime.job import Input, Job, Role, Runtime, Setting, run_stage
+from fig.runtime.job import Input, Job, Role, Runtime, Setting, plain, run_stage
 from fig.runtime.record import Times
 from fig.settings import EvaluationSettings, Resources, SamplerSettings, settings
 
@@ -43,7 +43,7 @@ class Evaluate(Job):
         """The fields of a role as JSON has them, the detectors' settings complete."""
         found = super().values(role)
         if role is Role.SETTING:
-            found["detectors"] = {name: complete_entry(name, own) for name, own in self.detectors.items()}
+            found["detectors"] = plain({name: complete_entry(name, own) for name, own in self.detectors.items()})
         return found
 
     def record_path(self) -> Path:

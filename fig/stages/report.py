@@ -48,7 +48,7 @@ class Report(Job):
         """Write the pages."""
         from fig.stages.support.pages import write_pages
 
-        write_pages(self, {}, partial=False)
+        write_pages(self, partial=False)
 
 
 if __name__ == "__main__":

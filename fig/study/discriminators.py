@@ -88,6 +88,12 @@ def list_splits(config: Config, target: Target | None = None) -> list[str]:
     return list(found)
 
 
+def list_test_images(config: Config, target: Target) -> list[str]:
+    """The prepared test images that a target needs: those of the ID data sets and OOD sets that it shows."""
+    splits = list_splits(config, target) if target.images else []
+    return [f"{split}.npy" for split in splits if split.endswith("/test")]
+
+
 def find_studies(config: Config, target: Target) -> list[Study]:
     """The studies that a target shows, each once."""
     named = [study for study in config.studies if target.whole_run or set(target.named_by) & set(study.targets)]

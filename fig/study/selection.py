@@ -1,6 +1,6 @@
 """What a target shows of a configuration: studies, seeds, and the names that data sets and variants go by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from typing import Annotated
 
@@ -42,9 +42,9 @@ class Selection:
     """The studies, each with its detectors."""
     seeds: tuple[Whole, ...]
     """The seeds."""
-    titles: Mapping[str, str] = Field(default_factory=dict)
+    titles: dict[str, str] = Field(default_factory=dict)
     """The paper's names of data sets, by ours."""
-    variants: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    variants: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Method and teacher of the variants, as configured."""
 
     def list_keys(self) -> list[Key]:

@@ -31,6 +31,7 @@ from fig.study import (
     list_discriminators,
     list_splits,
     list_teachers,
+    list_test_images,
     planned_targets,
     resolve_recipe,
     rule_of,

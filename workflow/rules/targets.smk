@@ -1,12 +1,6 @@
 # A rule for every table, figure and study that can be asked for by name, from the discriminators that it shows.
 
 
-def test_images(target):
-    """The prepared test images whose spectra a target compares."""
-    splits = list_splits(CONFIG, target) if target.images else []
-    return [f"{split}.npy" for split in splits if Path(split).name == "test"]
-
-
 def target_job(target, selection):
     def job(wildcards, input, output):
         return MakeTarget(
@@ -38,7 +32,7 @@ for target in planned_targets(CONFIG):
             target.name
         input:
             files=[f"{RUN}/{path}" for path in target.files(selection)],
-            images=test_images(target),
+            images=list_test_images(CONFIG, target),
         output:
             *target_outputs(target),
             record=f"{RUN}/{target.record}",

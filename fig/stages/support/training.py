@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from fig.methods.table import METHODS, module_of_method
-from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting
+from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting, plain
 from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
 from fig.settings import Augmentation, Resources, TrainingSettings, read_settings, settings
@@ -53,7 +53,7 @@ class Training(Job):
         found = super().values(role)
         if role is Role.SETTING:
             complete = read_settings(METHODS[self.method].settings, self.settings, f"settings of {self.method}")
-            found["settings"] = asdict(complete)
+            found["settings"] = plain(complete)
         return found
 
     def record_path(self) -> Path:
