@@ -138,6 +138,11 @@ def average_over_seeds(values: pd.DataFrame, by: Sequence[str], partly: bool = F
     return found.drop(columns="size").reset_index()
 
 
+def gather_rows(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows with those of equal `by` together, both as they come."""
+    return table.iloc[table.groupby(list(by), sort=False).ngroup().argsort(kind="stable")].reset_index(drop=True)
+
+
 # Compare
 
 
@@ -198,7 +203,8 @@ def tidy_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
     own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
     own = own.merge(scored[keys].drop_duplicates(), on=[*NAMES, "seed"])
     accuracy = own[own["metric"] == "accuracy"].set_index(keys)["value"].reindex(averaged.index)
-    averaged["harmonic_mean"] = list(map(harmonic_mean, averaged["auroc"], accuracy))
+    aurocs = averaged.get("auroc", accuracy)  # none where nothing is scored
+    averaged["harmonic_mean"] = list(map(harmonic_mean, aurocs, accuracy))
     averaged = averaged.stack(future_stack=True).dropna().rename("value").reset_index()
     gains = pair_with_standard(averaged[averaged["metric"] == "auroc"]).dropna().assign(metric="gain")
     gains["value"] -= gains["standard"]

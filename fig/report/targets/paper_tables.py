@@ -16,6 +16,7 @@ from fig.report.measures import (
     average_over_sets,
     find_by_protocol,
     find_comparable,
+    gather_rows,
 )
 from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
 from fig.report.results import Results, describe_missing, list_reasons
@@ -93,7 +94,7 @@ def fill(
     lacking = find_lacking_keys(values, cell, results)
     reasons = [list_reasons(lacking.get(names, ()), results) for names in form[cell].itertuples(index=False, name=None)]
     form = form.assign(disagrees=find_disagreeing(form, place), reason=reasons)
-    form = form.iloc[form.groupby(PLACE, sort=False).ngroup().argsort(kind="stable")].reset_index(drop=True)
+    form = gather_rows(form, PLACE)
     has_paper = form["paper"].notna().any()
     seeds = len(selection.seeds)
     cells = f"ours, {format_seeds(seeds)} | the paper's | difference" if has_paper else format_seeds(seeds)

@@ -16,6 +16,7 @@ from fig.report.measures import (
     find_comparable,
     find_lacking,
     gains_over_standard,
+    gather_rows,
 )
 from fig.report.plots import COLOURS, LINES, MARKERS, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing
@@ -96,7 +97,8 @@ def compare_sets(aurocs: pd.DataFrame, gains: pd.DataFrame, spectra: Spectra) ->
     ID data set's (fig.report.spectra).
     """
     both = pd.concat([aurocs, gains.assign(variant=GAIN + gains["variant"])])
-    values = average_over_seeds(both, [*PLACE, "ood_dataset", "variant"]).rename(columns={"variant": "column"})
+    by = [*PLACE, "ood_dataset", "variant"]
+    values = average_over_seeds(gather_rows(both, NAMES), by).rename(columns={"variant": "column"})
     made = [split_ood_name(name) for name in values["ood_dataset"]]
     values = values.assign(
         source=[source for source, _ in made],

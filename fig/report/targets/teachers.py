@@ -15,6 +15,7 @@ from fig.report.measures import (
     find_comparable,
     find_lacking,
     gains_over_standard,
+    gather_rows,
 )
 from fig.report.paper import AVERAGE
 from fig.report.plots import DPI, add_notes, make_empty
@@ -34,7 +35,7 @@ def make(results: Results, selection: Selection) -> Made:
     """
     aurocs = find_comparable(results.metrics, selection)
     gains = gains_over_standard(aurocs)
-    both = pd.concat([gains, average_over_sets(gains).assign(ood_dataset=AVERAGE)])
+    both = pd.concat([gather_rows(gains, NAMES), average_over_sets(gains).assign(ood_dataset=AVERAGE)])
     values = average_over_seeds(both, [*NAMES, "ood_dataset"])
     note = note_missing(results.missing_with(find_lacking(aurocs)))
     return Made(figure=draw(values, selection, note), figure_values=values)
