@@ -137,7 +137,7 @@ def test_where_no_sample_is_confident_figure_4_says_so():
         "above": np.array(0),
         "confident": np.array(0.9),
     }
-    note = embedding.draw({(*PLACE, "fig", 0): arrays}, {}, "").axes[0].get_xlabel()
+    note = embedding.draw_embeddings({(*PLACE, "fig", 0): arrays}, {}, "").axes[0].get_xlabel()
     assert "0 of 30" in note and "the 2 nearest to it (0.50 to 0.60)" in note
     assert embedding.list_points(arrays)["kind"].value_counts().to_dict() == {"test": 4, "sample": 2}
 

@@ -16,7 +16,7 @@ from fig.configuration import complete, shown
 from fig.report import paper
 from fig.report.results import read_results
 from fig.report.tables import to_html, to_latex, to_markdown
-from fig.report.targets import Made, make_target, paper_tables, render_tables, throughput
+from fig.report.targets import Made, make_target, render_tables, throughput
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS
 
@@ -71,7 +71,7 @@ def test_the_papers_configuration_asks_for_every_value_that_the_paper_prints(nam
     form = make_target(TARGETS[name], given(measure({})), selection).table_values
     assert form["paper"].notna().sum() == count
     assert form["mean"].isna().all() and form["reason"].all()
-    assert not list(paper_tables.note_other_sets(selection))
+    assert not list(paper.note_other_sets(selection))
 
 
 def test_table_1_compares_standard_fig_and_the_paired_gain_with_the_papers():
@@ -191,9 +191,9 @@ def test_table_5_compares_a_speed_with_the_papers_of_the_same_network_and_size()
         **known,
     }
     form = throughput.compare_speeds([speed], [("digits", "resnet18"), ("miniimagenet", "resnet18")])
-    cells = throughput.lay_out(form)
+    cells = throughput.lay_out_speeds(form)
     first, second = cells.to_dict("records")
-    narrow = throughput.lay_out(throughput.compare_speeds([speed | {"width": 0.125}], [("digits", "resnet18")]))
+    narrow = throughput.lay_out_speeds(throughput.compare_speeds([speed | {"width": 0.125}], [("digits", "resnet18")]))
     told = "images a second: ours | the paper's | difference"
     assert (first["device"], first["batch"], first["steps taken"]) == ("cpu", "128", "11.5")
     assert first[told] == "128.0 | 556 | -428.0" and second[told] == "—"

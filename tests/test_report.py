@@ -17,7 +17,7 @@ from fig.report.page import average_times, list_discriminators
 from fig.report.results import Results, describe_missing, find_reason, note_missing, read_results
 from fig.report.tables import format_percent, to_markdown
 from fig.report.targets import make_target, render_tables
-from fig.report.targets.comparison import lay_out
+from fig.report.targets.comparison import lay_out_comparison
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS, Target
 
@@ -72,7 +72,7 @@ def test_a_gain_is_paired_by_seed(metrics: pd.DataFrame):
 
 
 def test_the_comparison_is_in_per_cent_and_in_the_configurations_order(metrics: pd.DataFrame):
-    table = lay_out(compare_all(metrics), "digits")
+    table = lay_out_comparison(compare_all(metrics), "digits")
     assert table.columns[:3].tolist() == ["network", "variant", "detector"]
     assert table["variant"].tolist() == ["standard", "fig"]
     assert table["AUROC ↑"].tolist() == ["60.0 ± 7.1", "75.0 ± 14.1"]
@@ -82,7 +82,7 @@ def test_the_comparison_is_in_per_cent_and_in_the_configurations_order(metrics: 
 
 
 def test_one_seed_has_no_deviation(metrics: pd.DataFrame):
-    table = lay_out(compare_all(metrics[metrics["seed"] == 0]), "digits")
+    table = lay_out_comparison(compare_all(metrics[metrics["seed"] == 0]), "digits")
     assert table["AUROC ↑"].tolist() == ["65.0", "85.0"]
     assert format_percent(float("nan"), 0.0) == ""
 

@@ -20,7 +20,16 @@ from fig.report.markup import render
 WIDTH, HEIGHT = 640, 400  # of a chart, in units of which a letter is some 22 high
 LEFT, RIGHT, TOP, BOTTOM = 84, 14, 14, 74  # margins around the plot
 STRIP = 240  # width of a strip
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#444444")  # Okabe and Ito's
+CHART_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#7a5195",
+    "#444444",
+)  # Okabe and Ito's
 BINS = 40
 POINTS = 60  # of a ROC curve, at most
 

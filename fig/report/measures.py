@@ -99,8 +99,8 @@ def is_compared(metrics: pd.DataFrame) -> pd.Series:
     """Which rows of a run's metrics are comparable, each variant under the one detector by which it is compared."""
     scored = metrics[metrics["detector"] != ""]
     chosen = {(*names, choose_detector(rows["detector"].unique())) for names, rows in scored.groupby(NAMES, sort=False)}
-    found = [names in chosen for names in metrics[[*NAMES, "detector"]].itertuples(index=False, name=None)]
-    return pd.Series(found, index=metrics.index, dtype=bool) & metrics["protocol"].isin(COMPARABLE)
+    found = pd.MultiIndex.from_frame(metrics[[*NAMES, "detector"]]).isin(chosen)
+    return metrics["protocol"].isin(COMPARABLE) & found
 
 
 def select_shared_sets(metrics: pd.DataFrame) -> pd.DataFrame:
