@@ -6,9 +6,9 @@ Nothing here computes a result. What a job is given is written into its record, 
 import difflib
 import json
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache, wraps
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,12 +28,30 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def settings(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
-    """Make a class a frozen dataclass that checks the types and ranges of its fields when it is built."""
+    """Make a class a frozen dataclass that checks the types and ranges of its fields when it is built.
+
+    Building it raises ValueError, in one sentence, for the first field that is wrong.
+    """
 
     def decorate(cls: type[T]) -> type[T]:
-        return dataclass(cls, frozen=True, kw_only=kw_only, config=CHECKS)
+        built = dataclass(cls, frozen=True, kw_only=kw_only, config=CHECKS)
+        built.__init__ = explain_errors(built.__init__, built)
+        return built
 
     return decorate if cls is None else decorate(cls)
+
+
+def explain_errors(init: Callable[..., None], cls: type) -> Callable[..., None]:
+    """An `__init__` whose errors are one sentence."""
+
+    @wraps(init)
+    def checked(self: Any, *values: Any, **named: Any) -> None:
+        try:
+            init(self, *values, **named)
+        except ValidationError as error:
+            raise ValueError(explain(error, "", cls)) from None
+
+    return checked
 
 
 @cache
@@ -53,9 +71,14 @@ def read_settings(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
         raise ValueError(f"{where} is {shorten(values)}: it must be a mapping of keys to values")
     try:
-        return adapter_of(cls).validate_json(json.dumps(values, default=str), strict=True)
+        return adapter_of(cls).validate_json(json.dumps(values, default=as_json), strict=True)
     except ValidationError as error:
         raise ValueError(explain(error, where, cls)) from None
+
+
+def as_json(value: Any) -> Any:
+    """What JSON knows for a value that it does not know."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 KINDS = {  # what a value must be, by the beginning of pydantic's name for the error

@@ -257,7 +257,7 @@ def test_gram_over_the_test_set_scores_the_images_that_no_draw_normalises_by(sma
     together = chosen_scores(scorers, {"gram": {"id": ids}})["gram"]["id"]
     order = torch.randperm(40, generator=generator(0, "gram")).numpy()
     np.testing.assert_allclose(together, (ids / (-ids[order[:4]].mean(axis=0) + 1e-7)).sum(axis=1))
-    with pytest.raises(ValueError, match=r"gram\.normalised_over is 'ood': it must be held-out or test"):
+    with pytest.raises(ValueError, match=r"normalised_over is 'ood': it must be one of 'held-out' or 'test'"):
         Gram(normalised_over="ood")
 
 

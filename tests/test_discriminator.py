@@ -49,5 +49,5 @@ def test_a_folder_that_is_none_and_a_card_that_is_wrong_are_named(tmp_path: Path
     save(tmp_path, small, Card(small.architecture, "stripes", "standard", 0, "abc"))
     path = tmp_path / "discriminator.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sed": 1}))
-    with pytest.raises(ValueError, match="sed is not known"):
+    with pytest.raises(ValueError, match="sed: unknown key"):
         load(tmp_path)

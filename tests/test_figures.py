@@ -1,77 +1,49 @@
 """Figures, and the numbers behind them, from metrics and arrays small enough to check by hand."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from fig.report.embeddings import figure_of_embeddings, points_of
-from fig.report.figures import SAMPLES, finetuning, samples, scores
-from fig.report.gaps import note, why_missing
-from fig.report.portraits import figure_of_chains
-from fig.report.resampling import compared, correlation, figure_of_resampling, table_of
-from fig.report.shares import figure_of_shares, shares
-from fig.report.studies import Shown, Study
-from fig.report.teachers import figure_of_improvements, improvements, teacher_title
+from runs import OOD, PLACE, given, measure, select, study, text_of
 from scipy.stats import spearmanr
-from torch import nn
 
-from fig.networks.taps import kept_at
+from fig.report.results import Results
 from fig.report.spectra import Spectrum, excess, spectrum
-from fig.report.titles import ood_titles, source_and_way
-from fig.sampler import Samples
-from fig.stages import picture as stage
-from fig.stages.chains import kept_of, wanted_class
-from fig.stages.embedding import FEWEST, penultimate, plane, shown_of
+from fig.report.targets import embedding, k_sweep, resampling, samples, teachers, training
+from fig.report.titles import ood_titles, split_ood_name
 
-ID, NETWORK = "digits", "resnet18"
-OOD = ("photos-c", "photos-r-nearest", "coco-c")
 SEEDS = (0, 1)
-
-
-def study(*variants: str, ood: tuple[str, ...] = OOD) -> Study:
-    return Study((ID,), ood, (NETWORK,), variants, ("baseline",))
-
-
-def rows(variant: str, values: Mapping[int, Iterable[float]], ood: tuple[str, ...] = OOD) -> list[dict]:
-    """Rows of metrics: the AUROC of each seed on the OOD sets in turn."""
-    names = {
-        "id_dataset": ID,
-        "network": NETWORK,
-        "variant": variant,
-        "key": "k",
-        "detector": "baseline",
-        "protocol": "",
-    }
-    return [
-        names | {"seed": seed, "ood_dataset": name, "metric": "auroc", "value": value}
-        for seed, each in values.items()
-        for name, value in zip(ood, each, strict=False)
-    ]
 
 
 @pytest.fixture
 def metrics() -> pd.DataFrame:
-    return pd.DataFrame(
-        rows("standard", {0: (0.6, 0.7, 0.8), 1: (0.5, 0.6, 0.7)})
-        + rows("fig", {0: (0.8, 0.8, 0.8), 1: (0.6, 0.9, 0.9)})
-        + rows("fig-k0", {0: (0.6, 0.7, 0.8), 1: (0.5, 0.6)})  # of the second seed an OOD set is missing
+    return measure(
+        {
+            "standard": {0: (0.6, 0.7, 0.8), 1: (0.5, 0.6, 0.7)},
+            "fig": {0: (0.8, 0.8, 0.8), 1: (0.6, 0.9, 0.9)},
+            "fig-k0": {0: (0.6, 0.7, 0.8), 1: (0.5, 0.6, None)},  # of the second seed an OOD set is missing
+        }
     )
 
 
 CARDS = {
-    (ID, NETWORK, variant, seed): {"key": "k", "settings": {"method": method}}
+    (*PLACE, variant, seed): {"key": "k", "settings": {"method": method}}
     for (variant, method), seed in product({"standard": {}, "fig": {"K": 0.1}, "fig-k0": {"K": 0.0}}.items(), SEEDS)
 }
 
 
+def holding(**cached: object) -> Results:
+    """Results that hold these and no files."""
+    results = Results(Path("results/none"), {})
+    results.__dict__.update(cached)
+    return results
+
+
 def test_a_mean_over_fewer_seeds_or_ood_sets_is_no_mean(metrics: pd.DataFrame):
-    values = shares(metrics, CARDS, [study("standard", "fig-k0", "fig", "fig-k1")], SEEDS).set_index("variant")
+    what = select(study("standard", "fig-k0", "fig", "fig-k1"))
+    values = k_sweep.make(given(metrics, cards=CARDS), what).figure_values.set_index("variant")
     assert values.loc["standard", "mean"] == pytest.approx(0.65)
     assert values.loc["fig", "sd"] == pytest.approx(0.0)
     assert values.loc["fig-k0", ["mean", "sd"]].isna().all() and values.loc["fig-k0", "seeds"] == 1
@@ -80,130 +52,82 @@ def test_a_mean_over_fewer_seeds_or_ood_sets_is_no_mean(metrics: pd.DataFrame):
 
 def test_figure_1_draws_each_network_over_k_as_the_cards_have_it(metrics: pd.DataFrame):
     cards = {key: {"settings": {"method": {"K": 0.25} if key[2] == "fig" else {}}} for key in CARDS}
-    figure = figure_of_shares(shares(metrics, cards, [study("standard", "fig")], SEEDS), {ID: "Digits"}, "Missing: x")
+    figure = k_sweep.make(given(metrics, cards=cards), select(study("standard", "fig"))).figure
     axes, (bars,) = figure.axes[0], figure.axes[0].containers
     assert axes.get_title() == "Digits" and [tick.get_text() for tick in axes.get_xticklabels()] == ["0.25"]
     assert bars.lines[0].get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(80.0)]]
     assert [line.get_ydata()[0] for line in axes.get_lines() if line.get_linestyle() == "--"] == [pytest.approx(65.0)]
-    assert "Missing: x" in figure.get_supxlabel()
 
 
-def test_a_figure_of_a_run_with_gaps_says_what_is_missing_and_the_log_says_why(
-    metrics: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    for (variant, seed), rows_of_one in metrics.groupby(["variant", "seed"]):
-        folder = tmp_path / "discriminators" / ID / NETWORK / variant / str(seed)
-        if (variant, seed) != ("fig", 1):
-            folder.mkdir(parents=True)
-            rows_of_one.to_csv(folder / "metrics.csv", index=False)
-            (folder / "discriminator.json").write_text(json.dumps(CARDS[ID, NETWORK, variant, seed]))
-    log = tmp_path / "logs" / "finetune" / ID / NETWORK / "fig" / "1.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("error: it diverged\n")
-    figures = []
-    monkeypatch.setattr(stage, "write_figure", lambda path, figure: figures.append(figure))
-    stage.picture("fig1", json.dumps([asdict(study("standard", "fig", "fig-k0"))]), "[0, 1]", "{}", tmp_path)
-    said = " ".join(figures[0].get_supxlabel().split())
-    assert "Missing of digits/resnet18: fig (1): it diverged." in said
-    assert "Missing of digits/resnet18: fig-k0 (1): its metrics lack some of what is asked" in said
-    values = pd.read_csv(tmp_path / "figures" / "fig1.csv").set_index("variant")
+def test_a_figure_of_a_run_with_gaps_says_what_is_missing_and_why(metrics: pd.DataFrame):
+    fewer = metrics[(metrics["variant"] != "fig") | (metrics["seed"] != 1)]
+    results = given(fewer, {(*PLACE, "fig", 1): "it diverged"}, CARDS)
+    made = k_sweep.make(results, select(study("standard", "fig", "fig-k0")))
+    assert "Missing of digits/resnet18: fig (1): it diverged." in text_of(made.figure)
+    assert "Missing of digits/resnet18: fig-k0 (1): its metrics lack some of what is asked" in text_of(made.figure)
+    values = made.figure_values.set_index("variant")
     assert values["mean"].notna().to_dict() == {"standard": True, "fig": False, "fig-k0": False}
 
 
 def test_figure_2_is_paired_by_seed_and_marks_what_is_missing(metrics: pd.DataFrame):
-    values = improvements(metrics, [study("standard", "fig", "fig-k0")], SEEDS)
-    table = values.set_index(["variant", "ood_dataset"])
+    made = teachers.make(given(metrics), select(study("standard", "fig", "fig-k0")))
+    table = made.figure_values.set_index(["variant", "ood_dataset"])
     assert table.loc[("fig", "photos-r-nearest"), "mean"] == pytest.approx(0.2)
     assert table.loc[("fig", "photos-r-nearest"), "sd"] == pytest.approx(np.std([0.1, 0.3], ddof=1))
     assert table.loc[("fig", "average"), "mean"] == pytest.approx(np.mean([0.2, 0.1, 0.0, 0.1, 0.3, 0.2]))
     assert pd.isna(table.loc[("fig-k0", "average"), "mean"])
-    stated = {"fig": {"method": "fig"}, "fig-k0": {"method": "fig", "teacher": "vgg19"}}
-    figure = figure_of_improvements(values, stated, {ID: "Digits"})
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    texts = [text.get_text() for text in made.figure.axes[0].texts]
     assert texts[:4] == ["+15.0\n± 7.1", "+20.0\n± 14.1", "+10.0\n± 14.1", "+15.0\n± 7.1"]
     assert texts[-2:] == ["missing", "missing"]
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
-        "the student itself (FIG)",
-        "VGG19, fixed",
-    ]
+    labels = [tick.get_text() for tick in made.figure.axes[0].get_yticklabels()]
+    assert labels == ["the student itself (FIG)", "VGG19, fixed"]
 
 
 def test_an_improvement_needs_the_standard_discriminator(metrics: pd.DataFrame):
     with pytest.raises(ValueError, match="name standard in the study's variants"):
-        improvements(metrics, [study("fig")], SEEDS)
+        teachers.make(given(metrics), select(study("fig")))
 
 
-def test_teachers_and_ood_sets_have_the_papers_names_and_are_told_apart():
-    assert teacher_title("fig-scratch", {"method": "scratch"}) == "none: from scratch"
-    assert teacher_title("x", {"method": "fig", "teacher": "vgg19/untrained"}) == "VGG19 (untrained), fixed"
+def test_teachers_and_ood_sets_have_the_papers_names_and_differ():
+    assert teachers.teacher_title("fig-scratch", {"method": "scratch"}) == "none: from scratch"
+    stated = {"method": "fig", "teacher": "vgg19/untrained"}
+    assert teachers.teacher_title("x", stated) == "VGG19 (untrained), fixed"
     titles = {"a-r-nearest": "A(r)", "a-r-bilinear": "A(r)", "a-c": "A(c)", "a-c-odin": "A(c)", "b-r-nearest": "B(r)"}
-    told_apart = ["A(r) nearest", "A(r) bilinear", "A(c)", "A(c) odin", "B(r)"]
-    assert list(ood_titles(list(titles), titles).values()) == told_apart
-
-
-def test_only_metrics_of_other_weights_are_called_so(tmp_path: Path):
-    (tmp_path / "metrics.csv").write_text("key,value\nk,1\n")
-    assert why_missing(tmp_path, tmp_path / "logs") == "it was not made yet"
-    for key, told in {"k": "it was not made yet", "l": "its metrics are of other weights: evaluate it anew"}.items():
-        (tmp_path / "discriminator.json").write_text(json.dumps({"key": key}))
-        assert why_missing(tmp_path, tmp_path / "logs") == told
-
-
-def test_a_note_says_what_is_missing_and_why():
-    missing = {(ID, NETWORK, "fig", seed): "it diverged" for seed in (0, 2)} | {(ID, NETWORK, "jcl", 0): "no time"}
-    where = f"Missing of {ID}/{NETWORK}"
-    assert note(missing) == f"{where}: fig (0 2): it diverged. {where}: jcl (0): no time."
-    many = {(ID, NETWORK, "fig", seed): f"reason {seed}" for seed in range(5)}
-    assert note(many).endswith("fig (2): reason 2. 2 more of the kind are in the report.") and note({}) == ""
+    distinct = ["A(r) nearest", "A(r) bilinear", "A(c)", "A(c) odin", "B(r)"]
+    assert list(ood_titles(list(titles), titles).values()) == distinct
 
 
 def histories() -> dict:
     steps = np.arange(10, 60, 10)
     plain = pd.DataFrame({"iteration": steps, "id_confidence": 0.9, "id_energy": -8.0})
-    generated = plain.assign(generated_confidence=np.linspace(0.9, 0.2, 5), generated_energy=-1.0)
-    return {(ID, NETWORK, "standard", 0): plain, (ID, NETWORK, "fig", 0): generated, (ID, NETWORK, "fig", 1): generated}
+    drawing = plain.assign(generated_confidence=np.linspace(0.9, 0.2, 5), generated_energy=-1.0)
+    return {(*PLACE, "standard", 0): plain, (*PLACE, "fig", 0): drawing, (*PLACE, "fig", 1): drawing}
 
 
-def test_figure_3_shows_the_variants_that_generate_and_where_one_who_knows_nothing_would_be():
-    figure = finetuning(histories(), {ID: "Digits"}, {(ID, NETWORK, "fig", 0): 10})
+def test_figure_3_shows_the_variants_that_draw_samples_and_where_a_random_guess_would_be():
+    cards = {(*PLACE, "fig", 0): {"architecture": {"classes": 10}}}
+    figure = training.make(holding(histories=histories(), cards=cards), select()).figure
     assert [axes.get_title() for axes in figure.axes] == ["FIG\nDigits · ResNet18", ""]
-    *_, generated, chance = figure.axes[0].get_lines()
-    np.testing.assert_allclose(generated.get_ydata(), np.linspace(0.9, 0.2, 5))
+    *_, samples, chance = figure.axes[0].get_lines()
+    np.testing.assert_allclose(samples.get_ydata(), np.linspace(0.9, 0.2, 5))
     np.testing.assert_allclose(chance.get_ydata(), 0.1)
-    assert not finetuning({}).axes
+    assert not training.make_finetuning(holding(histories={}), select()).figure.axes
 
 
-def test_the_score_figure_has_a_panel_for_each_variant_with_seeds_pooled():
-    sets = {"id": np.arange(10.0), "photos-c": np.arange(5.0)}
-    keys = [(ID, NETWORK, variant, seed) for variant in ("standard", "fig") for seed in (0, 1)]
-    figure = scores({(key, "baseline"): sets for key in keys})
-    assert len(figure.axes) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ID", "photos-c"]
+def test_the_sample_figure_shows_the_first_seed_with_confidences(tmp_path: Path):
+    folders = {
+        (*PLACE, variant, seed): tmp_path / f"{variant}{seed}" for variant in ("standard", "fig") for seed in SEEDS
+    }
+    for folder in folders.values():
+        folder.mkdir()
+        images, predicted = np.zeros((16, 8, 8, 3), np.uint8), np.arange(16)
+        np.savez(folder / "samples.npz", images=images, confidence=np.full(16, 0.97), predicted=predicted)
+    made = samples.make(Results(tmp_path, folders), select(study("standard", "fig")))
+    assert sum(bool(axes.images) for axes in made.figure.axes) == len(made.figure_values) == 2 * samples.SHOWN
+    assert made.figure.axes[1].get_xlabel() == "1\n97 %" and set(made.figure_values["seed"]) == {0}
 
 
-def test_the_sample_figure_shows_the_first_seed_with_confidences():
-    drawn = {"images": np.zeros((16, 8, 8, 3), np.uint8), "confidence": np.full(16, 0.97), "predicted": np.arange(16)}
-    figure = samples({(ID, NETWORK, variant, seed): drawn for variant in ("standard", "fig") for seed in (0, 1)})
-    assert sum(bool(axes.images) for axes in figure.axes) == 2 * SAMPLES
-    assert figure.axes[1].get_title() == "1: 97 %"
-
-
-def test_where_neither_standard_nor_fig_is_there_the_figures_say_so():
-    assert "Nothing to compare" in scores({}).texts[0].get_text()
-    assert "Nothing to compare" in samples({}).texts[0].get_text()
-
-
-def drawn(confidence: list[float]) -> Samples:
-    given = torch.tensor(confidence)
-    predicted = torch.arange(len(given)) % 3
-    return Samples(torch.zeros(len(given), 3, 4, 4), given, -given, predicted, predicted)
-
-
-def test_where_no_sample_is_confident_the_most_confident_few_are_laid_out_and_the_figure_says_so():
-    assert shown_of(drawn([0.95, 0.2, 0.91]), 0.9).tolist() == [0, 2]
-    below = torch.linspace(0.1, 0.6, 30).tolist()
-    rows = shown_of(drawn(below), 0.9)
-    assert len(rows) == FEWEST and rows[0] == 29
+def test_where_no_sample_is_confident_figure_4_says_so():
     arrays = {
         "test": np.zeros((4, 2)),
         "labels": np.arange(4),
@@ -213,44 +137,9 @@ def test_where_no_sample_is_confident_the_most_confident_few_are_laid_out_and_th
         "above": np.array(0),
         "confident": np.array(0.9),
     }
-    figure = figure_of_embeddings({(ID, NETWORK, "fig", 0): arrays}, {ID: "Digits"})
-    said = figure.axes[0].get_xlabel()
-    assert "0 of 30" in said and "the 2 nearest to it (0.50 to 0.60)" in said
-    assert points_of(arrays)["kind"].value_counts().to_dict() == {"test": 4, "generated": 2}
-
-
-def test_penultimate_features_times_the_last_weights_are_the_logits():
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 4, 7))
-    images = torch.rand(6, 3, 4, 4)
-    features = kept_at(network, penultimate(network), images)
-    torch.testing.assert_close(network[-1](features), network(images))
-
-
-def test_an_embedding_keeps_apart_what_is_far_apart_and_a_seed_gives_it_again():
-    centres = np.repeat([[0.0], [50.0]], 20, axis=0)
-    features = centres + np.random.default_rng(0).normal(size=(40, 8))
-    points = plane(features, seed=3)
-    np.testing.assert_array_equal(points, plane(features, seed=3))
-    one, other = points[:20], points[20:]
-    spread = max(np.ptp(one, axis=0).max(), np.ptp(other, axis=0).max())
-    assert np.linalg.norm(one.mean(axis=0) - other.mean(axis=0)) > spread
-
-
-def test_chains_are_kept_in_their_order_if_of_the_wanted_class_else_the_most_confident():
-    given = drawn([0.5, 0.9, 0.7, 0.6, 0.8, 0.4, 0.3])  # predicted as 0 1 2 0 1 2 0
-    assert kept_of(given, wanted=0, images=2).tolist() == [0, 3]
-    assert kept_of(given, wanted=0, images=8).tolist() == [0, 3, 6]
-    assert kept_of(given, wanted=7, images=2).tolist() == [1, 4]
-    assert kept_of(given, wanted=None, images=2).tolist() == [0, 1]
-
-
-def test_a_class_that_the_data_set_lacks_is_refused(stripes):
-    path = stripes.images.filename
-    assert wanted_class(path, {"stripes": "vertical"})[1] == "vertical"
-    assert wanted_class(path, {"other": "vertical"})[1] == ""
-    with pytest.raises(ValueError, match=r"chains\.wanted\.stripes is 'dog': its classes are horizontal, vertical"):
-        wanted_class(path, {"stripes": "dog"})
+    note = embedding.draw_embeddings({(*PLACE, "fig", 0): arrays}, {}, "").axes[0].get_xlabel()
+    assert "0 of 30" in note and "the 2 nearest to it (0.50 to 0.60)" in note
+    assert embedding.list_points(arrays)["kind"].value_counts().to_dict() == {"test": 4, "sample": 2}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +150,7 @@ def test_a_class_that_the_data_set_lacks_is_refused(stripes):
         ("", 64, "the first, of 64"),
     ],
 )
-def test_figure_5_says_what_there_was_of_the_wanted_class(wanted: str, found: int, said: str):
+def test_figure_5_says_what_there_was_of_the_wanted_class(wanted: str, found: int, said: str, tmp_path: Path):
     arrays = {
         "images": np.zeros((3, 4, 4, 3), np.uint8),
         "confidence": np.array([0.5, 0.25, 1.0]),
@@ -272,9 +161,12 @@ def test_figure_5_says_what_there_was_of_the_wanted_class(wanted: str, found: in
         "steps": np.array(500),
         "mean_confidence": np.array(0.5),
     }
-    figure = figure_of_chains({(ID, NETWORK, "fig", 0): arrays}, {ID: "Digits"})
-    assert said in figure.subfigs[0].get_suptitle() and "500 steps" in figure.subfigs[0].get_suptitle()
-    assert [axes.get_xlabel() for axes in figure.axes] == ["cat\n50 %", "dog\n25 %", "cat\n100 %"]
+    np.savez(tmp_path / "chains.npz", **arrays)
+    made = samples.make_fig5(Results(tmp_path, {(*PLACE, "fig", 0): tmp_path}), select())
+    title = made.figure.subfigs[0].get_suptitle()
+    assert said in title and "500 steps" in title
+    assert [axes.get_xlabel() for axes in made.figure.axes] == ["cat\n50 %", "dog\n25 %", "cat\n100 %"]
+    assert made.figure_values["chains"].tolist() == [64] * 3
 
 
 def grey(luminance: np.ndarray) -> np.ndarray:
@@ -307,31 +199,23 @@ def test_twice_the_contrast_is_four_times_the_power_so_an_excess_of_two():
     assert excess(one, one) == 0
 
 
-def spectra(*powers: float) -> dict:
-    """Flat spectra of the ID data set (power 1) and of the OOD sets."""
-    frequency = np.arange(1, 9) / 16
-    sets = dict(zip((ID, *OOD), (1.0, *powers), strict=True))
-    return {ID: {name: Spectrum(frequency, np.full(8, power)) for name, power in sets.items()}}
-
-
-def test_gains_stand_beside_the_excess_of_high_frequencies_and_their_rank_correlation(metrics: pd.DataFrame):
-    shown = Shown((study("standard", "fig", "fig-k0"),), SEEDS, {ID: "Digits"})
-    given = spectra(2.0, 8.0, 0.5)
-    values = compared(metrics, shown, given)
-    table = values.set_index(["column", "ood_dataset"])
-    nearest = table.loc[("gain of fig", "photos-r-nearest")]
+def test_gains_are_compared_with_the_excess_of_high_frequencies_by_rank_correlation(
+    metrics: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+):
+    sets = dict(zip((PLACE[0], *OOD), (1.0, 2.0, 8.0, 0.5), strict=True))
+    flat = {PLACE[0]: {name: Spectrum(np.arange(1, 9) / 16, np.full(8, power)) for name, power in sets.items()}}
+    monkeypatch.setattr(resampling, "find_spectra", lambda *_: flat)
+    made = resampling.make(given(metrics), select(study("standard", "fig", "fig-k0")))
+    nearest = made.table_values.set_index(["column", "ood_dataset"]).loc[("gain of fig", "photos-r-nearest")]
     assert nearest[["source", "way", "excess"]].tolist() == ["photos", "r nearest", 3]
     assert nearest["mean"] == pytest.approx(0.2)
-    correlations = correlation(metrics, shown, values)
-    (row,) = correlations.itertuples()  # of fig-k0 a gain is missing
+    (sentence,) = [note for note in made.tables[0].notes if "Spearman" in note]  # of fig-k0 a gain is missing
     own = [spearmanr([1, 3, -1], gained).statistic for gained in ([0.2, 0.1, 0.0], [0.1, 0.3, 0.2])]
-    assert (row.variant, row.rho, row.sets) == ("fig", pytest.approx(1.0), 3)
-    assert (row.low, row.high) == (pytest.approx(min(own)), pytest.approx(max(own)))
-    told = table_of(values, correlations, "Missing: x")
-    assert any("+1.00" in text and "2 sources" in text and "no p-value" in text for text in told.notes)
-    assert told.notes[-1] == "Missing: x" and "—" in told.cells["gain of fig-k0"].tolist()
-    figure = figure_of_resampling(values, correlations, given, shown.titles)
-    assert figure.axes[1].get_title() == "FIG · ResNet18\nrank correlation +1.00"
+    assert f"of fig with the excess is +1.00 ({min(own):+.2f} to {max(own):+.2f} for single seeds)" in sentence
+    assert "over 3 OOD sets" in sentence and "2 sources" in sentence and "no p-value" in sentence
+    assert "fig-k0 (1): its metrics lack" in made.tables[0].notes[-1]
+    assert "—" in made.tables[0].cells["gain of fig-k0"].tolist()
+    assert made.figure.axes[1].get_title() == "FIG · ResNet18\nrank correlation +1.00"
 
 
 @pytest.mark.parametrize(
@@ -342,5 +226,5 @@ def test_gains_stand_beside_the_excess_of_high_frequencies_and_their_rank_correl
         ("lsun-c-odin", ("lsun", "c odin")),
     ],
 )
-def test_the_name_of_an_ood_set_tells_source_and_way(name: str, made: tuple[str, str]):
-    assert source_and_way(name) == made
+def test_the_name_of_an_ood_set_tells_split_ood_name(name: str, made: tuple[str, str]):
+    assert split_ood_name(name) == made

@@ -80,7 +80,7 @@ def test_small_images_give_the_networks_of_the_literature(name: str, parameters:
 )
 def test_large_images_give_as_many_weights_as_torchvision_documents(name: str, weights):
     with torch.device("meta"):
-        assert size_of(NETWORKS[name](1000, 1.0, False)) == weights.DEFAULT.meta["num_params"]
+        assert size_of(build(name, 1000, 224)) == weights.DEFAULT.meta["num_params"]
 
 
 SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 images
@@ -189,5 +189,7 @@ def test_large_images_give_torchvisions_network(name: str, theirs):
 
 
 def test_an_unknown_network_is_refused_by_name():
-    with pytest.raises(ValueError, match="no network is called 'resnet19': choose one of resnet18, vgg19"):
+    with pytest.raises(
+        ValueError, match=r"unknown network 'resnet19' \(did you mean 'resnet18'\?\). Available: resnet18, vgg19"
+    ):
         build("resnet19", 10, 32)

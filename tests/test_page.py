@@ -14,18 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fig.report.captions import caption_of
-from fig.report.curves import histogram, range_of, roc
-from fig.report.svg import Axis, Curve, chart
 from PIL import Image
 from workspace import Workspace
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
-from fig.report.claim import claimed, gains_of
-from fig.report.page import troubles
-from fig.report.single import shown_samples
-from fig.stages.report import report
+from fig.report.charts import Axis, Curve, bin_scores, draw_chart, score_range, thin_roc
+from fig.report.claim import list_gains, state_claim
+from fig.report.page import build_pages, list_troubles
+from fig.report.results import Results, read_run
+from fig.report.single import show_samples
+from fig.report.tables import html_cells
+from fig.report.targets import make_target, render_tables
+from fig.study.selection import Selection
+from fig.study.targets import ROWS, TARGETS
 
 PLACE = ("digits", "resnet18")
 OOD = [f"{source}-{way}" for source in ("photos", "coco") for way in ("r-antialias", "r-bilinear", "r-nearest", "c")]
@@ -45,7 +47,7 @@ def tidy(variant: str, seed: int, scores: dict[str, dict[str, np.ndarray]]) -> p
             values |= {"auroc_low": low, "auroc_high": high}
             rows += [(detector, ood, name, value) for name, value in values.items()]
     table = pd.DataFrame(rows, columns=["detector", "ood_dataset", "metric", "value"])
-    names = {"id_dataset": PLACE[0], "network": PLACE[1], "variant": variant, "seed": seed, "key": f"key{seed}"}
+    names = {"id_dataset": PLACE[0], "network": PLACE[1], "variant": variant, "seed": seed, "key": f"{variant}{seed}"}
     return table.assign(**names, protocol="", setting="")
 
 
@@ -77,8 +79,8 @@ def write_discriminator(folder: Path, variant: str, seed: int, shift: float) -> 
     (folder / "discriminator.json").write_text(json.dumps(card))
     times = {"started": 0.0, "ended": 125.0, "startup": 1.0, "ray": 2.0, "work": 3.0, "tracking": 4.0}
     for kind, stage in (("training", "finetune"), ("evaluation", "evaluate")):
-        timing = times | {"stage": stage, "command": f"python -m fig.stages.{stage} --seed {seed}"}
-        (folder / f"timing.{kind}.json").write_text(json.dumps(timing))
+        record = {"stage": stage, "command": f"python -m fig.stages.{stage} --seed {seed}", "times": times}
+        (folder / f"{kind}.record.json").write_text(json.dumps(record))
 
 
 def write_split(path: Path, name: str) -> Path:
@@ -97,29 +99,33 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder with its pages, of three variants and three seeds."""
     top = tmp_path_factory.mktemp("pages")
     folder = top / "results" / "some"
-    folders = []
-    for variant, shifts in SHIFTS.items():
-        for seed, shift in enumerate(shifts):
-            folders.append(folder.joinpath("discriminators", *PLACE, variant, str(seed)))
-            write_discriminator(folders[-1], variant, seed, shift)
+    keys = [(*PLACE, variant, seed) for variant, shifts in SHIFTS.items() for seed in range(len(shifts))]
+    for key in keys:
+        write_discriminator(folder.joinpath("discriminators", *map(str, key)), *key[2:], SHIFTS[key[2]][key[3]])
     (folder / "tables").mkdir()
     table = pd.DataFrame({"ood_dataset": ["photos", "coco", "average"], "fig": ["9.1 ± 2.0 | 8.0 | +1.1", "—", "10.5"]})
-    (folder / "tables" / "table1.html").write_text(f'<div class="wide">{table.to_html(index=False)}</div>')
+    (folder / "tables" / "table1.html").write_text(f'<div class="wide">{html_cells(table)}</div>')
+    compared = make_target(TARGETS["comparison"], read_run(folder, keys), Selection((), ()))
+    (folder / "tables" / "comparison.html").write_text(render_tables(compared)["html"])
     (folder / "figures").mkdir()
     Image.new("RGB", (1800, 300)).save(folder / "figures" / "finetuning.png")
     data = [write_split(top / "data", name) for name in (PLACE[0], *OOD)]
-    gap = ["digits/resnet18/fig/7: finetune diverged: the loss is not finite"]
-    gap += [f"digits/resnet18/mixup/{seed}: it was not made yet" for seed in range(20)]
-    report(
-        folders,
+    missing = [(*PLACE, "fig", 7), *((*PLACE, f"mixup{number}", 0) for number in range(20))]
+    for key in missing:
+        log = folder.joinpath("logs", "retrain", *map(str, key[:3]), f"{key[3]}.log")
+        log.parent.mkdir(parents=True)
+        log.write_text(f"error: {key[2]} diverged: the loss is not finite\n")
+    built = build_pages(
         folder,
-        data,
-        [],
-        [folder / "tables/table1.html"],
-        [folder / "figures/finetuning.png"],
-        gap,
-        "some.yaml",
+        [*keys, *missing],
+        targets=ROWS,
+        data=data,
+        records=sorted(folder.rglob("*.record.json")),
+        configuration="some.yaml",
     )
+    for path, text in built:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
     return folder
 
 
@@ -145,29 +151,34 @@ class Tags(HTMLParser):
 
 def test_the_claim_is_told_with_a_paired_interval_over_seeds(run: Path):
     metrics = pd.concat([pd.read_csv(path, keep_default_na=False) for path in run.rglob("metrics.csv")])
-    gain = next(g for g in gains_of(metrics) if (g.variant, g.detector) == ("fig", "baseline"))
+    gain = next(g for g in list_gains(metrics) if (g.variant, g.detector) == ("fig", "baseline"))
     rows = metrics[(metrics["metric"] == "auroc") & (metrics["detector"] == "baseline")]
     by_seed = rows.groupby(["variant", "seed"])["value"].mean()
     each = (by_seed["fig"] - by_seed["standard"]).to_numpy()
     half = 4.302653 * each.std(ddof=1) / np.sqrt(3)  # Student's t of two degrees of freedom, at 97.5 %
     assert (gain.mean, gain.low, gain.high) == pytest.approx((each.mean(), each.mean() - half, each.mean() + half))
     assert (gain.up, gain.seeds) == (3, 3)
-    first, second = claimed(gains_of(metrics))
+    first, second = state_claim(list_gains(metrics))
     assert f"{100 * each.mean():+.1f} (" in first and "up for 3 of 3 seeds" in first
     assert "in 5 of 5 combinations" in second
 
 
 def test_one_seed_claims_no_certainty_and_no_fig_claims_nothing(run: Path):
     metrics = pd.concat([pd.read_csv(path, keep_default_na=False) for path in run.rglob("metrics.csv")])
-    assert "it is not known how certain" in next(claimed(gains_of(metrics[metrics["seed"] == 0])))
-    (sentence,) = claimed(gains_of(metrics[metrics["variant"] != "fig"]))
+    assert "With one seed there is no confidence interval" in next(
+        state_claim(list_gains(metrics[metrics["seed"] == 0]))
+    )
+    (sentence,) = state_claim(list_gains(metrics[metrics["variant"] != "fig"]))
     assert "no variant called fig" in sentence
 
 
 def test_a_collapsed_generator_and_a_loss_that_is_not_finite_are_reported():
     spread, wild = pd.DataFrame({"generated_spread": [0.9, 0.02]}), pd.DataFrame({"critic_loss": [1.0, np.inf]})
     fine = pd.DataFrame({"generated_spread": [0.02, 0.9], "loss": [1.0, 2.0]})
-    found = list(troubles({(*PLACE, "jcl", 0): spread, (*PLACE, "jcl", 1): wild, (*PLACE, "jcl", 2): fine}))
+    results = Results(Path("none"), {})
+    histories = {(*PLACE, "jcl", seed): table for seed, table in enumerate((spread, wild, fine))}
+    results.__dict__["histories"] = histories
+    found = list(list_troubles(results))
     assert len(found) == 2 and "jcl/0: the generator collapsed, its images vary 2.0 %" in found[0]
     assert "jcl/1: a loss was not finite" in found[1]
 
@@ -175,20 +186,20 @@ def test_a_collapsed_generator_and_a_loss_that_is_not_finite_are_reported():
 def test_a_thinned_roc_curve_encloses_the_auroc():
     draw = np.random.default_rng(0)
     id_scores, ood_scores = draw.normal(1, 1, 5000), draw.normal(0, 1, 3000)
-    across, up = roc(id_scores, ood_scores)
+    across, up = thin_roc(id_scores, ood_scores)
     assert len(across) <= 60
     assert np.trapezoid(up, across) == pytest.approx(auroc(id_scores, ood_scores), abs=0.002)
-    assert np.c_[roc(np.ones(4), np.zeros(4))].tolist() == [[0, 0], [0, 1], [1, 1]]
+    assert np.c_[thin_roc(np.ones(4), np.zeros(4))].tolist() == [[0, 0], [0, 1], [1, 1]]
 
 
 def test_a_histogram_holds_every_score_also_those_in_the_tails():
     scores = np.array([-1e6, *range(200), 1e6])
-    places, shares = histogram(scores, *range_of(scores))
+    places, shares = bin_scores(scores, *score_range(scores))
     assert shares.sum() == pytest.approx(1) and places.min() > -1 and places.max() < 200
 
 
 def test_a_chart_puts_values_where_its_axes_say():
-    drawn = str(chart("a line", [Curve("up", [0, 1], [0, 2], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
+    drawn = str(draw_chart("a line", [Curve("up", [0, 1], [0, 2], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
     assert 'd="M84 326l542 -312"' in drawn  # from the lower left corner of the plot to the upper right one
     assert 'aria-label="a line"' in drawn and "<title>up</title>" in drawn
 
@@ -219,10 +230,21 @@ def test_the_page_says_what_was_run_what_came_out_and_what_is_missing(run: Path)
     text = (run / "report.html").read_text()
     for wanted in (
         *("300 iterations of 64", "2 min 5 s", "gaussian2", "about photos-c", "9.1 ± 2.0 | 8.0"),
-        "missing: digits/resnet18/fig/7: finetune diverged",
-        *("missing: digits/resnet18/mixup/19: it was not made yet", "and 9 more"),
+        "Missing of digits/resnet18: fig (7): fig diverged: the loss is not finite.",
+        *("Missing of digits/resnet18: mixup19 (0): mixup19 diverged", "and 9 more"),
     ):
         assert wanted in text
+
+
+def test_a_page_of_a_run_that_lacks_something_is_called_partial_and_its_pages_lead_back_to_it(run: Path):
+    pages = dict(build_pages(run, [(*PLACE, "fig", 0)], partial=True))
+    assert list(pages) == ["partial.html", "pages/digits/resnet18/fig/0.html"]
+    assert 'href="../../../../partial.html"' in pages["pages/digits/resnet18/fig/0.html"]
+
+
+def test_the_page_of_a_run_of_which_nothing_is_there_says_so(run: Path):
+    ((name, text),) = build_pages(run, [(*PLACE, "fig", 7)])
+    assert name == "report.html" and "Missing of digits/resnet18: fig (7)" in text and "no variant called fig" in text
 
 
 def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path):
@@ -241,7 +263,7 @@ def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path)
 def test_samples_of_any_size_leave_a_page_small_and_have_their_class(side: int):
     images = np.random.default_rng(0).integers(0, 256, (24, side, side, 3), dtype=np.uint8)
     drawn = {"images": images, "predicted": np.arange(24) % 2, "confidence": np.linspace(0.5, 1, 24)}
-    found = list(shown_samples(drawn, ["cat", "dog"]))
+    found = list(show_samples(drawn, ["cat", "dog"]))
     assert found and sum(len(source) for source, _, _ in found) < 130_000
     assert [rest for _, *rest in found[:2]] == [["cat", "50 %"], ["dog", "52 %"]][: len(found)]
 
@@ -255,8 +277,8 @@ def test_snakemakes_own_report_has_tables_and_pictures_in_categories_with_captio
     assert {"report.html", "comparison.csv", "scores.png"} <= files
     for category in ("Page", "Tables", "Figures"):
         assert f'"{category}"' in text
-    for name in ("scores", "samples", "finetuning", "comparison", "report"):
-        assert f"<p>{caption_of(name).title}" in text
+    for name in ("scores", "samples", "finetuning", "comparison"):
+        assert f"<p>{TARGETS[name].title}" in text
 
 
 PROBE = """<script>

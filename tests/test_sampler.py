@@ -180,7 +180,7 @@ def test_what_cannot_be_sampled_is_refused_by_name(linear: nn.Module, generator:
         sample(linear, 0, SHAPE, SamplerSettings(), generator)
     with pytest.raises(ValueError, match=r"logits have shape \(3, 3, 8, 8\)"):
         sample(nn.Identity(), 3, SHAPE, SamplerSettings(), generator)
-    with pytest.raises(ValueError, match=r"sampler\.step_size is 0"):
+    with pytest.raises(ValueError, match=r"step_size is 0: it must be above 0"):
         SamplerSettings(step_size=0)
-    with pytest.raises(ValueError, match=r"sampler\.min_steps is 20"):
+    with pytest.raises(ValueError, match=r"min_steps is 20"):
         SamplerSettings(min_steps=20, max_steps=10)

@@ -1,18 +1,17 @@
 """Paired comparisons and ranks, against closed forms, scipy and numbers that are printed elsewhere."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from fig.report.paired import paired, table_of, to_rank
-from fig.report.ranks import picture
-from fig.report.records import METRICS
-from fig.report.studies import Shown, Study
+from runs import given, text_of
 from scipy import stats
 
-from fig.report.statistics import alike, critical_difference, interval_over_both, interval_over_seeds, ranks
-from fig.report.titles import source_and_way
+from fig.report.measures import find_comparable, select_to_rank
+from fig.report.results import METRICS
+from fig.report.statistics import critical_difference, interval_over_both, interval_over_seeds, rank_methods
+from fig.report.targets.paired import draw_diagram, make
+from fig.report.titles import split_ood_name
+from fig.study.selection import Selection, Study
 
 SETS = ("lsun-r-odin", "lsun-c-odin", "photos-c")
 METHODS = ("standard", "fig", "gaussian")
@@ -20,21 +19,26 @@ TITLES = {"cifar10": "CIFAR10", "svhn": "SVHN"}
 LEVELS = {"standard": 0.0, "fig": 0.2, "gaussian": 0.05}  # above the seed's own level
 
 
-def shown(*methods: str, id_datasets: tuple[str, ...] = ("cifar10",)) -> Shown:
+def shown(*methods: str, id_datasets: tuple[str, ...] = ("cifar10",)) -> Selection:
     study = Study(id_datasets, SETS, ("resnet18",), methods or METHODS, ("baseline",))
-    return Shown((study,), (0, 1, 2), TITLES)
+    return Selection((study,), (0, 1, 2), TITLES)
 
 
-def metrics(what: Shown, wobble: float = 0.0) -> pd.DataFrame:
+def metrics(what: Selection, wobble: float = 0.0) -> pd.DataFrame:
     """AUROCs that differ much between seeds and OOD sets, and between methods by their levels."""
     generator = np.random.default_rng(0)
     rows = []
-    for key in [(*names, seed) for study in what.studies for names in study.names for seed in what.seeds]:
+    for key in what.keys():  # noqa: SIM118
         for number, ood in enumerate(SETS):
             value = 0.5 + 0.1 * key[3] + 0.02 * number + LEVELS[key[2]] + wobble * generator.normal()
-            named = dict(zip(METRICS, (*key[:3], key[3], "key", "baseline", ""), strict=False))
+            named = dict(zip(METRICS, (*key, "key", "baseline", ""), strict=False))
             rows.append({**named, "ood_dataset": ood, "metric": "auroc", "value": value})
     return pd.DataFrame(rows, columns=METRICS)
+
+
+def compare(found: pd.DataFrame, what: Selection) -> pd.DataFrame:
+    """The values of the paired comparison."""
+    return make(given(found), what).table_values
 
 
 def test_the_interval_over_seeds_is_that_of_students_test():
@@ -72,7 +76,7 @@ def test_the_bootstrap_is_too_narrow_for_three_seeds_and_four_sources_as_is_said
 
 
 def test_a_sources_sets_count_as_one():
-    assert {source_and_way(name)[0] for name in ("photos-r-nearest", "photos-c", "photos-r-odin")} == {"photos"}
+    assert {split_ood_name(name)[0] for name in ("photos-r-nearest", "photos-c", "photos-r-odin")} == {"photos"}
     values = np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]])
     assert interval_over_both(values, ["a", "a", "b"]) == pytest.approx((0.0, 0.3))
     assert np.isnan(interval_over_both(values, ["a", "a", "a"])).all()
@@ -81,7 +85,7 @@ def test_a_sources_sets_count_as_one():
 
 def test_differences_are_paired_by_seed_and_ood_set():
     what = shown()
-    table = paired(metrics(what), what, {}).set_index("variant")
+    table = compare(metrics(what), what).set_index("variant")
     assert table.loc["gaussian", ["difference", "low", "high", "low_both", "high_both"]].tolist() == pytest.approx(
         [0.15] * 5
     )
@@ -95,20 +99,22 @@ def test_a_seed_that_lacks_an_ood_set_is_left_out_of_its_comparisons_and_named()
     what = shown()
     whole = metrics(what, wobble=0.01)
     lacking = (whole["variant"] == "gaussian") & (whole["seed"] == 2) & (whole["ood_dataset"] == "photos-c")
-    table = paired(whole[~lacking], what, {}).set_index("variant")
-    two = paired(whole[whole["seed"] < 2], what, {}).set_index("variant")
+    table = compare(whole[~lacking], what).set_index("variant")
+    two = compare(whole[whole["seed"] < 2], what).set_index("variant")
     assert table.loc["gaussian", "difference"] == two.loc["gaussian", "difference"]
     assert table["seeds"].to_dict() == {"standard": 3, "gaussian": 2}
-    assert "Missing of cifar10/resnet18: gaussian (2)" in "".join(table_of(table.reset_index(), what).notes)
-    assert len(to_rank(whole[~lacking], what)[0]) == 2 and to_rank(whole[~lacking], what)[1] == 1
+    (shown_table,) = make(given(whole[~lacking]), what).tables
+    assert "Missing of cifar10/resnet18: gaussian (2)" in "".join(shown_table.notes)
+    ranked, dropped = select_to_rank(find_comparable(whole[~lacking], what))
+    assert (len(ranked), dropped) == (2, 1)
 
 
 def test_the_comparison_on_all_leaves_out_what_lacks_seeds():
     what = shown(id_datasets=("cifar10", "svhn"))
     whole = metrics(what, wobble=0.01)
-    everything = paired(whole, what, {}).query("id_dataset == 'all' and variant == 'gaussian'")
+    everything = compare(whole, what).query("id_dataset == 'all' and variant == 'gaussian'")
     assert everything["ood_datasets"].item() == 6 and everything["reason"].item() == ""
-    partly = paired(whole[(whole["id_dataset"] == "cifar10") | (whole["seed"] < 2)], what, {})
+    partly = compare(whole[(whole["id_dataset"] == "cifar10") | (whole["seed"] < 2)], what)
     of_all = partly.query("id_dataset == 'all' and variant == 'gaussian'")
     assert (
         of_all["difference"].item()
@@ -137,22 +143,30 @@ def test_the_critical_difference_is_the_printed_one():
 
 def test_ranks_are_means_over_blocks_and_equal_values_share_one():
     values = np.array([[0.9, 0.8, 0.7], [0.9, 0.9, 0.1], [0.5, 0.6, 0.4]])
-    found = ranks(["a", "b", "c"], values)
+    found = rank_methods(["a", "b", "c"], values)
     assert found.means == pytest.approx(((1 + 1.5 + 2) / 3, (2 + 1.5 + 1) / 3, 3.0))
     assert found.p_value == pytest.approx(stats.friedmanchisquare(*values.T).pvalue)
 
 
-def test_methods_that_are_alike_are_joined_in_the_largest_groups():
+def bars(levels: np.ndarray) -> list[tuple[float, float]]:
+    """The least and the largest rank under each bar of the diagram of methods with these values."""
+    figure = draw_diagram(rank_methods("abcd", levels), "")
+    lines = [line.get_xydata() for line in figure.axes[0].get_lines()]
+    return sorted(
+        (line[:, 0].min(), line[:, 0].max()) for line in lines if len(set(line[:, 1])) == 1 and line[0, 1] < 0
+    )
+
+
+def test_methods_that_do_not_differ_are_joined_in_the_largest_groups():
     strictly = np.tile([0.9, 0.8, 0.7, 0.6], (4, 1))  # ranks 1 to 4, and a critical difference of 2.35
-    assert alike(ranks("abcd", strictly)) == [(1.0, 3.0), (2.0, 4.0)]
-    assert alike(ranks("abcd", np.tile(strictly, (10, 1)))) == []
+    assert bars(strictly) == [(1.0, 3.0), (2.0, 4.0)]
+    assert bars(np.tile(strictly, (10, 1))) == []
 
 
-def test_the_picture_names_every_method_with_its_rank(tmp_path: Path):
+def test_the_figure_names_every_method_with_its_rank():
     what = shown()
-    figure, means = picture(*to_rank(metrics(what), what))
-    named = [text.get_text() for text in figure.axes[0].texts]
-    assert named[:3] == ["fig  1.00", "gaussian  2.00", "standard  3.00"]
-    assert means["variant"].tolist() == ["fig", "gaussian", "standard"]
-    nothing, _ = picture(*to_rank(metrics(what)[:0], what))
+    made = make(given(metrics(what)), what)
+    assert all(name in text_of(made.figure) for name in ("fig 1.00", "gaussian 2.00", "3.00 standard"))
+    assert made.figure_values["variant"].tolist() == ["fig", "gaussian", "standard"]
+    nothing = make(given(metrics(what)[:0]), what).figure
     assert nothing.texts[0].get_text() == "There is nothing to rank; 3 more lack seeds."

@@ -163,6 +163,6 @@ def test_the_learning_rate_falls_tenfold_at_each_milestone(stripes: Split):
 
 
 def test_a_length_is_asked_for_once_and_none_at_all_leaves_a_network_as_it_is(stripes: Split):
-    with pytest.raises(ValueError, match="only one can be above 0"):
+    with pytest.raises(ValueError, match="set one of them to 0"):
         TrainingSettings(learning_rate=0.1, epochs=1, iterations=1)
     assert list(rows_of(TrainingSettings(learning_rate=0.1), stripes, Standard())) == []

@@ -99,8 +99,8 @@ def is_compared(metrics: pd.DataFrame) -> pd.Series:
     """Which rows of a run's metrics are comparable, each variant under the one detector by which it is compared."""
     scored = metrics[metrics["detector"] != ""]
     chosen = {(*names, choose_detector(rows["detector"].unique())) for names, rows in scored.groupby(NAMES, sort=False)}
-    found = [names in chosen for names in metrics[[*NAMES, "detector"]].itertuples(index=False, name=None)]
-    return pd.Series(found, index=metrics.index, dtype=bool) & metrics["protocol"].isin(COMPARABLE)
+    found = pd.MultiIndex.from_frame(metrics[[*NAMES, "detector"]]).isin(chosen)
+    return metrics["protocol"].isin(COMPARABLE) & found
 
 
 def select_shared_sets(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -136,6 +136,11 @@ def average_over_seeds(values: pd.DataFrame, by: Sequence[str], partly: bool = F
     if not partly:
         found[["mean", "sd"]] = found[["mean", "sd"]].where(found["seeds"] == found["size"])
     return found.drop(columns="size").reset_index()
+
+
+def gather_rows(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows with those of equal `by` together, both as they come."""
+    return table.iloc[table.groupby(list(by), sort=False).ngroup().argsort(kind="stable")].reset_index(drop=True)
 
 
 # Compare
@@ -198,7 +203,8 @@ def tidy_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
     own = metrics[metrics["detector"] == ""].drop(columns=["detector", "protocol"])
     own = own.merge(scored[keys].drop_duplicates(), on=[*NAMES, "seed"])
     accuracy = own[own["metric"] == "accuracy"].set_index(keys)["value"].reindex(averaged.index)
-    averaged["harmonic_mean"] = list(map(harmonic_mean, averaged["auroc"], accuracy))
+    aurocs = averaged.get("auroc", accuracy)  # none where nothing is scored
+    averaged["harmonic_mean"] = list(map(harmonic_mean, aurocs, accuracy))
     averaged = averaged.stack(future_stack=True).dropna().rename("value").reset_index()
     gains = pair_with_standard(averaged[averaged["metric"] == "auroc"]).dropna().assign(metric="gain")
     gains["value"] -= gains["standard"]

@@ -146,8 +146,8 @@ def list_variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, 
 
 def list_discriminators(results: Results) -> Iterator[dict[str, Any]]:
     """Each discriminator's page, accuracy, and AUROC under the detector by which its variant is compared."""
-    values = tidy_by_seed(results.metrics) if results.folders else pd.DataFrame(columns=["measure", *KEY, "value"])
-    aurocs = values[(values["measure"] == "auroc") & is_compared(values)] if len(values) else values
+    values = tidy_by_seed(results.metrics)
+    aurocs = values[(values["measure"] == "auroc") & is_compared(values)]
     accuracies = results.metrics[results.metrics["metric"] == "accuracy"]
     found = {"auroc": aurocs, "accuracy": accuracies}
     numbers = {name: rows.set_index(KEY)["value"].to_dict() for name, rows in found.items()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
-ID, SAMPLES = COLOURS[:2]  # of ID images and of low-entropy samples
+ID_COLOUR, SAMPLE_COLOUR = COLOURS[:2]  # of ID images and of low-entropy samples
 DPI = 160
 SMALL = 7  # points, of notes
 LETTERS_PER_INCH = 18.5  # of that size

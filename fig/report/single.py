@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.charts import COLOURS, Axis, Curve, bin_scores, draw_chart, fit_axis, score_range, thin_roc
+from fig.report.charts import CHART_COLOURS, Axis, Curve, bin_scores, draw_chart, fit_axis, score_range, thin_roc
 from fig.report.markup import encode_image, render
 from fig.report.measures import COMPARABLE, choose_detector
 from fig.report.results import Arrays
 from fig.report.tables import HEADINGS
 from fig.study.selection import Key
 
-SAMPLES = 24  # shown, at most
+MOST_SAMPLES = 24  # shown, at most
 SAMPLE_BYTES = 90_000  # for all of them
 OWN = {
     "accuracy": "accuracy on ID test images",
@@ -56,7 +56,7 @@ def draw_history(history: pd.DataFrame) -> Iterator[tuple[str, Markup, list[Curv
         title = word if len(columns) > 1 else columns[0].replace("_", " ")
         curves = [
             Curve(column.replace("_", " ").replace("id ", "ID "), history["iteration"], history[column], colour)
-            for column, colour in zip(columns, COLOURS, strict=False)
+            for column, colour in zip(columns, CHART_COLOURS, strict=False)
         ]
         up = fit_axis("", *(history[column] for column in columns))
         yield title, draw_chart(f"{title} along training", curves, across, up), curves if len(curves) > 1 else []
@@ -64,11 +64,11 @@ def draw_history(history: pd.DataFrame) -> Iterator[tuple[str, Markup, list[Curv
 
 def choose_looks(sets: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and dashes of the curve of each OOD set."""
-    pairs = [(colour, dashes) for dashes in ("", "10 6", "3 5") for colour in COLOURS[1:]]
+    pairs = [(colour, dashes) for dashes in ("", "10 6", "3 5") for colour in CHART_COLOURS[1:]]
     return dict(zip(sets, islice(cycle(pairs), len(sets)), strict=True))
 
 
-def find_aurocs(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
+def index_aurocs(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
     """The comparable AUROC by detector and OOD set."""
     rows = metrics[(metrics["metric"] == "auroc") & metrics["protocol"].isin(COMPARABLE)]
     return {(row.detector, row.ood_dataset): row.value for row in rows.itertuples()}
@@ -79,11 +79,11 @@ def draw_scores(single: Single, looks: Mapping[str, tuple[str, str]]) -> Iterato
 
     The detector by which the variant is compared comes first.
     """
-    aurocs = find_aurocs(single.metrics)
+    aurocs = index_aurocs(single.metrics)
     first = choose_detector([name for name in single.metrics["detector"].unique() if name] or [""])
     for detector, sets in sorted(single.scores.items(), key=lambda pair: pair[0] != first):
         low, high = score_range(*sets.values())
-        outlines = [Curve("ID", *bin_scores(sets["id"], low, high), COLOURS[0], filled=True)]
+        outlines = [Curve("ID", *bin_scores(sets["id"], low, high), CHART_COLOURS[0], filled=True)]
         lines = []
         for name, (colour, dashes) in looks.items():
             outlines.append(Curve(name, *bin_scores(sets[name], low, high), colour, dashes=dashes))
@@ -127,7 +127,7 @@ def show_samples(samples: Arrays, classes: Sequence[str]) -> Iterator[tuple[str,
     """Address, class and confidence of the first samples, as many as fit into SAMPLE_BYTES."""
     used = 0
     for image, predicted, confidence in zip(
-        samples["images"][:SAMPLES], samples["predicted"], samples["confidence"], strict=False
+        samples["images"][:MOST_SAMPLES], samples["predicted"], samples["confidence"], strict=False
     ):
         source = encode_image(image)
         used += len(source) * 3 // 4
@@ -166,7 +166,7 @@ def render_single(single: Single, run: str, home: str, configuration: str, keys:
         here=address_of(single.key),
         own=describe_itself(single.metrics),
         history=list(draw_history(single.history)) if len(single.history) > 1 else [],
-        legend=[("ID", COLOURS[0], ""), *((name, *look) for name, look in looks.items())],
+        legend=[("ID", CHART_COLOURS[0], ""), *((name, *look) for name, look in looks.items())],
         scores=list(draw_scores(single, looks)),
         headings=headings,
         rows=rows,

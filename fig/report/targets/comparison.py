@@ -9,23 +9,29 @@ from fig.report.targets import Made
 from fig.study.selection import Selection
 
 ABOUT = "per cent, mean ± standard deviation over seeds; averages are over the OOD sets that all were scored on"
+WITH_SETTINGS = (
+    "Where a detector has settings to choose, `oracle` chooses on each test OOD set, `id-only` with ID images alone."
+)
 COLUMNS = [*SETTING, "measure", "mean", "sd", "seeds"]
 
 
 def make(results: Results, selection: Selection) -> Made:
     """Compare every discriminator of the run."""
-    missing = describe_missing(results.missing)
     if results.metrics.empty:
+        missing = describe_missing(results.missing)
         nothing = Table("no discriminator is evaluated yet", pd.DataFrame(columns=SETTING), missing)
         return Made((nothing,), pd.DataFrame(columns=COLUMNS))
     compared = compare_all(results.metrics)
     names = compared["id_dataset"].unique()
-    ends = {name: [note for note in missing if note.startswith(f"Missing of {name}/")] for name in names}
-    tables = [Table(f"{name}: {ABOUT}", lay_out(compared, name), ends[name], name) for name in names]
+    notes = [WITH_SETTINGS] if compared["protocol"].any() else []
+    tables = []
+    for name in names:
+        own = describe_missing({key: reason for key, reason in results.missing.items() if key[0] == name})
+        tables.append(Table(f"{name}: {ABOUT}", lay_out_comparison(compared, name), [*notes, *own], name))
     return Made(tuple(tables), compared)
 
 
-def lay_out(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
+def lay_out_comparison(compared: pd.DataFrame, id_dataset: str) -> pd.DataFrame:
     """The comparison on one ID data set: a row for each discriminator and detector, cells as text."""
     rows = compared[compared["id_dataset"] == id_dataset]
     sets = [measure for measure in rows["measure"].unique() if measure.startswith("auroc.")]

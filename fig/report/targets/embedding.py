@@ -25,7 +25,7 @@ def make(results: Results, selection: Selection) -> Made:
     """The points of each discriminator, drawn and as values."""
     found = results.arrays("embedding")
     values = stack_tables({key: list_points(arrays) for key, arrays in found.items()})
-    return Made(figure=draw(found, selection.titles, note_missing(results.missing)), figure_values=values)
+    return Made(figure=draw_embeddings(found, selection.titles, note_missing(results.missing)), figure_values=values)
 
 
 def list_points(arrays: Arrays) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def describe_samples(arrays: Arrays) -> str:
     return f"{share};\nshown are the {len(found)} nearest to it ({found.min():.2f} to {found.max():.2f})"
 
 
-def draw(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str], note: str) -> Figure:
+def draw_embeddings(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str], note: str) -> Figure:
     """Draw a row for each ID data set and network, a column for each variant.
 
     `embeddings[key]` holds the points of `test` images (n, 2) and their `labels`, of low-entropy samples (m, 2) as
@@ -61,7 +61,7 @@ def draw(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str], note: str)
     for (place, variant), each in zip(product(rows, columns), axes.flat, strict=True):
         each.set_title(f"{place_title(*place, titles)} · {variant_title(variant)}")
         if (*place, variant) in found:
-            draw_panel(each, found[*place, variant])
+            draw_embedding(each, found[*place, variant])
         else:
             each.axis("off")
             each.text(0.5, 0.5, "missing", ha="center", va="center", transform=each.transAxes)
@@ -71,7 +71,7 @@ def draw(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str], note: str)
     return add_notes(figure, ABOUT, note)
 
 
-def draw_panel(axes: Axes, arrays: Arrays) -> None:
+def draw_embedding(axes: Axes, arrays: Arrays) -> None:
     """Draw test images as dots coloured by class, samples as diamonds: full above the confidence, else hollow."""
     colours = np.array(CLASSES)[arrays["labels"] % len(CLASSES)]
     axes.scatter(*arrays["test"].T, s=5, c=colours, linewidth=0, alpha=0.75)

@@ -34,24 +34,24 @@ def make(results: Results, selection: Selection) -> Made:
     shares = {key[:3]: card["settings"].get("method", {}).get("K", np.nan) for key, card in results.cards.items()}
     values.insert(3, "K", [shares.get(names, np.nan) for names in values[NAMES].itertuples(index=False, name=None)])
     note = note_missing(results.missing_with(find_lacking(aurocs)))
-    return Made(figure=draw(values, selection, note), figure_values=values)
+    return Made(figure=draw_k_sweep(values, selection, note), figure_values=values)
 
 
-def draw(values: pd.DataFrame, selection: Selection, note: str) -> Figure:
+def draw_k_sweep(values: pd.DataFrame, selection: Selection, note: str) -> Figure:
     """Draw a panel for each ID data set, a line with error bars (standard deviation over seeds) for each network."""
     if values["mean"].isna().all():
         return make_empty(f"There is no AUROC to show. {note}")
     sets = values["id_dataset"].unique()
     figure, axes = make_panels(1, len(sets), width=3.4, height=2.9)
     for each, name in zip(axes.flat, sets, strict=True):
-        draw_panel(each, values[values["id_dataset"] == name])
+        draw_k_curves(each, values[values["id_dataset"] == name])
         each.set_title(selection.titles.get(name, name))
     axes[0, 0].set_ylabel("AUROC, mean over OOD sets (%)")
     add_legend(figure, Line2D([], [], color="0.3", linewidth=1.1, linestyle=DASHES, label=STANDARD))
     return add_notes(figure, f"Bars: standard deviation over {values['seeds'].max()} seeds.", note)
 
 
-def draw_panel(axes: Axes, values: pd.DataFrame) -> None:
+def draw_k_curves(axes: Axes, values: pd.DataFrame) -> None:
     """Draw the lines of one ID data set: AUROC in per cent of each network against K, that of standard dashed."""
     networks = values["network"].unique()
     if values["mean"].isna().all():

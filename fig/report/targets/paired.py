@@ -15,7 +15,6 @@ from fig.report.results import Results, describe_missing, list_reasons
 from fig.report.statistics import Ranks, interval_over_both, interval_over_seeds, rank_methods
 from fig.report.tables import Table
 from fig.report.targets import Made
-from fig.report.targets.paper_tables import note_other_sets
 from fig.report.titles import split_ood_name
 from fig.study.selection import Selection
 
@@ -46,10 +45,10 @@ def make(results: Results, selection: Selection) -> Made:
         *(["† The difference has another sign than in the paper."] if find_opposed(table).any() else []),
         INTERVALS.format(len(selection.seeds)),
         RANKED,
-        *(note_other_sets(selection) if table["paper"].notna().any() else ()),
+        *(paper.note_other_sets(selection) if table["paper"].notna().any() else ()),
         *describe_missing({key: results.reason(key) for key in lacking}),
     ]
-    return Made((Table(CAPTION, lay_out(table), notes),), table, *draw_ranks(*select_to_rank(values)))
+    return Made((Table(CAPTION, lay_out_pairs(table), notes),), table, *draw_ranks(*select_to_rank(values)))
 
 
 def compare_pairs(values: pd.DataFrame, results: Results, selection: Selection) -> pd.DataFrame:
@@ -61,7 +60,7 @@ def compare_pairs(values: pd.DataFrame, results: Results, selection: Selection) 
     lacking = find_lacking(values)
     wides = {name: difference_to(values, name) for name in values["variant"].unique() if name != PATCHED}
     places = list(dict.fromkeys(values[PLACE].itertuples(index=False, name=None)))
-    printed = paper.by_method()
+    printed = paper.read_by_method()
     rows = []
     for place in places:
         for name, wide in wides.items():
@@ -119,7 +118,7 @@ def find_opposed(table: pd.DataFrame) -> pd.Series:
     return table["difference"] * table["paper"] < 0
 
 
-def lay_out(table: pd.DataFrame) -> pd.DataFrame:
+def lay_out_pairs(table: pd.DataFrame) -> pd.DataFrame:
     """The comparison as text."""
     headings = [*PLACE, "FIG less", "difference", "95 % over seeds", "95 % over seeds and sources"]
     headings += ["FIG is better on", "the paper's", "seeds"]

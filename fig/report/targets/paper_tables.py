@@ -7,15 +7,19 @@ import pandas as pd
 
 from fig.report import paper
 from fig.report.measures import (
+    COMMON,
     NAMES,
+    OWN_DETECTORS,
     PATCHED,
     PLACE,
     STANDARD,
     add_harmonic_means,
+    ask_comparable,
     average_over_seeds,
     average_over_sets,
     find_by_protocol,
     find_comparable,
+    gather_rows,
 )
 from fig.report.paper import AVERAGE, GAIN, HALF, HARMONIC
 from fig.report.results import Results, describe_missing, list_reasons
@@ -45,7 +49,7 @@ def make_table1(results: Results, selection: Selection) -> Made:
     wide = wide.reindex(columns=[STANDARD, PATCHED])
     wide[GAIN] = wide[PATCHED] - wide[STANDARD]
     values = wide.rename_axis(columns="column").stack(future_stack=True).rename("value").reset_index()
-    return fill(results, selection, values, place, paper.by_detector(), [WITH_SETTINGS])
+    return fill_form(results, selection, values, place, paper.read_by_detector(), [WITH_SETTINGS])
 
 
 def make_table2(results: Results, selection: Selection) -> Made:
@@ -54,7 +58,9 @@ def make_table2(results: Results, selection: Selection) -> Made:
     both = pd.concat([values, average_over_sets(values).assign(ood_dataset=AVERAGE)], ignore_index=True)
     place = [*PLACE, "ood_dataset"]
     both = both.rename(columns={"variant": "column"})
-    return fill(results, selection, both, place, paper.by_method(), [describe_detectors(selection)], [RESIZED])
+    return fill_form(
+        results, selection, both, place, paper.read_by_method(), [describe_detectors(selection)], [RESIZED]
+    )
 
 
 make_table3 = make_table2  # of other studies
@@ -69,16 +75,17 @@ def make_table4(results: Results, selection: Selection) -> Made:
     values = wide.rename_axis(columns="measure").stack(future_stack=True).rename("value").reset_index()
     values = values.rename(columns={"variant": "column"})
     notes = [describe_detectors(selection), HALVES]
-    return fill(results, selection, values, [*PLACE, "measure"], paper.by_both(), notes)
+    return fill_form(results, selection, values, [*PLACE, "measure"], paper.read_harmonic_means(), notes)
 
 
 def describe_detectors(selection: Selection) -> str:
     """By which detector methods are compared."""
-    names = dict.fromkeys(name for study in selection.studies for name in study.detectors)
-    return OWN_DETECTOR.format("the baseline" if "baseline" in names else next(iter(names), "the first detector"))
+    chosen = ask_comparable(selection.studies)["detector"].unique()
+    others = [f"the {name}" if name == COMMON else name for name in chosen if name not in OWN_DETECTORS]
+    return OWN_DETECTOR.format(" or ".join(others or ["the baseline"]))
 
 
-def fill(
+def fill_form(
     results: Results,
     selection: Selection,
     values: Values,
@@ -93,7 +100,7 @@ def fill(
     lacking = find_lacking_keys(values, cell, results)
     reasons = [list_reasons(lacking.get(names, ()), results) for names in form[cell].itertuples(index=False, name=None)]
     form = form.assign(disagrees=find_disagreeing(form, place), reason=reasons)
-    form = form.iloc[form.groupby(PLACE, sort=False).ngroup().argsort(kind="stable")].reset_index(drop=True)
+    form = gather_rows(form, PLACE)
     has_paper = form["paper"].notna().any()
     seeds = len(selection.seeds)
     cells = f"ours, {format_seeds(seeds)} | the paper's | difference" if has_paper else format_seeds(seeds)
@@ -102,10 +109,10 @@ def fill(
         *note_disagreeing(form),
         *notes,
         *(notes_on_paper if has_paper else ()),
-        *(note_other_sets(selection) if has_paper else ()),
+        *(paper.note_other_sets(selection) if has_paper else ()),
         *describe_missing(missing),
     ]
-    return Made((Table(f"per cent: {cells}", lay_out(form, place, seeds), found),), form)
+    return Made((Table(f"per cent: {cells}", lay_out_form(form, place, seeds), found),), form)
 
 
 def add_printed(form: Form, place: Sequence[str], printed: pd.DataFrame, titles: Mapping[str, str]) -> Form:
@@ -144,7 +151,7 @@ def find_lacking_keys(values: Values, cell: Sequence[str], results: Results) -> 
     return found
 
 
-def lay_out(form: Form, place: Sequence[str], seeds: int) -> pd.DataFrame:
+def lay_out_form(form: Form, place: Sequence[str], seeds: int) -> pd.DataFrame:
     """The form with a row for each place and a column for each variant, cells as text; empty where nothing is asked."""
     texts = form.assign(cell=[format_cell(row, seeds) for row in form.itertuples()])
     table = pivot_cells(texts, place, "column")
@@ -169,18 +176,3 @@ def note_disagreeing(form: Form) -> Iterator[str]:
     if form["disagrees"].any():
         what = "FIG's gain" if (form["column"] == GAIN).any() else "FIG's improvement over this method"
         yield f"† {what} has another sign than in the paper."
-
-
-def note_other_sets(selection: Selection) -> Iterator[str]:
-    """A sentence for each of the paper's ID data sets where our averages are over other OOD sets."""
-    sets: dict[str, dict[str, None]] = {}
-    for study in selection.studies:
-        for name in study.id_datasets:
-            sets.setdefault(name, {}).update(dict.fromkeys(study.ood_datasets))
-    for name, ours in sets.items():
-        theirs = paper.ood_sets(selection.titles.get(name, name))
-        if theirs and sorted(selection.titles.get(each, each) for each in ours) != sorted(theirs):
-            yield (
-                f"On {name} our averages are over {', '.join(ours)}; the paper's are over {', '.join(theirs)}: "
-                "an average's difference is also one of OOD sets."
-            )

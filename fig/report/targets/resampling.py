@@ -16,6 +16,7 @@ from fig.report.measures import (
     find_comparable,
     find_lacking,
     gains_over_standard,
+    gather_rows,
 )
 from fig.report.plots import COLOURS, LINES, MARKERS, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing
@@ -51,8 +52,8 @@ def make(results: Results, selection: Selection) -> Made:
     ).strip()
     notes = [*NOTES, *describe_correlations(correlations, values), *([note] if note else [])]
     caption = f"{ABOUT}: {format_seeds(len(selection.seeds))}"
-    figure = draw(values, correlations, spectra, selection, note)
-    return Made((Table(caption, lay_out(values), notes),), values, figure, tidy_spectra(spectra))
+    figure = draw_resampling(values, correlations, spectra, selection, note)
+    return Made((Table(caption, lay_out_sets(values), notes),), values, figure, tidy_spectra(spectra))
 
 
 def find_spectra(results: Results, selection: Selection) -> Spectra:
@@ -96,7 +97,8 @@ def compare_sets(aurocs: pd.DataFrame, gains: pd.DataFrame, spectra: Spectra) ->
     ID data set's (fig.report.spectra).
     """
     both = pd.concat([aurocs, gains.assign(variant=GAIN + gains["variant"])])
-    values = average_over_seeds(both, [*PLACE, "ood_dataset", "variant"]).rename(columns={"variant": "column"})
+    by = [*PLACE, "ood_dataset", "variant"]
+    values = average_over_seeds(gather_rows(both, NAMES), by).rename(columns={"variant": "column"})
     made = [split_ood_name(name) for name in values["ood_dataset"]]
     values = values.assign(
         source=[source for source, _ in made],
@@ -123,7 +125,7 @@ def correlate(gains: pd.DataFrame, spectra: Spectra) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*NAMES, "rho", "low", "high", "sets"])
 
 
-def lay_out(values: pd.DataFrame) -> pd.DataFrame:
+def lay_out_sets(values: pd.DataFrame) -> pd.DataFrame:
     """A row for each OOD set, by source; cells are text, in per cent but for the excess."""
     texts = values.assign(
         cell=[format_percent(r.mean, r.sd, r.column.startswith(GAIN)) or ABSENT for r in values.itertuples()]
@@ -172,7 +174,9 @@ def choose_styles(names: Sequence[str], titles: Mapping[str, str]) -> Styles:
     }
 
 
-def draw(values: pd.DataFrame, correlations: pd.DataFrame, spectra: Spectra, selection: Selection, note: str) -> Figure:
+def draw_resampling(
+    values: pd.DataFrame, correlations: pd.DataFrame, spectra: Spectra, selection: Selection, note: str
+) -> Figure:
     """Draw a row for each ID data set and network: the spectra, then the gain of each variant against the excess."""
     gains = values[values["column"].str.startswith(GAIN)]
     if gains["mean"].isna().all():
@@ -187,7 +191,7 @@ def draw(values: pd.DataFrame, correlations: pd.DataFrame, spectra: Spectra, sel
             variant = column.removeprefix(GAIN)
             found = correlations.query("id_dataset == @id_dataset and network == @network and variant == @variant")
             rho = "".join(f"\nrank correlation {value:+.2f}" for value in found["rho"])
-            draw_gains(each, table[table["column"] == column], styles)
+            draw_gains_by_excess(each, table[table["column"] == column], styles)
             each.set_title(f"{variant_title(variant)} · {network_title(network)}{rho}")
         limits = [each.get_ylim() for each in line[1:]]
         for each in line[1:]:
@@ -208,7 +212,7 @@ def draw_spectra(axes: Axes, id_dataset: str, sets: Mapping[str, Spectrum], styl
     axes.set(yscale="log", xlabel="cycles a pixel (grey: high)", ylabel="power of the luminance")
 
 
-def draw_gains(axes: Axes, rows: pd.DataFrame, styles: Styles) -> None:
+def draw_gains_by_excess(axes: Axes, rows: pd.DataFrame, styles: Styles) -> None:
     """Draw gains in points against the excess, with standard deviations over seeds."""
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.axvline(0, color="0.6", linewidth=0.8)

@@ -22,29 +22,33 @@ def make(results: Results, selection: Selection) -> Made:
     variants = (STANDARD, PATCHED)
     seeds = {key[3] for key in results.folders if key[2] in variants}
     first = next((seed for seed in selection.seeds if seed in seeds), selection.seeds[0])
-    missing = {key: why for key, why in results.missing.items() if key[2] in variants and key[3] == first}
+    until = selection.seeds[: selection.seeds.index(first) + 1]
+    missing = {key: reason for key, reason in results.missing.items() if key[2] in variants and key[3] in until}
     found = {key: arrays for key, arrays in results.arrays("samples", variants).items() if key[3] == first}
     rows = [
-        (f"{describe(key, selection)} · mean confidence {100 * arrays['confidence'].mean():.0f} %", arrays)
+        (f"{name_discriminator(key, selection)} · mean confidence {100 * arrays['confidence'].mean():.0f} %", arrays)
         for key, arrays in found.items()
     ]
     values = {key: list_images(arrays) for key, arrays in found.items()}
-    return Made(figure=draw(rows, SHOWN, note_missing(missing)), figure_values=stack_tables(values))
+    return Made(figure=draw_image_rows(rows, SHOWN, note_missing(missing)), figure_values=stack_tables(values))
 
 
 def make_fig5(results: Results, selection: Selection) -> Made:
     """Figure 5: a row of images for each discriminator, and how many chains ended in the wanted class."""
     found = results.arrays("chains")
-    rows = [(f"{describe(key, selection)}\n{describe_chains(arrays)}", arrays) for key, arrays in found.items()]
+    rows = [
+        (f"{name_discriminator(key, selection)}\n{describe_chains(arrays)}", arrays) for key, arrays in found.items()
+    ]
     values = {
         key: list_images(arrays).assign(**{name: arrays[name].item() for name in OF_CHAINS})
         for key, arrays in found.items()
     }
     columns = max((len(arrays["images"]) for arrays in found.values()), default=0)
-    return Made(figure=draw(rows, columns, note_missing(results.missing)), figure_values=stack_tables(values))
+    figure = draw_image_rows(rows, columns, note_missing(results.missing))
+    return Made(figure=figure, figure_values=stack_tables(values))
 
 
-def describe(key: Key, selection: Selection) -> str:
+def name_discriminator(key: Key, selection: Selection) -> str:
     """The title of a discriminator."""
     return f"{place_title(*key[:2], selection.titles)} · {variant_title(key[2])}"
 
@@ -68,7 +72,7 @@ def list_images(arrays: Arrays) -> pd.DataFrame:
     return pd.DataFrame({name: arrays[name][:shown] for name in ("predicted", "confidence")})
 
 
-def draw(rows: Sequence[tuple[str, Arrays]], columns: int, note: str) -> Figure:
+def draw_image_rows(rows: Sequence[tuple[str, Arrays]], columns: int, note: str) -> Figure:
     """Draw a row of images for each title, with the predicted class and the confidence of each.
 
     A row's arrays hold `images` (n, size, size, 3), `confidence` (n,) and `predicted` (n,), classes or their names.

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fig.report.measures import NAMES, PATCHED, STANDARD, ask_comparable
-from fig.report.plots import COLOURS, ID, LINES, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import COLOURS, ID_COLOUR, LINES, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import UNEVALUATED, Arrays, Results, note_missing
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
@@ -22,7 +22,8 @@ def make(results: Results, selection: Selection) -> Made:
     """The histograms of the scores under the detector by which standard and FIG are compared."""
     asked = ask_comparable(selection.studies)
     detectors = asked[asked["variant"].isin([STANDARD, PATCHED])].drop_duplicates(NAMES)
-    found, missing = [], {key: why for key, why in results.missing.items() if key[2] in (STANDARD, PATCHED)}
+    found = []
+    missing = {key: reason for key, reason in results.missing.items() if key[2] in (STANDARD, PATCHED)}
     for *names, detector in detectors[[*NAMES, "detector"]].itertuples(index=False, name=None):
         keys = [(*names, seed) for seed in selection.seeds if (*names, seed) in results.folders]
         scores = {key: results.scores(key, detector) for key in keys}
@@ -32,7 +33,7 @@ def make(results: Results, selection: Selection) -> Made:
             bins = count_scores({name: np.concatenate([sets[name] for sets in there]) for name in there[0]})
             found.append(bins.assign(**dict(zip(NAMES, names, strict=True)), detector=detector))
     values = pd.concat(found, ignore_index=True)[COLUMNS] if found else pd.DataFrame(columns=COLUMNS)
-    return Made(figure=draw(values, selection.titles, note_missing(missing)), figure_values=values)
+    return Made(figure=draw_histograms(values, selection.titles, note_missing(missing)), figure_values=values)
 
 
 def count_scores(sets: Arrays) -> pd.DataFrame:
@@ -45,14 +46,14 @@ def count_scores(sets: Arrays) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def draw(values: pd.DataFrame, titles: Mapping[str, str], note: str) -> Figure:
+def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) -> Figure:
     """Draw a row for each ID data set and network; columns are variants, standard first."""
     if values.empty:
         return make_empty(f"There is nothing to compare: neither standard nor FIG has scores. {note}")
     grouped = dict(iter(values.groupby(NAMES, sort=False)))
     places = list(dict.fromkeys(names[:2] for names in grouped))
     variants = sorted(dict.fromkeys(names[2] for names in grouped), key=lambda name: name != STANDARD)
-    others = [colour for colour in COLOURS if colour != ID]
+    others = [colour for colour in COLOURS if colour != ID_COLOUR]
     looks = {
         name: {"color": others[i % len(others)], "linestyle": LINES[i // len(others) % len(LINES)]}
         for i, name in enumerate(name for name in values["dataset"].unique() if name != "id")
@@ -64,19 +65,19 @@ def draw(values: pd.DataFrame, titles: Mapping[str, str], note: str) -> Figure:
                 each.axis("off")
                 continue
             rows = grouped[*place, variant]
-            draw_panel(each, rows, looks)
+            draw_histogram(each, rows, looks)
             title = f"{variant_title(variant)}\n{place_title(*place, titles)}"
             each.set(title=title, xlabel=f"{rows['detector'].iloc[0]} score")
     add_legend(figure)
     return add_notes(figure, note)
 
 
-def draw_panel(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Mapping[str, str]]) -> None:
+def draw_histogram(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Mapping[str, str]]) -> None:
     """Draw the histogram of the ID images filled, and those of the OOD sets as outlines."""
     for name, bins in rows.groupby("dataset", sort=False):
         edges = [*bins["low"], bins["high"].iloc[-1]]
         if name == "id":
-            axes.stairs(bins["density"], edges, fill=True, color=ID, alpha=0.35, label="ID")
+            axes.stairs(bins["density"], edges, fill=True, color=ID_COLOUR, alpha=0.35, label="ID")
         else:
             axes.stairs(bins["density"], edges, linewidth=1.4, label=name, **looks[name])
     axes.set_yticks([])

@@ -15,6 +15,7 @@ from fig.report.measures import (
     find_comparable,
     find_lacking,
     gains_over_standard,
+    gather_rows,
 )
 from fig.report.paper import AVERAGE
 from fig.report.plots import DPI, add_notes, make_empty
@@ -34,10 +35,10 @@ def make(results: Results, selection: Selection) -> Made:
     """
     aurocs = find_comparable(results.metrics, selection)
     gains = gains_over_standard(aurocs)
-    both = pd.concat([gains, average_over_sets(gains).assign(ood_dataset=AVERAGE)])
+    both = pd.concat([gather_rows(gains, NAMES), average_over_sets(gains).assign(ood_dataset=AVERAGE)])
     values = average_over_seeds(both, [*NAMES, "ood_dataset"])
     note = note_missing(results.missing_with(find_lacking(aurocs)))
-    return Made(figure=draw(values, selection, note), figure_values=values)
+    return Made(figure=draw_teachers(values, selection, note), figure_values=values)
 
 
 def teacher_title(variant: str, stated: Mapping[str, Any]) -> str:
@@ -50,7 +51,7 @@ def teacher_title(variant: str, stated: Mapping[str, Any]) -> str:
     return "the student itself (FIG)" if stated.get("method") == "fig" else variant
 
 
-def draw(values: pd.DataFrame, selection: Selection, note: str) -> Figure:
+def draw_teachers(values: pd.DataFrame, selection: Selection, note: str) -> Figure:
     """Draw a heat map for each student that has any value: rows are teachers, columns OOD sets."""
     grouped = values.groupby(["id_dataset", "network"], sort=False)
     students = [(student, table) for student, table in grouped if table["mean"].notna().any()]
@@ -72,14 +73,14 @@ def draw(values: pd.DataFrame, selection: Selection, note: str) -> Figure:
         named = {AVERAGE: AVERAGE} | ood_titles([name for name in sets if name != AVERAGE], titles)
         means.index = [teacher_title(name, selection.variants.get(name, {})) for name in variants]
         means.columns = [named[name] for name in sets]
-        image = draw_panel(each, means, deviations, most)
+        image = draw_gain_map(each, means, deviations, most)
         each.set_title(f"student {network_title(network)} on {titles.get(id_dataset, id_dataset)}", loc="left")
         each.set_ylabel("teacher")
     figure.colorbar(image, ax=axes, label="gain (points)", fraction=0.03, pad=0.01, aspect=40)
     return add_notes(figure, ABOUT, note)
 
 
-def draw_panel(axes: Axes, means: pd.DataFrame, deviations: pd.DataFrame, most: float) -> Any:
+def draw_gain_map(axes: Axes, means: pd.DataFrame, deviations: pd.DataFrame, most: float) -> Any:
     """Draw a heat map with its values in points of per cent; rows and columns are labelled as the table is."""
     image = axes.imshow(means, cmap="PuOr", vmin=-most, vmax=most, aspect="auto")
     axes.set_xticks(range(means.shape[1]), means.columns, rotation=38, ha="right", rotation_mode="anchor")

@@ -28,7 +28,7 @@ def make(results: Results, selection: Selection) -> Made:
     found = [results.throughput(*place) for place in asked]
     form = compare_speeds([each for each in found if each], asked)
     notes = [f"Missing: {row.id_dataset}/{row.network}: {row.reason}." for row in form.itertuples() if row.reason]
-    return Made((Table("", lay_out(form), [UNSAID, *notes]),), form)
+    return Made((Table("", lay_out_speeds(form), [UNSAID, *notes]),), form)
 
 
 def compare_speeds(measured: list[Mapping[str, Any]], asked: list[tuple[str, str]]) -> pd.DataFrame:
@@ -39,14 +39,14 @@ def compare_speeds(measured: list[Mapping[str, Any]], asked: list[tuple[str, str
     table = pd.DataFrame(measured, columns=COLUMNS)
     form = pd.DataFrame(asked, columns=PLACE).merge(table, on=PLACE, how="left")
     form = form.astype({"size": "Int64", "batch": "Int64", "images": "Int64"})
-    printed = paper.speeds().astype({"size": "Int64"}).assign(width=1.0)
+    printed = paper.read_throughput().astype({"size": "Int64"}).assign(width=1.0)
     form = form.astype({"width": float}).merge(printed, on=["network", "width", "size"], how="left")
     difference = form["images_per_second"].astype(float) - form["paper"]
     reason = form["images_per_second"].isna().map({True: UNMEASURED, False: ""})
     return form.assign(difference=difference, reason=reason)
 
 
-def lay_out(form: pd.DataFrame) -> pd.DataFrame:
+def lay_out_speeds(form: pd.DataFrame) -> pd.DataFrame:
     """The speeds as text."""
     cells = form[PLACE].assign(
         width=[format_number(value, "g") for value in form["width"]],

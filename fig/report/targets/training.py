@@ -7,35 +7,40 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fig.report.plots import ID, SAMPLES, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import ID_COLOUR, SAMPLE_COLOUR, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing, stack_tables
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
 from fig.study.selection import Key, Selection
 
 COLUMNS = ["iteration", "id_confidence", "generated_confidence", "id_energy", "generated_energy"]
-CURVES = (("id", "ID images", ID, "--"), ("generated", "low-entropy samples", SAMPLES, "-"))  # by columns' first word
+CURVES = (
+    ("id", "ID images", ID_COLOUR, "--"),
+    ("generated", "low-entropy samples", SAMPLE_COLOUR, "-"),
+)  # by columns' first word
 
 
 def make(results: Results, selection: Selection) -> Made:
     """Figure 3: the variants that draw low-entropy samples, with 1 / classes, the confidence of a random guess."""
     classes = {key: card["architecture"]["classes"] for key, card in results.cards.items()}
-    return make_histories(results, selection, classes)
+    return make_from_histories(results, selection, classes)
 
 
 def make_finetuning(results: Results, selection: Selection) -> Made:
     """All variants of a run that draw low-entropy samples."""
-    return make_histories(results, selection, {})
+    return make_from_histories(results, selection, {})
 
 
-def make_histories(results: Results, selection: Selection, classes: Mapping[Key, int]) -> Made:
+def make_from_histories(results: Results, selection: Selection, classes: Mapping[Key, int]) -> Made:
     """The histories of those variants that draw low-entropy samples, drawn and as values."""
     found = {key: table[COLUMNS] for key, table in results.histories.items() if set(COLUMNS) <= set(table)}
     values = stack_tables(found)
-    return Made(figure=draw(values, classes, selection.titles, note_missing(results.missing)), figure_values=values)
+    return Made(
+        figure=draw_histories(values, classes, selection.titles, note_missing(results.missing)), figure_values=values
+    )
 
 
-def draw(values: pd.DataFrame, classes: Mapping[Key, int], titles: Mapping[str, str], note: str) -> Figure:
+def draw_histories(values: pd.DataFrame, classes: Mapping[Key, int], titles: Mapping[str, str], note: str) -> Figure:
     """Draw two panels, confidence and energy, for each variant of each ID data set and network."""
     if values.empty:
         return make_empty(f"No variant here draws low-entropy samples. {note}")
