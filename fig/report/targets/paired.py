@@ -25,7 +25,7 @@ FIG_COLOUR, COLOUR = "#b5322a", "#2e4057"
 CAPTION = "AUROC averaged over OOD sets, FIG's less the other's, in points of per cent"
 INTERVALS = (
     "Over seeds: Student's interval of the averages of {} seeds, OOD sets as they are. Over seeds and sources: "
-    "bootstrap that draws seeds and sources of OOD images, each with all its sets, anew; with few of either it is too "
+    "bootstrap that resamples seeds and sources of OOD images, each with all its sets; with few of either it is too "
     "narrow (three and four: 75 to 82 % in simulations). Intervals are not corrected for their number."
 )
 RANKED = (
