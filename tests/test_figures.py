@@ -1,5 +1,6 @@
 """Figures, and the numbers behind them, from metrics and arrays small enough to check by hand."""
 
+from collections import namedtuple
 from itertools import product
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 from runs import OOD, PLACE, given, measure, select, study, text_of
 from scipy.stats import spearmanr
 
+from fig.report.probe import draw_probes
 from fig.report.results import Results
 from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.targets import embedding, k_sweep, resampling, samples, teachers, training
 from fig.report.titles import ood_titles, split_ood_name
 
 SEEDS = (0, 1)
+Probe = namedtuple("Probe", "steps stops mean low high share")
 
 
 @pytest.fixture
@@ -228,3 +231,10 @@ def test_gains_are_compared_with_the_excess_of_high_frequencies_by_rank_correlat
 )
 def test_the_name_of_an_ood_set_tells_split_ood_name(name: str, made: tuple[str, str]):
     assert split_ood_name(name) == made
+
+
+def test_the_figure_of_a_probe_has_confidence_shares_and_stops_against_steps():
+    probe = Probe(4.0, [2, 6], np.linspace(0.1, 1, 8), np.zeros(8), np.ones(8), np.linspace(0, 1, 8))
+    figure = draw_probes({"standard": probe, "fig": probe})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["standard", "fig"]
+    assert figure.axes[2].get_lines()[0].get_ydata().tolist() == [0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1]

@@ -149,7 +149,7 @@ class Tags(HTMLParser):
         yield from (fields[name] for _, fields in self.found for name in names if fields.get(name))
 
 
-def test_the_claim_is_told_with_a_paired_interval_over_seeds(run: Path):
+def test_the_claim_comes_with_a_paired_interval_over_seeds(run: Path):
     metrics = pd.concat([pd.read_csv(path, keep_default_na=False) for path in run.rglob("metrics.csv")])
     gain = next(g for g in list_gains(metrics) if (g.variant, g.detector) == ("fig", "baseline"))
     rows = metrics[(metrics["metric"] == "auroc") & (metrics["detector"] == "baseline")]
@@ -335,9 +335,9 @@ def in_browser(run: Path, page: Path, widths: tuple[int, ...], scratch: Path) ->
         check=True,
     )
     probed.unlink()
-    (told,) = re.findall(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
+    (text,) = re.findall(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
     console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    return {found["width"]: found for found in json.loads(told or "[]")}, console
+    return {found["width"]: found for found in json.loads(text or "[]")}, console
 
 
 def number(text: str) -> float:

@@ -81,7 +81,7 @@ def test_table_1_compares_standard_fig_and_the_paired_gain_with_the_papers():
     assert cells["gain"] == "+15.0 ± 7.1 | +3.8 | +11.2"
 
 
-def test_the_papers_value_stands_beside_settings_chosen_on_the_test_ood_set_only():
+def test_the_papers_value_is_compared_with_settings_chosen_on_the_test_ood_set_only():
     found = pd.concat([metrics(AUROC, "odin", protocol) for protocol in ("oracle", "id-only")])
     form = make("table1", found, asked("standard", "fig", detectors=["odin"]))
     assert row(form, protocol="oracle")["standard"] == "60.0 ± 7.1 | 92.3 | -32.3"
@@ -194,10 +194,10 @@ def test_table_5_compares_a_speed_with_the_papers_of_the_same_network_and_size()
     cells = throughput.lay_out_speeds(form)
     first, second = cells.to_dict("records")
     narrow = throughput.lay_out_speeds(throughput.compare_speeds([speed | {"width": 0.125}], [("digits", "resnet18")]))
-    told = "images a second: ours | the paper's | difference"
+    heading = "images a second: ours | the paper's | difference"
     assert (first["device"], first["batch"], first["steps taken"]) == ("cpu", "128", "11.5")
-    assert first[told] == "128.0 | 556 | -428.0" and second[told] == "—"
-    assert narrow[told].tolist() == ["128.0"] and narrow["width"].tolist() == ["0.125"]
+    assert first[heading] == "128.0 | 556 | -428.0" and second[heading] == "—"
+    assert narrow[heading].tolist() == ["128.0"] and narrow["width"].tolist() == ["0.125"]
     assert form["reason"].tolist() == ["", "it was not measured yet"]
 
 

@@ -167,7 +167,8 @@ def count_parts(results: Results, times: pd.DataFrame) -> dict[str, str]:
     """The size of a run."""
     columns = {"ID data sets": "id_dataset", "networks": "network", "variants": "variant", "seeds": "seed"}
     columns |= {"OOD sets": "ood_dataset", "detectors": "detector"}
-    sizes = {name: results.metrics[column].replace("", None).nunique() for name, column in columns.items()}
+    found = {name: results.metrics[column] for name, column in columns.items()}
+    sizes = {name: values[values != ""].nunique() for name, values in found.items()}
     there, missing = len(results.folders), len(results.missing)
     return {
         "discriminators": f"{there} of {there + missing}" if missing else str(there),
@@ -201,7 +202,7 @@ def list_tables(tables: Sequence[tuple[Target, str]]) -> Iterator[tuple[Target, 
 
 
 def render_page(page: RunPage) -> str:
-    """Render the page of a run as HTML; the discriminators' own pages are in the folder `pages` beside it."""
+    """Render the page of a run as HTML; the discriminators' own pages are in the folder `pages`."""
     results = page.results
     metrics = results.metrics
     times = pd.DataFrame(page.records, columns=[*TIMES, "work"]).astype(dict.fromkeys(TIMES[1:], float))

@@ -99,7 +99,7 @@ ROWS = (
         "table5",
         "throughput",
         "Table 5: throughput of the sampler",
-        "Images a second that the sampler draws from the standard discriminators, beside the paper's.",
+        "Images a second that the sampler draws from the standard discriminators, and the paper's numbers.",
         table=True,
         needs=(),
         throughput=True,
@@ -178,7 +178,7 @@ ROWS = (
         "resampling",
         "resampling",
         "Content or high frequencies",
-        "AUROC on the same OOD images under each resampler (r) and cropped (c), beside how far the images' spectra are "
+        "AUROC on the same OOD images under each resampler (r) and cropped (c), and how far the images' spectra are "
         "from those of the ID images: how much of a gain goes with high frequencies. Spectra are the radially averaged "
         "power of the luminance; the excess is the binary logarithm of an OOD set's power at high frequencies (above "
         "0.25 cycles a pixel) over the ID test images'. A rank correlation over so few sets, several of which are the "

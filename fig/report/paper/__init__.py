@@ -54,7 +54,7 @@ def read_by_method() -> Printed:
 def read_harmonic_means() -> Printed:
     """Table 4: places are ID data set, network and measure; columns are methods.
 
-    What the paper prints is half of the harmonic mean, so it is doubled where the harmonic mean stands.
+    What the paper prints is half of the harmonic mean, so the harmonic mean is compared with twice that.
     """
     table = read_printed("table4").rename(columns={"method": "column"})
     printed = table.pop("harmonic_mean_as_printed") / 100

@@ -41,7 +41,7 @@ Spectra = Mapping[str, Mapping[str, Spectrum]]  # by ID data set, then by its ow
 
 
 def make(results: Results, selection: Selection) -> Made:
-    """AUROC and gains beside the excess of high frequencies, as a table and against each other; and the spectra."""
+    """AUROC, gains and the excess of high frequencies, as a table; gains against the excess, and spectra, drawn."""
     aurocs = find_comparable(results.metrics, selection)
     gains = gains_over_standard(aurocs)
     spectra = find_spectra(results, selection)

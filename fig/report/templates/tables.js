@@ -49,16 +49,16 @@ function sortable(table) {
 function filterable(table) {
   const label = document.createElement("label");
   const box = document.createElement("input");
-  const told = document.createElement("span");
+  const count = document.createElement("span");
   box.type = "search";
   label.className = "filter";
-  told.setAttribute("aria-live", "polite");
-  label.append("Rows with", box, told);
+  count.setAttribute("aria-live", "polite");
+  label.append("Rows with", box, count);
   box.addEventListener("input", () => {
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = [...table.tBodies[0].rows];
     for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
-    told.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+    count.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
   });
   (table.closest(".wide") ?? table).before(label);
 }
