@@ -61,7 +61,7 @@ def select(*studies: Study, seeds: Sequence[int] = (0, 1), **titles: str) -> Sel
 def write_run(run: Path, selection: Selection) -> None:
     """Write every file that a target needs of the selection's discriminators, of standard and FIG."""
     draw = np.random.default_rng(0)
-    for key in selection.keys():  # noqa: SIM118
+    for key in selection.list_keys():
         folder = run.joinpath("discriminators", *map(str, key))
         (folder / "scores").mkdir(parents=True)
         level = {"standard": 0.5, "fig": 0.8}[key[2]] + 0.01 * key[3]

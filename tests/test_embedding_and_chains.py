@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from fig.detectors.library import penultimate
 from fig.networks.taps import kept_at
 from fig.sampler import Samples
-from fig.stages.chains import kept_of, wanted_class
-from fig.stages.embedding import FEWEST, penultimate, plane, shown_of
+from fig.stages.support.long_chains import choose_rows, wanted_class
+from fig.stages.support.planes import FEWEST, project
+from fig.stages.support.planes import choose_rows as choose_confident
 
 
 def drawn(confidence: list[float]) -> Samples:
@@ -18,9 +20,9 @@ def drawn(confidence: list[float]) -> Samples:
 
 
 def test_where_no_sample_is_confident_the_most_confident_few_are_laid_out():
-    assert shown_of(drawn([0.95, 0.2, 0.91]), 0.9).tolist() == [0, 2]
+    assert choose_confident(drawn([0.95, 0.2, 0.91]), 0.9).tolist() == [0, 2]
     below = torch.linspace(0.1, 0.6, 30).tolist()
-    rows = shown_of(drawn(below), 0.9)
+    rows = choose_confident(drawn(below), 0.9)
     assert len(rows) == FEWEST and rows[0] == 29
 
 
@@ -35,8 +37,8 @@ def test_penultimate_features_times_the_last_weights_are_the_logits():
 def test_an_embedding_keeps_apart_what_is_far_apart_and_a_seed_gives_it_again():
     centres = np.repeat([[0.0], [50.0]], 20, axis=0)
     features = centres + np.random.default_rng(0).normal(size=(40, 8))
-    points = plane(features, seed=3)
-    np.testing.assert_array_equal(points, plane(features, seed=3))
+    points = project(features, seed=3)
+    np.testing.assert_array_equal(points, project(features, seed=3))
     one, other = points[:20], points[20:]
     spread = max(np.ptp(one, axis=0).max(), np.ptp(other, axis=0).max())
     assert np.linalg.norm(one.mean(axis=0) - other.mean(axis=0)) > spread
@@ -44,10 +46,10 @@ def test_an_embedding_keeps_apart_what_is_far_apart_and_a_seed_gives_it_again():
 
 def test_chains_are_kept_in_their_order_if_of_the_wanted_class_else_the_most_confident():
     given = drawn([0.5, 0.9, 0.7, 0.6, 0.8, 0.4, 0.3])  # predicted as 0 1 2 0 1 2 0
-    assert kept_of(given, wanted=0, images=2).tolist() == [0, 3]
-    assert kept_of(given, wanted=0, images=8).tolist() == [0, 3, 6]
-    assert kept_of(given, wanted=7, images=2).tolist() == [1, 4]
-    assert kept_of(given, wanted=None, images=2).tolist() == [0, 1]
+    assert choose_rows(given, wanted=0, images=2).tolist() == [0, 3]
+    assert choose_rows(given, wanted=0, images=8).tolist() == [0, 3, 6]
+    assert choose_rows(given, wanted=7, images=2).tolist() == [1, 4]
+    assert choose_rows(given, wanted=None, images=2).tolist() == [0, 1]
 
 
 def test_a_class_that_the_data_set_lacks_is_refused(stripes):

@@ -73,7 +73,7 @@ def write_discriminator(folder: Path, variant: str, seed: int, shift: float) -> 
     card = {
         "architecture": {"width": 0.125},
         "key": f"{variant}{seed}",
-        "provenance": {"made_of": {"standard": "hash"}, "versions": {"torch": "2.9"}},
+        "provenance": {"made_of": {"stage": "finetune"}, "versions": {"torch": "2.9"}},
         "settings": {"training": training, "method": {"K": 0.1}},
     }
     (folder / "discriminator.json").write_text(json.dumps(card))

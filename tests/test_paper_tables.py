@@ -3,20 +3,20 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from fig.configuration import complete, shown
 from runs import given, measure
 
 from fig.report import paper
 from fig.report.results import read_results
 from fig.report.tables import to_html, to_latex, to_markdown
 from fig.report.targets import Made, make_target, render_tables, throughput
+from fig.study import read_config, select_studies
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS
 
@@ -57,9 +57,7 @@ def row(made: Made, **place: str) -> dict[str, str]:
 
 def select_of_paper(name: str) -> Selection:
     """What a table shows of the paper's configuration."""
-    what = shown(complete(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())), name)
-    studies = [Study(**{key: tuple(names) for key, names in each.items()}) for each in what["studies"]]
-    return Selection(tuple(studies), (0,), what["titles"])
+    return replace(select_studies(read_config([ROOT / "config" / "paper.yaml"]), TARGETS[name]), seeds=(0,))
 
 
 @pytest.mark.parametrize(

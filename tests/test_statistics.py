@@ -28,7 +28,7 @@ def metrics(what: Selection, wobble: float = 0.0) -> pd.DataFrame:
     """AUROCs that differ much between seeds and OOD sets, and between methods by their levels."""
     generator = np.random.default_rng(0)
     rows = []
-    for key in what.keys():  # noqa: SIM118
+    for key in what.list_keys():
         for number, ood in enumerate(SETS):
             value = 0.5 + 0.1 * key[3] + 0.02 * number + LEVELS[key[2]] + wobble * generator.normal()
             named = dict(zip(METRICS, (*key, "key", "baseline", ""), strict=False))

@@ -17,13 +17,14 @@ from itertools import product
 
 import pandas as pd
 
+from fig.detectors.table import DETECTORS
 from fig.metrics import harmonic_mean
 from fig.study.selection import Key, Selection, Study
 
 STANDARD = "standard"  # the variant before patching
 PATCHED = "fig"  # the variant that the claim is about
 COMMON = "baseline"  # the detector by which variants are compared, where a study has it
-OWN_DETECTORS = ("deconf",)  # which come with a method
+OWN_DETECTORS = tuple(name for name, row in DETECTORS.items() if row.method)  # which come with a method
 COMPARABLE = ("", "id-only")  # protocols
 
 PLACE = ["id_dataset", "network"]
