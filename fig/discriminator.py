@@ -56,9 +56,11 @@ class Card:
 
 def network_of(architecture: Architecture, seed: int) -> nn.Module:
     """A freshly initialised network; `seed` alone determines the weights."""
+    from fig.networks.building import (
+        build,  # torchvision takes seconds to import: only where a network is built
+        made_by,
+    )
     from fig.networks.heads import with_head
-    from fig.networks.own import made_by
-    from fig.networks.table import build  # torchvision takes seconds to import: only where a network is built
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

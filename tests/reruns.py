@@ -310,7 +310,7 @@ def rows(outcomes: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 INTRODUCTION = """# What a change reruns
 
-Snakemake reruns a job when its settings, its inputs or its own code changed. This page was made by asking Snakemake, one
+Snakemake reruns a job when its settings, its inputs or its own code changed. This page was made by asking it, one
 change at a time, in a study that has everything; `python tests/reruns.py > docs/reruns.md` rebuilds it, and a test
 fails when it is out of date. The tables name the rules that a change reruns by itself, for the discriminators and data
 that it touches. The first table lists what follows from each rule.

@@ -6,7 +6,8 @@ from torch import nn
 
 from fig.folding import folded, pairs
 from fig.frozen import frozen
-from fig.networks.table import NETWORKS, build
+from fig.networks.building import build
+from fig.networks.table import NETWORKS
 
 IMAGES = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -5,8 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
+from fig.networks.building import build
 from fig.networks.heads import last_linear
-from fig.networks.table import NETWORKS, build
+from fig.networks.table import NETWORKS
 from fig.networks.taps import Tap, kept_at, pooled, stages, tapped
 
 

@@ -15,7 +15,8 @@ from fig.data.readers import READERS
 from fig.detectors.table import DETECTORS, build_detector
 from fig.energy import NARROWING
 from fig.methods.table import METHODS, FigSettings, build_method
-from fig.networks.table import NETWORKS, build
+from fig.networks.building import build
+from fig.networks.table import NETWORKS
 from fig.settings import EvaluationSettings, Finetuning, Pretraining, SamplerSettings, read_settings
 from fig.study import ConfigError, complete_config, list_discriminators, list_teachers, read_config, resolve_recipe
 from fig.study.reference import fill_page, list_all_keys, make_schema

@@ -1,12 +1,8 @@
-"""The networks that one chooses by name: a row for each; torch is not imported before a network is built."""
+"""The networks that one chooses by name: a row for each; torch is not imported."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 from fig.settings import suggest
-
-SMALL = 64  # images of fewer pixels a side get the stem that keeps their resolution
 
 
 @dataclass(frozen=True)
@@ -49,17 +45,3 @@ def module_of_network(name: str) -> str:
     if name not in NETWORKS:
         raise ValueError(f"unknown network {name!r}{suggest(name, list(NETWORKS))}")
     return f"fig.networks.{NETWORKS[name].constructor.partition(':')[0]}"
-
-
-def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> Any:
-    """A freshly initialised torch.nn.Module: images (B, 3, image_size, image_size) -> logits (B, classes).
-
-    `width` multiplies the number of channels of every layer; `seed` alone determines the weights. Raises ValueError
-    where no network has this name.
-    """
-    module = import_module(module_of_network(name))
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return getattr(module, NETWORKS[name].constructor.partition(":")[2])(classes, width, image_size < SMALL)

@@ -20,6 +20,7 @@ ASIDE = (  # carry results, or say what makes them in values that every record h
     "fig.study",
     "fig.detectors.table",
     "fig.methods.table",
+    "fig.networks.table",
 )
 DATA = {"fig.report.paper": "*.csv", "fig.report.page": "templates/*"}  # files that are code to a module
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from fig.runtime.job import Input, Job, Output, Setting, run_stage
+from fig.runtime.job import Input, Job, Output, Role, Setting, run_stage
 from fig.runtime.record import Times
 from fig.settings import settings
-from fig.stages.support.training import RECORD
+from fig.stages.support.training import RECORD, network_modules, network_stages
 
 
 @settings(kw_only=True)
@@ -40,9 +40,18 @@ class Adopt(Job):
     output: Output[Path]
     """Folder of the discriminator, to be written."""
 
+    def modules(self) -> tuple[str, ...]:
+        """The module of the network."""
+        return network_modules(self.network, self.architecture)
+
     def factory(self) -> str:
         """The module that makes the network, where it is one's own."""
         return self.architecture.get("factory", "").partition(":")[0]
+
+    def values(self, role: Role) -> dict[str, Any]:
+        """The fields of a role as JSON has them, with the stages whose outputs detectors will look at."""
+        found = super().values(role)
+        return found | {"stages": network_stages(self.network)} if role is Role.SETTING else found
 
     def record_path(self) -> Path:
         """Beside the weights."""

@@ -87,7 +87,7 @@ def made_by(name_of_rule):
 
 
 def params_of(build):
-    """The params of a rule: the code and settings of its job, which rerun it, and the words of its command line.
+    """The params of a rule: the code and settings of its job, which rerun it, and the words after `python -m`.
 
     `build(wildcards, input, output)` is the job. What changes no result is no param: it reruns nothing.
     """
@@ -100,8 +100,9 @@ def params_of(build):
         return json.dumps(values, sort_keys=True)
 
     def job(wildcards, input, output):
-        roles = Role.INPUT, Role.SETTING, Role.OUTPUT
-        return build(wildcards, input, output).words(*roles)
+        found = build(wildcards, input, output)
+        words = found.words(Role.INPUT, Role.SETTING, Role.OUTPUT)
+        return [type(found).__module__, *words]
 
     return {"code": code, "settings": settings, "job": job}
 

@@ -50,7 +50,7 @@ rule download:
     params:
         **params_of(download_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} {resources.options} 2> {log}"
+        "python -m {params.job:q} {resources.options} 2> {log}"
 
 
 rule prepare:
@@ -71,4 +71,4 @@ rule prepare:
     params:
         **params_of(prepare_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} --workers {threads} 2> {log}"
+        "python -m {params.job:q} --workers {threads} 2> {log}"

@@ -74,7 +74,7 @@ rule evaluate:
     params:
         **params_of(evaluate_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} {resources.workers} 2> {log}"
+        "python -m {params.job:q} {resources.workers} 2> {log}"
 
 
 use rule evaluate as throughput with:

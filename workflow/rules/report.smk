@@ -37,7 +37,7 @@ rule metrics:
     params:
         **params_of(metrics_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} 2> {log}"
+        "python -m {params.job:q} 2> {log}"
 
 
 rule report:
@@ -79,4 +79,4 @@ rule report:
     params:
         **params_of(report_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} {resources.options} 2> {log}"
+        "python -m {params.job:q} {resources.options} 2> {log}"

@@ -47,4 +47,4 @@ for target in planned_targets(CONFIG):
             title=target.title,
             caption=target.caption,
         shell:
-            "python -m fig.stages.target {params.job:q} 2> {log}"
+            "python -m {params.job:q} 2> {log}"

@@ -113,7 +113,7 @@ rule pretrain:
     params:
         **params_of(pretrain_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} --checkpoints results/{wildcards.run}/checkpoints"
+        "python -m {params.job:q} --checkpoints results/{wildcards.run}/checkpoints"
         " {resources.workers} 2> {log}"
 
 
@@ -135,7 +135,7 @@ rule adopt:
     params:
         **params_of(adopt_job),
     shell:
-        "python -m fig.stages.{rule} {params.job:q} 2> {log}"
+        "python -m {params.job:q} 2> {log}"
 
 
 use rule pretrain as retrain with:

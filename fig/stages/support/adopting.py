@@ -10,7 +10,7 @@ from fig.data.arrays import description_of, open_split
 from fig.data.batches import images_at
 from fig.discriminator import Card, Discriminator, save
 from fig.frozen import frozen
-from fig.networks.own import load_weights
+from fig.networks.building import load_weights
 from fig.stages.adopt import Adopt
 from fig.stages.support.trainer import build_architecture, library_versions, write_history
 

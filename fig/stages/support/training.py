@@ -1,7 +1,7 @@
 """What the jobs have in common that train a discriminator; torch is imported when they run."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from fig.methods.table import METHODS, module_of_method
+from fig.networks.table import NETWORKS, UNKNOWN, module_of_network
 from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting, plain
 from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
@@ -90,6 +91,26 @@ class FromRandomWeights(Training):
     scaling: Setting[str] = "symmetric"
     """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
 
+    def modules(self) -> tuple[str, ...]:
+        """The modules of the method and of the network."""
+        return (*super().modules(), *network_modules(self.network, self.architecture))
+
     def factory(self) -> str:
         """The module that makes the network, where it is one's own."""
         return self.architecture.get("factory", "").partition(":")[0]
+
+    def values(self, role: Role) -> dict[str, Any]:
+        """The fields of a role as JSON has them, with the stages whose outputs detectors will look at."""
+        found = super().values(role)
+        return found | {"stages": network_stages(self.network)} if role is Role.SETTING else found
+
+
+def network_modules(network: str, architecture: Mapping[str, Any]) -> tuple[str, ...]:
+    """The module of a network that comes with the project; none for one's own."""
+    return () if architecture.get("factory") else (module_of_network(network),)
+
+
+def network_stages(network: str) -> list[str]:
+    """The submodules whose outputs are a network's features, as far as its row states them."""
+    row = NETWORKS.get(network, UNKNOWN)
+    return [*row.stem, *row.stages]

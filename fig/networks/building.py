@@ -1,4 +1,4 @@
-"""A network of one's own: any importable function that returns a torch.nn.Module giving logits."""
+"""Networks are built here: those that come with the project by their names, your own by a factory; with weights."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -8,6 +8,23 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from fig.networks.table import NETWORKS, module_of_network
+
+SMALL = 64  # images of fewer pixels a side get the stem that keeps their resolution
+
+
+def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
+    """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).
+
+    `width` multiplies the number of channels of every layer; `seed` alone determines the weights. Raises ValueError
+    where no network has this name.
+    """
+    module = importlib.import_module(module_of_network(name))
+    construct = getattr(module, NETWORKS[name].constructor.partition(":")[2])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return construct(classes, width, image_size < SMALL)
 
 
 def imported(factory: str) -> Callable[..., nn.Module]:
