@@ -8,7 +8,14 @@ from pathlib import Path
 from shlex import quote
 
 from fig import costs
-from fig.data.catalogue import IdDataset, downloads, files_of, id_names, recipe, source_of
+from fig.data.catalogue import (
+    IdDataset,
+    downloads,
+    files_of,
+    id_names,
+    recipe,
+    source_of,
+)
 from fig.methods.table import METHODS
 from fig.runtime.job import Role
 from fig.stages.adopt import Adopt
@@ -82,7 +89,9 @@ def made_by(name_of_rule):
     """The variants that a rule makes."""
     network = next(iter(CONFIG.networks))
     return one_of(
-        name for name in CONFIG.variants if rule_of(CONFIG, name, network) == name_of_rule
+        name
+        for name in CONFIG.variants
+        if rule_of(CONFIG, name, network) == name_of_rule
     )
 
 

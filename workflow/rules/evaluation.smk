@@ -1,57 +1,6 @@
 # What is measured of a discriminator. One job scores it with all detectors on all its OOD sets: a job is worth starting.
 
 
-def ood_splits(wildcards):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
-    return [prepared(wildcards, name, "test") for name in found.ood_datasets]
-
-
-def evaluate_job(wildcards, input, output):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
-    return Evaluate(
-        discriminator=folder_of(input.model),
-        train=input.train,
-        test=input.test,
-        ood=tuple(input.ood),
-        detectors={name: CONFIG.detectors[name] for name in found.detectors},
-        sampler=CONFIG.sampler,
-        settings=CONFIG.evaluation,
-    )
-
-
-def throughput_job(wildcards, input, output):
-    return Throughput(
-        discriminator=folder_of(input.model),
-        settings=CONFIG.throughput,
-        sampler=CONFIG.sampler,
-        output=output.measured,
-    )
-
-
-def embedding_job(wildcards, input, output):
-    return Embedding(
-        discriminator=folder_of(input.model),
-        test=input.test,
-        settings=CONFIG.embedding,
-        sampler=CONFIG.sampler,
-    )
-
-
-def chains_job(wildcards, input, output):
-    wanted = CONFIG.chains.wanted.items()
-    own = {name: value for name, value in wanted if name == wildcards.id_dataset}
-    return Chains(
-        discriminator=folder_of(input.model),
-        test=input.test,
-        settings=replace(CONFIG.chains, wanted=own),
-        sampler=CONFIG.sampler,
-    )
-
-
 rule evaluate:
     input:
         model=f"{FOLDER}/model.safetensors",

@@ -1,27 +1,6 @@
 # From metrics to pages: functions of the files that the other rules made.
 
 
-def metrics_job(wildcards, input, output):
-    return Metrics(selection=EVERYTHING, folder=RUN)
-
-
-def report_job(wildcards, input, output):
-    return Report(
-        selection=EVERYTHING,
-        targets=tuple(target.name for target in planned_targets(CONFIG)),
-        data=tuple(input.data),
-        folder=RUN,
-    )
-
-
-def report_options():
-    """What the page says of how it was made, as options of a command: they change no number, so they rerun nothing."""
-    return f"--configuration {quote(STATED_AS)} " + " ".join(
-        f"--teachers {RUN}/discriminators/{found.path}/training.record.json"
-        for found in list_teachers(CONFIG)
-    )
-
-
 rule metrics:
     input:
         of_all("metrics.csv"),

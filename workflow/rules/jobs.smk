@@ -1,0 +1,201 @@
+"""The job of each rule, from the configuration and the rule's wildcards and files."""
+
+
+def download_job(wildcards, input, output):
+    file = DOWNLOADS[wildcards.source, wildcards.file]
+    return Download(file=file, output=output.file)
+
+
+def download_options():
+    """Where downloads come from: how they came changes nothing about them, so it reruns nothing."""
+    stated = CONFIG.data
+    mirror = [f"--mirror {quote(stated.mirror)}"] if stated.mirror else []
+    return " ".join(mirror + ["--accept-unknown-hashes"] * stated.accept_unknown_hashes)
+
+
+def files_to_prepare(wildcards):
+    return files_of(wildcards.dataset, wildcards.split, CONFIG.datasets)
+
+
+def training_split_of_test(wildcards):
+    """An ID test split is prepared beside its training split: same classes, no image in both."""
+    found = CONFIG.datasets.get(wildcards.dataset)
+    is_test = isinstance(found, IdDataset) and wildcards.split == "test"
+    return [f"data/{wildcards.size}/{wildcards.dataset}/train.npy"] * is_test
+
+
+def prepare_job(wildcards, input, output):
+    dataset, split, size = wildcards.dataset, wildcards.split, int(wildcards.size)
+    own = source_of(dataset, CONFIG.datasets) in CONFIG.own_datasets
+    return Prepare(
+        files=tuple(input.files),
+        train=next(iter(input.train), None),
+        recipe=recipe(dataset, split, size, CONFIG.datasets, own),
+        output=output.images,
+    )
+
+
+def recipe_for(wildcards, variant):
+    """What a training is told of its variant: method, settings that differ, training, augmentation."""
+    found = resolve_recipe(CONFIG, variant, wildcards.id_dataset)
+    return {
+        "variant": variant,
+        "seed": int(wildcards.seed),
+        "method": found.method,
+        "settings": found.stated_settings(),
+        "training": found.training,
+        "augmentation": found.augmentation,
+    }
+
+
+def network_for(wildcards):
+    """What a training of a new network is told of it."""
+    return {
+        "network": wildcards.network,
+        "architecture": CONFIG.networks[wildcards.network].architecture(),
+        "scaling": CONFIG.scaling,
+    }
+
+
+def places(wildcards, input, output):
+    return {
+        "train": input.train,
+        "output": folder_of(output.model),
+        "checkpoints": f"{RUN}/checkpoints",
+    }
+
+
+def pretrain_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, "standard")
+    return Pretrain(
+        **places(wildcards, input, output), **network_for(wildcards), **recipe
+    )
+
+
+def adopt_job(wildcards, input, output):
+    return Adopt(
+        train=input.train,
+        weights=input.weights,
+        size=CONFIG.datasets[wildcards.id_dataset].size,
+        seed=int(wildcards.seed),
+        output=folder_of(output.model),
+        **network_for(wildcards),
+    )
+
+
+def retrain_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    return Retrain(
+        **places(wildcards, input, output), **network_for(wildcards), **recipe
+    )
+
+
+def finetune_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    standard = folder_of(input.standard)
+    return Finetune(standard=standard, **places(wildcards, input, output), **recipe)
+
+
+def transfer_job(wildcards, input, output):
+    recipe = recipe_for(wildcards, wildcards.variant)
+    return Transfer(
+        standard=folder_of(input.standard),
+        teacher=folder_of(input.teacher),
+        **places(wildcards, input, output),
+        **recipe,
+    )
+
+
+def weights_of(wildcards):
+    return CONFIG.networks[wildcards.network].checkpoint
+
+
+def teacher_of(wildcards):
+    network, variant = split_teacher(CONFIG.variants[wildcards.variant])
+    names = dict(wildcards.items()) | {"network": network, "variant": variant}
+    return f"{FOLDER}/model.safetensors".format(**names)
+
+
+def discriminator(folder):
+    """The files of a discriminator."""
+    return {
+        "model": f"{folder}/model.safetensors",
+        "card": f"{folder}/discriminator.json",
+        "history": f"{folder}/history.csv",
+        "record": f"{folder}/training.record.json",
+    }
+
+
+ADOPTED = [name for name, network in CONFIG.networks.items() if network.checkpoint]
+
+
+def ood_splits(wildcards):
+    found = DISCRIMINATORS[
+        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
+    ]
+    return [prepared(wildcards, name, "test") for name in found.ood_datasets]
+
+
+def evaluate_job(wildcards, input, output):
+    found = DISCRIMINATORS[
+        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
+    ]
+    return Evaluate(
+        discriminator=folder_of(input.model),
+        train=input.train,
+        test=input.test,
+        ood=tuple(input.ood),
+        detectors={name: CONFIG.detectors[name] for name in found.detectors},
+        sampler=CONFIG.sampler,
+        settings=CONFIG.evaluation,
+    )
+
+
+def throughput_job(wildcards, input, output):
+    return Throughput(
+        discriminator=folder_of(input.model),
+        settings=CONFIG.throughput,
+        sampler=CONFIG.sampler,
+        output=output.measured,
+    )
+
+
+def embedding_job(wildcards, input, output):
+    return Embedding(
+        discriminator=folder_of(input.model),
+        test=input.test,
+        settings=CONFIG.embedding,
+        sampler=CONFIG.sampler,
+    )
+
+
+def chains_job(wildcards, input, output):
+    wanted = CONFIG.chains.wanted.items()
+    own = {name: value for name, value in wanted if name == wildcards.id_dataset}
+    return Chains(
+        discriminator=folder_of(input.model),
+        test=input.test,
+        settings=replace(CONFIG.chains, wanted=own),
+        sampler=CONFIG.sampler,
+    )
+
+
+def metrics_job(wildcards, input, output):
+    return Metrics(selection=EVERYTHING, folder=RUN)
+
+
+def report_job(wildcards, input, output):
+    return Report(
+        selection=EVERYTHING,
+        targets=tuple(target.name for target in planned_targets(CONFIG)),
+        data=tuple(input.data),
+        folder=RUN,
+    )
+
+
+def report_options():
+    """What the page says of how it was made, as options of a command: they change no number, so they rerun nothing."""
+    return f"--configuration {quote(STATED_AS)} " + " ".join(
+        f"--teachers {RUN}/discriminators/{found.path}/training.record.json"
+        for found in list_teachers(CONFIG)
+    )
