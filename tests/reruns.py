@@ -57,6 +57,7 @@ MORE = {  # for lists
     "taps": "head",
 }
 MAPS = ("networks", "datasets", "detectors", "variants", "per_id_dataset", "published")  # whose keys are names
+LENGTHS = ("epochs", "iterations")
 FILES = ("own/test.npz", "own/labels.npy", "own/other.npy", "weights.safetensors", "other.safetensors", "mymodels.py")
 FOLDERS = ("own/train", "own/plants", "own/odin", "own/other")
 UPDATED = "Input files updated by another job"
@@ -126,6 +127,8 @@ def whole_config() -> dict[str, Any]:
     for name, own in config.detectors.items():
         if "detector" not in own:
             whole["detectors"][name].pop("detector")
+    for training in ("pretraining", "finetuning"):  # a length in epochs stands in place of one in iterations
+        whole[training] = {name: value for name, value in whole[training].items() if value or name not in LENGTHS}
     stated = ("datasets", "networks", "studies", "variants", "per_id_dataset")
     return {**whole, **{name: STATED[name] for name in stated}}
 

@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def after(project: Path, name: str, text: str) -> str:
     (project / name).write_text(text)
-    provenance.digest_and_imports.cache_clear()
+    provenance.examine.cache_clear()
     return fingerprint("fig.stages.train")
 
 

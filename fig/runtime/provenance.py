@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -25,9 +26,18 @@ ASIDE = (  # carry results, or say what makes them in values that every record h
 DATA = {"fig.report.paper": "*.csv", "fig.report.page": "templates/*"}  # files that are code to a module
 
 
-def module_path(module: str) -> Path | None:
+@dataclass(frozen=True)
+class Module:
+    """A module of this project."""
+
+    path: Path
+    digest: str  # of its syntax tree, comments and docstrings aside
+    imports: tuple[str, ...]  # the modules of this project that it imports, and the package around it
+
+
+def module_path(root: Path, module: str) -> Path | None:
     """The file of a module of this project, or None where `module` is an attribute or not a module of ours."""
-    base = ROOT.joinpath(*module.split("."))
+    base = root.joinpath(*module.split("."))
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.exists()), None)
 
 
@@ -55,26 +65,26 @@ def is_text(node: ast.AST) -> bool:
 
 
 @cache
-def digest_and_imports(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Hash of a file's syntax tree, comments and docstrings aside, and the names it imports."""
+def examine(root: Path, name: str) -> Module | None:
+    """What is to be known of a module below `root`; None where it is none of ours, or part of no fingerprint."""
+    path = module_path(root, name)
+    if path is None or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE)):
+        return None
     tree = ast.parse(path.read_text())
-    names = tuple(imported_names(tree))
-    return hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest(), names
+    names = [*imported_names(tree), *([name.rpartition(".")[0]] if "." in name else [])]
+    ours = tuple(each for each in dict.fromkeys(names) if module_path(root, each) is not None)
+    return Module(path, hashlib.sha256(ast.dump(without_docstrings(tree)).encode()).hexdigest(), ours)
 
 
-def modules_behind(*modules: str) -> dict[str, Path]:
+def modules_behind(*modules: str) -> dict[str, Module]:
     """Modules and everything of this project that they import, directly or not, with the packages around each."""
-    found: dict[str, Path] = {}
+    found: dict[str, Module] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        path = module_path(name)
-        if path is None or name in found or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE)):
-            continue
-        found[name] = path
-        waiting.extend(digest_and_imports(path)[1])
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])
+        if name not in found and (module := examine(ROOT, name)) is not None:
+            found[name] = module
+            waiting.extend(module.imports)
     return found
 
 
@@ -84,12 +94,12 @@ def fingerprint(*modules: str) -> str:
     Comments, docstrings and layout do not enter it. Raises ModuleNotFoundError where there is no such module.
     """
     for module in modules:
-        if module_path(module) is None:
+        if module_path(ROOT, module) is None:
             raise ModuleNotFoundError(f"{module} is not a module of this project")
     behind = modules_behind(*modules)
-    parts = sorted((name, digest_and_imports(path)[0]) for name, path in behind.items())
-    data = [path for name in sorted(DATA) if name in behind for path in sorted(behind[name].parent.glob(DATA[name]))]
-    parts += [(path.name, file_hash(path)) for path in data]
+    parts = sorted((name, module.digest) for name, module in behind.items())
+    files = [path for name in sorted(DATA) if name in behind for path in behind[name].path.parent.glob(DATA[name])]
+    parts += [(path.name, file_hash(path)) for path in sorted(files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

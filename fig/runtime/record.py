@@ -119,7 +119,8 @@ def hash_input(path: Path) -> str:
     if card.exists():
         return json.loads(card.read_text())["key"]
     if path.is_dir():
-        names = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in path.rglob("*"))
+        below = (each for each in path.rglob("*") if not each.name.startswith("."))  # Snakemake's own timestamps
+        names = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in below)
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
     if path.suffix == ".npy" and description.exists():
         return described_hash(description, description.stat().st_mtime_ns)

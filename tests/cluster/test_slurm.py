@@ -173,9 +173,10 @@ def test_jobs_alike_that_are_ready_together_are_one_array(run: Run):
     assert len(first.split(",")) == 3, "the test split of digits and the two OOD sets wait for nothing"
 
 
-def test_tables_figures_and_report_are_one_job(run: Run):
+def test_each_target_and_the_report_are_jobs_of_their_own(run: Run):
     assert (run.workspace.folder / "results/tiny/report.html").exists()
-    assert not [comment for comment in run.jobs if comment.startswith(("rule_tables", "rule_figures", "rule_report"))]
+    for rule in ("table2", "paired", "comparison", "scores", "metrics", "report"):
+        assert [comment for comment in run.jobs if comment.startswith(f"rule_{rule}")], rule
 
 
 def test_a_failed_discriminators_error_is_in_the_output_and_its_log_beside_the_results(

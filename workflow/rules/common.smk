@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
@@ -96,24 +97,23 @@ def made_by(name_of_rule):
 
 
 def params_of(build):
-    """The params of a rule: the code and settings of its job, which rerun it, and the words after `python -m`.
+    """The params of a rule: what its job is made of, which reruns it, and the words after `python -m`.
 
-    `build(wildcards, input, output)` is the job. What changes no result is no param: it reruns nothing.
+    `build(wildcards)` is the job. What changes no result is no param: it reruns nothing.
     """
+    build = cache(build)
 
-    def code(wildcards, input, output):
-        return build(wildcards, input, output).code()
+    def made_of(wildcards):
+        found = build(wildcards)
+        settings = json.dumps(found.values(Role.SETTING), sort_keys=True)
+        return f"code {found.code()}, settings {settings}"
 
-    def settings(wildcards, input, output):
-        values = build(wildcards, input, output).values(Role.SETTING)
-        return json.dumps(values, sort_keys=True)
-
-    def job(wildcards, input, output):
-        found = build(wildcards, input, output)
+    def job(wildcards):
+        found = build(wildcards)
         words = found.words(Role.INPUT, Role.SETTING, Role.OUTPUT)
         return [type(found).__module__, *words]
 
-    return {"code": code, "settings": settings, "job": job}
+    return {"made_of": made_of, "job": job}
 
 
 def folder_of(path):

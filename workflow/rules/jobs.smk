@@ -1,9 +1,14 @@
-"""The job of each rule, from the configuration and the rule's wildcards and files."""
+"""The job of each rule, from the configuration and the rule's wildcards.
+
+Files are named here by wildcards too: Snakemake reruns nothing for params that it derives from a rule's files.
+"""
 
 
-def download_job(wildcards, input, output):
+def download_job(wildcards):
     file = DOWNLOADS[wildcards.source, wildcards.file]
-    return Download(file=file, output=output.file)
+    return Download(
+        file=file, output="data/downloads/{source}/{file}".format(**wildcards)
+    )
 
 
 def download_options():
@@ -24,20 +29,25 @@ def training_split_of_test(wildcards):
     return [f"data/{wildcards.size}/{wildcards.dataset}/train.npy"] * is_test
 
 
-def prepare_job(wildcards, input, output):
+def prepare_job(wildcards):
     dataset, split, size = wildcards.dataset, wildcards.split, int(wildcards.size)
     own = source_of(dataset, CONFIG.datasets) in CONFIG.own_datasets
     return Prepare(
-        files=tuple(input.files),
-        train=next(iter(input.train), None),
+        files=tuple(files_to_prepare(wildcards)),
+        train=next(iter(training_split_of_test(wildcards)), None),
         recipe=recipe(dataset, split, size, CONFIG.datasets, own),
-        output=output.images,
+        output=f"data/{size}/{dataset}/{split}.npy",
     )
+
+
+@cache
+def resolve(variant, id_dataset):
+    return resolve_recipe(CONFIG, variant, id_dataset)
 
 
 def recipe_for(wildcards, variant):
     """What a training is told of its variant: method, settings that differ, training, augmentation."""
-    found = resolve_recipe(CONFIG, variant, wildcards.id_dataset)
+    found = resolve(variant, wildcards.id_dataset)
     return {
         "variant": variant,
         "seed": int(wildcards.seed),
@@ -57,52 +67,47 @@ def network_for(wildcards):
     }
 
 
-def places(wildcards, input, output):
+def places(wildcards, folder):
     return {
-        "train": input.train,
-        "output": folder_of(output.model),
+        "train": train_split(wildcards),
+        "output": folder.format(**wildcards),
         "checkpoints": f"{RUN}/checkpoints",
     }
 
 
-def pretrain_job(wildcards, input, output):
+def pretrain_job(wildcards):
     recipe = recipe_for(wildcards, "standard")
-    return Pretrain(
-        **places(wildcards, input, output), **network_for(wildcards), **recipe
-    )
+    return Pretrain(**places(wildcards, STANDARD), **network_for(wildcards), **recipe)
 
 
-def adopt_job(wildcards, input, output):
+def adopt_job(wildcards):
     return Adopt(
-        train=input.train,
-        weights=input.weights,
+        train=train_split(wildcards),
+        weights=weights_of(wildcards),
         size=CONFIG.datasets[wildcards.id_dataset].size,
         seed=int(wildcards.seed),
-        output=folder_of(output.model),
+        output=STANDARD.format(**wildcards),
         **network_for(wildcards),
     )
 
 
-def retrain_job(wildcards, input, output):
+def retrain_job(wildcards):
     recipe = recipe_for(wildcards, wildcards.variant)
-    return Retrain(
-        **places(wildcards, input, output), **network_for(wildcards), **recipe
-    )
+    return Retrain(**places(wildcards, FOLDER), **network_for(wildcards), **recipe)
 
 
-def finetune_job(wildcards, input, output):
+def finetune_job(wildcards):
     recipe = recipe_for(wildcards, wildcards.variant)
-    standard = folder_of(input.standard)
-    return Finetune(standard=standard, **places(wildcards, input, output), **recipe)
+    standard = STANDARD.format(**wildcards)
+    return Finetune(standard=standard, **places(wildcards, FOLDER), **recipe)
 
 
-def transfer_job(wildcards, input, output):
-    recipe = recipe_for(wildcards, wildcards.variant)
+def transfer_job(wildcards):
     return Transfer(
-        standard=folder_of(input.standard),
-        teacher=folder_of(input.teacher),
-        **places(wildcards, input, output),
-        **recipe,
+        standard=STANDARD.format(**wildcards),
+        teacher=folder_of(teacher_of(wildcards)),
+        **places(wildcards, FOLDER),
+        **recipe_for(wildcards, wildcards.variant),
     )
 
 
@@ -136,59 +141,60 @@ def ood_splits(wildcards):
     return [prepared(wildcards, name, "test") for name in found.ood_datasets]
 
 
-def evaluate_job(wildcards, input, output):
+def evaluate_job(wildcards):
     found = DISCRIMINATORS[
         "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
     ]
     return Evaluate(
-        discriminator=folder_of(input.model),
-        train=input.train,
-        test=input.test,
-        ood=tuple(input.ood),
+        discriminator=FOLDER.format(**wildcards),
+        train=train_split(wildcards),
+        test=test_split(wildcards),
+        ood=tuple(ood_splits(wildcards)),
         detectors={name: CONFIG.detectors[name] for name in found.detectors},
         sampler=CONFIG.sampler,
         settings=CONFIG.evaluation,
     )
 
 
-def throughput_job(wildcards, input, output):
+def throughput_job(wildcards):
+    place = {"variant": "standard", "seed": FIRST_SEED}
     return Throughput(
-        discriminator=folder_of(input.model),
+        discriminator=FOLDER.format(**wildcards, **place),
         settings=CONFIG.throughput,
         sampler=CONFIG.sampler,
-        output=output.measured,
+        output=f"{RUN}/throughput/{wildcards.id_dataset}/{wildcards.network}.json",
     )
 
 
-def embedding_job(wildcards, input, output):
+def embedding_job(wildcards):
     return Embedding(
-        discriminator=folder_of(input.model),
-        test=input.test,
+        discriminator=FOLDER.format(**wildcards),
+        test=test_split(wildcards),
         settings=CONFIG.embedding,
         sampler=CONFIG.sampler,
     )
 
 
-def chains_job(wildcards, input, output):
+def chains_job(wildcards):
     wanted = CONFIG.chains.wanted.items()
     own = {name: value for name, value in wanted if name == wildcards.id_dataset}
     return Chains(
-        discriminator=folder_of(input.model),
-        test=input.test,
+        discriminator=FOLDER.format(**wildcards),
+        test=test_split(wildcards),
         settings=replace(CONFIG.chains, wanted=own),
         sampler=CONFIG.sampler,
     )
 
 
-def metrics_job(wildcards, input, output):
+def metrics_job(wildcards):
     return Metrics(selection=EVERYTHING, folder=RUN)
 
 
-def report_job(wildcards, input, output):
+def report_job(wildcards):
     return Report(
         selection=EVERYTHING,
         targets=tuple(target.name for target in planned_targets(CONFIG)),
-        data=tuple(input.data),
+        data=tuple(f"{split}.json" for split in list_splits(CONFIG)),
         folder=RUN,
     )
 

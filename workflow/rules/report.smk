@@ -23,11 +23,8 @@ rule report:
     input:
         rules.metrics.output,
         of_all("discriminator.json"),
-        of_all("history.csv"),
         of_all("training.record.json"),
         of_all("evaluation.record.json"),
-        of_all("scores"),
-        of_all("samples.npz"),
         [f"{split}.record.json" for split in list_splits(CONFIG)],
         [
             f"{RUN}/{path}"

@@ -2,11 +2,11 @@
 
 
 def target_job(target, selection):
-    def job(wildcards, input, output):
+    def job(wildcards):
         return MakeTarget(
             target=target.name,
             selection=selection,
-            images=tuple(input.images),
+            images=tuple(list_test_images(CONFIG, target)),
             folder=RUN,
         )
 
