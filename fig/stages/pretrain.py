@@ -1,7 +1,7 @@
 """Rule pretrain: a standard discriminator from random weights."""
 
-from fig.runtime.job import Setting, run_stage
-from fig.settings import Pretraining, settings
+from fig.runtime.job import run_stage
+from fig.settings import settings
 from fig.stages.support.training import FromRandomWeights
 
 
@@ -13,9 +13,6 @@ class Pretrain(FromRandomWeights):
     --architecture '{"width": 0.125}' --augmentation.size 32 --training.epochs 10
     --output results/demo/discriminators/digits/resnet18/standard/0 --checkpoints results/demo/checkpoints
     """
-
-    training: Setting[Pretraining] = Pretraining()
-    """How the weights are trained."""
 
 
 if __name__ == "__main__":

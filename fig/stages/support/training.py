@@ -13,7 +13,7 @@ from fig.networks.table import NETWORKS, UNKNOWN, module_of_network
 from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting, plain
 from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
-from fig.settings import Augmentation, Resources, TrainingSettings, read_settings, settings
+from fig.settings import Augmentation, Pretraining, Resources, TrainingSettings, read_settings, settings
 
 RECORD = "training.record.json"  # of whatever makes a discriminator
 
@@ -84,6 +84,8 @@ class Training(Job):
 class FromRandomWeights(Training):
     """A training of a new network."""
 
+    training: Setting[Pretraining] = Pretraining()
+    """How the weights are trained."""
     network: Setting[str]
     """Name of the network."""
     architecture: Setting[dict[str, Any]] = field(default_factory=dict)
