@@ -176,6 +176,11 @@ def bare(annotation: Any) -> Any:
 
 
 @settings
+class NoSettings:
+    """What has no settings of its own."""
+
+
+@settings
 class SamplerSettings:
     """How chains move and when they stop (Eqs. 16 to 18, Algorithm 1); the defaults are the paper's."""
 

@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted
-from fig.detectors.table import NoSettings
-from fig.settings import settings
+from fig.settings import NoSettings, settings
 
 
 @settings

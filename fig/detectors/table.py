@@ -10,14 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fig.settings import Count, NotNegative, Positive, Whole, read_settings, settings, suggest
+from fig.settings import Count, NoSettings, NotNegative, Positive, Whole, read_settings, settings, suggest
 
 Magnitudes = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
-
-
-@settings
-class NoSettings:
-    """A detector without settings."""
 
 
 @settings

@@ -8,9 +8,8 @@ from torch import Tensor
 from fig.energy import confidence, energy
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Loss, Method, Players
-from fig.methods.table import NoSettings
 from fig.objectives import cross_entropy
-from fig.settings import settings
+from fig.settings import NoSettings, settings
 
 
 @settings

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from fig.settings import Count, NotNegative, Positive, SamplerSettings, Share, read_settings, settings, suggest
-
-
-@settings
-class NoSettings:
-    """A method without settings of its own."""
+from fig.settings import (
+    Count,
+    NoSettings,
+    NotNegative,
+    Positive,
+    SamplerSettings,
+    Share,
+    read_settings,
+    settings,
+    suggest,
+)
 
 
 @settings
