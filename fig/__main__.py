@@ -1,6 +1,7 @@
 """The `fig` command."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from cyclopts import App, CycloptsError
@@ -19,7 +20,7 @@ def installed_version() -> str:
 
 
 def build_app() -> App:
-    """The application; a command's module is imported when it is called."""
+    """The application; what is slow to import is imported when a command is called."""
     app = App(
         name="fig",
         help="FIG: fine-tune a classifier on the inputs on which it is confidently wrong.",
@@ -27,7 +28,7 @@ def build_app() -> App:
         version=installed_version,
     )
     for name in COMMANDS:
-        app.command(f"fig.commands.{name}:{name}", name=name)
+        app.command(getattr(import_module(f"fig.commands.{name}"), name))
     return app
 
 

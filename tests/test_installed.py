@@ -53,7 +53,7 @@ def test_it_plans_a_copy_of_a_configuration_with_a_preset(installed: Run, tmp_pa
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(demo))
     printed = installed("-m", "fig", "plan", "mine.yaml", where=tmp_path).stdout
     assert "pretrain" in printed and "CPU-hours" in printed
-    planned = installed("-m", "fig", "run", "mine.yaml", "--", "--dry-run", where=tmp_path).stdout
+    planned = installed("-m", "fig", "run", "mine.yaml", "--dry-run", where=tmp_path).stdout
     assert "results/demo/report.html" in planned
 
 

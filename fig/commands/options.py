@@ -15,10 +15,12 @@ Folder = Annotated[
         help="A discriminator's folder, results/<run>/discriminators/<data>/<network>/<variant>/<seed>.",
     ),
 ]
-Folders = Annotated[tuple[Folder, ...], Parameter(help="Folders of discriminators.")]
-Configs = Annotated[
-    tuple[Annotated[Path, Parameter(validator=Exists(exists=True, dir_okay=False))], ...],
-    Parameter(help="The study's configuration; of several files later ones take precedence."),
+ConfigFile = Annotated[
+    Path,
+    Parameter(
+        validator=Exists(exists=True, dir_okay=False),
+        help="The study's configuration; of several files later ones take precedence.",
+    ),
 ]
 Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of the chains.")]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]

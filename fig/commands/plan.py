@@ -5,11 +5,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Configs, Count
+from fig.commands.options import ConfigFile, Count
 
 
 def plan(
-    *config: Configs,
+    config: ConfigFile,
+    /,
+    *more: ConfigFile,
     workers: Annotated[Count, Parameter(help="Jobs that run side by side, for the time it takes.")] = 1,
 ) -> None:
     """Print jobs, hours and disk by rule, what is done, and what is stale; nothing runs.
@@ -29,7 +31,7 @@ def plan(
     from fig.commands.stale import find_stale, print_stale
     from fig.study import list_splits, read_config
 
-    study = read_config(config)
+    study = read_config([config, *more])
     device = costs.device_of(study)
     cards = Path("results").glob("*/discriminators/*/*/*/*/discriminator.json")
     rate = costs.measured((path.parent for path in cards), device) or costs.ASSUMED[device]
@@ -45,4 +47,4 @@ def plan(
     console.print(f"In all {total:,.1f} {device.upper()}-hours, {total / workers:,.1f} hours with {workers} at a time.")
     console.print(f"A worker does {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source}).")
     if Path("results", study.run).exists():
-        print_stale(find_stale(list_jobs(config)))
+        print_stale(find_stale(list_jobs([config, *more])))

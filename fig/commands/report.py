@@ -6,11 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Configs
+from fig.commands.options import ConfigFile
 
 
 def report(
-    *config: Configs,
+    config: ConfigFile,
+    /,
+    *more: ConfigFile,
     override: Annotated[
         tuple[str, ...],
         Parameter("--config", help="KEY=VALUE, as Snakemake got them.", consume_multiple=True, negative=()),
@@ -31,7 +33,7 @@ def report(
     from fig.stages.support.writing import write_made, write_text
     from fig.study import list_splits, list_test_images, planned_targets, read_config, select_all, select_studies
 
-    study = read_config(config, override)
+    study = read_config([config, *more], override)
     run = Path("results") / study.run
     everything = select_all(study)
     results = read_run(run, everything.list_keys())
@@ -47,7 +49,7 @@ def report(
         selection=everything,
         targets=tuple(row.name for row in rows),
         data=tuple(path for split in list_splits(study) if (path := Path(f"{split}.json")).exists()),
-        configuration=shlex.join([*map(str, config), *["--config"] * bool(override), *override]),
+        configuration=shlex.join([*map(str, [config, *more]), *["--config"] * bool(override), *override]),
         folder=run,
     )
     write_pages(page, partial=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Configs
+from fig.commands.options import ConfigFile
 
 
 def workflow_root() -> Path:
@@ -17,20 +17,18 @@ def workflow_root() -> Path:
 
 
 def run(
-    *config: Configs,
-    options: Annotated[
-        tuple[str, ...],
-        Parameter("--", help="Options and targets for Snakemake, after `--`.", allow_leading_hyphen=True),
-    ] = (),
+    config: ConfigFile,
+    /,
+    *options: Annotated[str, Parameter(allow_leading_hyphen=True, help="Options and targets for Snakemake.")],
 ) -> int:
     """Run a study: Snakemake on its Snakefile, in the working directory.
 
-    Results go to results/<run>/, prepared data to data/. What is up to date does not run again. Options after `--` are
-    Snakemake's: --cores 4, --dry-run, --profile slurm, table1.
+    Results go to results/<run>/, prepared data to data/. What is up to date does not run again. What follows the
+    configuration is for Snakemake: --cores 4, --dry-run, --profile slurm, table1.
 
-    Example: fig run mine.yaml -- --cores 4
+    Example: fig run mine.yaml --cores 4
     """
     root = workflow_root()
     profile = [] if "--profile" in options else ["--profile", str(root / "profiles" / "local")]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *profile]
-    return subprocess.call([*command, *options, "--configfile", *map(str, config)])
+    return subprocess.call([*command, *options, "--configfile", str(config)])
