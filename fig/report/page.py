@@ -159,7 +159,8 @@ def list_discriminators(results: Results) -> Iterator[dict[str, Any]]:
 def format_duration(seconds: float) -> str:
     """A time for people."""
     if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s"
     return f"{seconds / 3600:.1f} hours"
 
 
