@@ -17,7 +17,8 @@ from fig.data.augment import Augmentation, augment
 from fig.data.batches import images_at, labels_of
 from fig.discriminator import Architecture, Discriminator
 from fig.seeding import generator
-from fig.training import TrainingSettings, batch_rows
+from fig.settings import TrainingSettings
+from fig.training import batch_rows, iterations_per_epoch
 
 BATCH = 128
 
@@ -54,7 +55,7 @@ def main(path: str) -> None:
             images.contiguous(memory_format=torch.channels_last)
 
     def ours() -> None:
-        for iteration in range(settings.per_epoch(len(labels))):
+        for iteration in range(iterations_per_epoch(settings, len(labels))):
             rows = batch_rows(len(labels), iteration, settings, 0)
             images = augment(images_at(split, rows), Augmentation(32, 4, True), generator(0, "augment", iteration))
             discriminator.scaled(images).contiguous(memory_format=torch.channels_last)

@@ -28,7 +28,9 @@ from ratios import Ratio, machine, seconds, table
 from tqdm import tqdm
 
 from fig import costs
-from fig.runtime.cluster import Resources, run_on_workers
+from fig.runtime.cluster import run_on_workers
+from fig.runtime.record import Times
+from fig.settings import Resources
 
 BATCH, WARM, COUNTED = 128, 3, 12  # images of a training iteration; iterations before, and those that are timed
 SCORED = 256  # images
@@ -39,8 +41,8 @@ RAY_ALONE = (  # what Ray's documentation calls a minimal run; "local", for else
     "run_config=RunConfig(storage_path=sys.argv[1])).fit()"
 )
 DOOR = (
-    "import sys; from fig.runtime.cluster import Resources, run_on_workers; "
-    "run_on_workers(abs, 0, Resources(int(sys.argv[1])))"
+    "import sys; from fig.runtime.cluster import run_on_workers; from fig.runtime.record import Times; "
+    "from fig.settings import Resources; run_on_workers(abs, 0, Resources(int(sys.argv[1])), Times())"
 )
 
 
@@ -95,10 +97,10 @@ def stage_without_work(folder: Path, workers: int) -> Callable[[], None]:
     def run() -> None:
         seed = str(next(number))
         command = ["-m", "fig.stages.pretrain", "--train", f"{folder}/32/digits/train.npy", "--network", "resnet18"]
-        command += ["--architecture", '{"width": 0.0625}', "--augmentation", '{"size": 32}', "--seed", seed]
-        command += ["--training", f'{{"batch_size": {BATCH}, "learning_rate": 0.1}}']
+        command += ["--architecture", '{"width": 0.0625}', "--augmentation.size", "32", "--seed", seed]
+        command += ["--training.epochs", "0", "--training.batch-size", str(BATCH)]
         command += ["--output", f"{folder}/results/none/discriminators/digits/resnet18/standard/{seed}"]
-        command += ["--checkpoints", f"{folder}/results/none/checkpoints", "--resources", f'{{"workers": {workers}}}']
+        command += ["--checkpoints", f"{folder}/results/none/checkpoints", "--resources.workers", str(workers)]
         run_python(command, environment())
 
     return run
@@ -192,7 +194,7 @@ def workers(rounds: int, width: float) -> None:
         digits(Path(name))
         call = Path(name) / "32" / "digits" / "train.npy", width
         found = [
-            {way: run_on_workers(speeds, call, resources)[0] for way, resources in ways.items()}
+            {way: run_on_workers(speeds, call, resources, Times()) for way, resources in ways.items()}
             for _ in tqdm(range(rounds), desc="rounds", leave=False)
         ]
     rows = []
@@ -212,9 +214,10 @@ def between(ratios: Sequence[float]) -> str:
 
 def stages(run: Path) -> None:
     """Where the seconds of a finished run's jobs went, by stage, and how long a job waited for the one before it."""
-    times = [json.loads(path.read_text()) for path in run.glob("discriminators/*/*/*/*/timing.*.json")]
+    records = [json.loads(path.read_text()) for path in run.glob("discriminators/*/*/*/*/*.record.json")]
+    times = [{"stage": each["stage"], **each["times"]} for each in records]
     if not times:
-        print(f"{run} holds no timing files: run a study first, as `make demo` does")
+        print(f"{run} holds no records: run a study first, as `make demo` does")
         return
     by_stage = defaultdict(list)
     for each in times:
