@@ -9,8 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import cyclopts
 import torch
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from digits import digits, trained
 from pytorch_ood import detector as library
 from ratios import machine, ratio
@@ -209,9 +211,9 @@ def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Ten
 
 
 def main(
-    width: Annotated[float, typer.Option(help="Width of the ResNet18.")] = 0.25,
-    images: Annotated[int, typer.Option(help="Images scored.")] = 128,
-    pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each comparison.")] = 3,
+    width: Annotated[float, Parameter(help="Width of the ResNet18.")] = 0.25,
+    images: Annotated[int, Parameter(help="Images scored.")] = 128,
+    pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 3,
 ) -> None:
     """Print the detectors' table of docs/performance.md."""
     print(machine(), flush=True)
@@ -274,4 +276,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cyclopts.run(main)

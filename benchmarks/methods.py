@@ -7,8 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import cyclopts
 import torch
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from digits import digits
 from ratios import machine, ratio
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -54,10 +56,12 @@ def arithmetic(iteration) -> int:
 
 
 def main(
-    width: Annotated[float, typer.Option(help="Width of the ResNet18.")] = 0.25,
-    pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each comparison.")] = 5,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 128,
-    filters: Annotated[int, typer.Option(min=1, help="Channels of the thinnest layer of JCL's GAN.")] = 64,
+    width: Annotated[float, Parameter(help="Width of the ResNet18.")] = 0.25,
+    pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 5,
+    batch: Annotated[int, Parameter(validator=Number(gte=1), help="Images in a batch.")] = 128,
+    filters: Annotated[
+        int, Parameter(validator=Number(gte=1), help="Channels of the thinnest layer of JCL's GAN.")
+    ] = 64,
 ) -> None:
     """Print the methods' table of docs/performance.md."""
     print(machine(), flush=True)
@@ -74,4 +78,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cyclopts.run(main)

@@ -8,8 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import cyclopts
 import torch
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from digits import digits, trained
 from ratios import Ratio, machine, ratio
 from reference_sampler import reference_sample
@@ -83,11 +85,11 @@ def finetuning(discriminator: Discriminator, data: Split, settings: SamplerSetti
 
 
 def main(
-    networks: Annotated[list[str], typer.Option(help="Networks at full width; repeatable.")] = list(NETWORKS),  # noqa: B006
-    pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each comparison.")] = 3,
-    iterations: Annotated[int, typer.Option(min=1, help="Training iterations before sampling.")] = 15,
-    samples: Annotated[int, typer.Option(min=12, help="Samples to equal mean confidence.")] = 1000,
-    large: Annotated[bool, typer.Option(help="Time ResNet18 at 224 x 224 too.")] = True,
+    networks: Annotated[list[str], Parameter(help="Networks at full width; repeatable.")] = list(NETWORKS),  # noqa: B006
+    pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 3,
+    iterations: Annotated[int, Parameter(validator=Number(gte=1), help="Training iterations before sampling.")] = 15,
+    samples: Annotated[int, Parameter(validator=Number(gte=12), help="Samples to equal mean confidence.")] = 1000,
+    large: Annotated[bool, Parameter(help="Time ResNet18 at 224 x 224 too.")] = True,
 ) -> None:
     """Print the table of docs/performance.md."""
     print(machine(), flush=True)
@@ -118,4 +120,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cyclopts.run(main)

@@ -19,9 +19,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import cyclopts
 import many_runs
 import paper_model
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from digits import digits
 from processes import ROOT, environment, free_port, run_python, wait_for
 from ratios import Ratio, machine, seconds, table
@@ -249,16 +251,14 @@ def paper(mirroring: float, efficiency: float) -> None:
 
 
 def main(
-    parts: Annotated[
-        list[Part] | None, typer.Argument(help="What to measure; everything where nothing is named.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each way is timed, in turn.")] = 3,
-    width: Annotated[float, typer.Option(help="Width of the ResNet18 that workers train.")] = 0.25,
-    run: Annotated[Path, typer.Option(help="Folder of a finished run.")] = ROOT / "results" / "demo",
-    runs: Annotated[int, typer.Option(min=20, help="Discriminators in MLflow.")] = 500,
-    metrics: Annotated[int, typer.Option(min=2, help="Evaluation metrics of each.")] = 60,
-    mirroring: Annotated[float, typer.Option(help="Seconds of a job in MLflow, for the paper's study.")] = 0.5,
-    efficiency: Annotated[float, typer.Option(help="Of eight GPUs that share a training, assumed.")] = 0.8,
+    *parts: Annotated[Part, Parameter(help="What to measure; everything where nothing is named.")],
+    rounds: Annotated[int, Parameter(validator=Number(gte=1), help="Times that each way is timed, in turn.")] = 3,
+    width: Annotated[float, Parameter(help="Width of the ResNet18 that workers train.")] = 0.25,
+    run: Annotated[Path, Parameter(help="Folder of a finished run.")] = ROOT / "results" / "demo",
+    runs: Annotated[int, Parameter(validator=Number(gte=20), help="Discriminators in MLflow.")] = 500,
+    metrics: Annotated[int, Parameter(validator=Number(gte=2), help="Evaluation metrics of each.")] = 60,
+    mirroring: Annotated[float, Parameter(help="Seconds of a job in MLflow, for the paper's study.")] = 0.5,
+    efficiency: Annotated[float, Parameter(help="Of eight GPUs that share a training, assumed.")] = 0.8,
 ) -> None:
     """Print the tables of the section Scaling of docs/performance.md."""
     print(machine(), flush=True)
@@ -276,4 +276,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cyclopts.run(main)
