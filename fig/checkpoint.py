@@ -52,21 +52,35 @@ def state_of(players: Mapping[str, Player]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def digest(tensors: Mapping[str, Tensor], header: str) -> str:
-    """Hash of tensors and of what is said of them, which tells a damaged file."""
-    found = hashlib.sha256(header.encode())
+def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """Hash of tensors and of what is said of them, which reveals a damaged file."""
+    found = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
     for name in sorted(tensors):
         found.update(name.encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
 
 
+def write_state(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write tensors and what is said of them into a safetensors file, with a hash of both."""
+    save_file(dict(tensors), path, {**header, "sha256": digest(tensors, header)})
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `write_state` wrote; raises SafetensorError where the file is damaged."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    if header.pop("sha256", "") != digest(tensors, header):
+        raise SafetensorError("its hash is not that of its content")
+    return tensors, header
+
+
 def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progress: Progress) -> None:
     """Write the players' state and the progress into `folder`; the checkpoint before it is kept."""
-    tensors = state_of(players)
-    told = json.dumps([progress.done, progress.rows, progress.since])
+    header = {"key": key, "progress": json.dumps([progress.done, progress.rows, progress.since])}
     with replacing(folder / FILES[0]) as partial:
-        save_file(tensors, partial, {"key": key, "progress": told, "sha256": digest(tensors, told)})
+        write_state(partial, state_of(players), header)
         if (folder / FILES[0]).exists():
             (folder / FILES[0]).replace(folder / FILES[1])
 
@@ -74,33 +88,23 @@ def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progr
 def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Progress:
     """Restore the last checkpoint in `folder` that is whole; nothing is done where there is none.
 
-    A damaged one is told of in a warning. Raises ValueError where the checkpoint was made under another provenance
+    A damaged one is reported in a warning. Raises ValueError where the checkpoint was made under another provenance
     key, so by another job.
     """
     for path in (folder / name for name in FILES):
         if not path.exists():
             continue
         try:
-            tensors, progress = whole(path, key)
+            tensors, header = read_state(path)
         except SafetensorError as error:
             log.warning("%s is damaged (%s) and is not used", path, error)
             continue
+        if header["key"] != key:
+            raise ValueError(f"{path} belongs to job {header['key']}, not to {key}: delete it to start afresh")
         restore(players, tensors)
-        return progress
+        done, rows, since = json.loads(header["progress"])
+        return Progress(done, tuple(rows), tuple(since))
     return Progress()
-
-
-def whole(path: Path, key: str) -> tuple[dict[str, Tensor], Progress]:
-    """What a checkpoint holds; raises SafetensorError where it is damaged, ValueError where it is another job's."""
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-    if not {"key", "progress", "sha256"} <= set(header) or digest(tensors, header["progress"]) != header["sha256"]:
-        raise SafetensorError("its hash is not that of its content")
-    if header["key"] != key:
-        raise ValueError(f"{path} belongs to job {header['key']}, not to {key}: delete it to start afresh")
-    done, rows, since = json.loads(header["progress"])
-    return tensors, Progress(done, tuple(rows), tuple(since))
 
 
 def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> None:

@@ -1,13 +1,16 @@
 """Many low-entropy samples of any classifier: batch after batch, in memory that there is, stopped and gone on with."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from fig.checkpoint import read_state, write_state
 from fig.files import replacing
 from fig.sampler import (
     ChainInfo,
@@ -62,21 +65,53 @@ class Drawing:
         return 0 if self.samples is None else len(self.samples.images)
 
 
-SAVED = (Drawing, Samples, ChainState, ChainInfo)  # what a file of an unfinished drawing may hold, tensors aside
+SAVED = {each.__name__: each for each in (Drawing, Samples, ChainState, ChainInfo)}  # what an unfinished drawing holds
 
 
 def save_drawing(path: Path, drawing: Drawing) -> None:
-    """Write an unfinished drawing, whole or not at all."""
-    with replacing(path) as partial, partial.open("wb") as file:
-        torch.save(drawing, file)
+    """Write an unfinished drawing in the format of checkpoints, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    frame = take_tensors(drawing, "drawing", tensors)
+    with replacing(path) as partial:
+        write_state(partial, tensors, {"frame": json.dumps(frame)})
 
 
-def load_drawing(path: Path) -> Drawing:
-    """What `save_drawing` wrote, or the beginning where there is no file; code in a file is not run."""
+def load_drawing(path: Path, device: torch.device) -> Drawing:
+    """What `save_drawing` wrote, on a device, or the beginning where there is no file.
+
+    Raises SafetensorError where the file is damaged.
+    """
     if not path.exists():
         return Drawing()
-    with torch.serialization.safe_globals(list(SAVED)):
-        return torch.load(path, weights_only=True)
+    tensors, header = read_state(path)
+    state = "drawing.noise"  # of a generator: torch keeps it on the CPU
+    placed = {name: tensor if name == state else tensor.to(device) for name, tensor in tensors.items()}
+    return put_tensors(json.loads(header["frame"]), placed)
+
+
+def take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """The frame of a value, for JSON: each tensor in it goes into `tensors`, its name stays."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()  # a file holds no two of one memory
+        return {"tensor": name}
+    if is_dataclass(value):
+        parts = {each.name: getattr(value, each.name) for each in fields(value)}
+        own = {key: take_tensors(part, f"{name}.{key}", tensors) for key, part in parts.items()}
+        return {"class": type(value).__name__, "fields": own}
+    if isinstance(value, tuple):
+        return [take_tensors(part, f"{name}.{number}", tensors) for number, part in enumerate(value)]
+    return value
+
+
+def put_tensors(frame: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The value that `take_tensors` took apart."""
+    if isinstance(frame, list):
+        return tuple(put_tensors(part, tensors) for part in frame)
+    if isinstance(frame, dict) and "tensor" in frame:
+        return tensors[frame["tensor"]]
+    if isinstance(frame, dict):
+        return SAVED[frame["class"]](**{name: put_tensors(part, tensors) for name, part in frame["fields"].items()})
+    return frame
 
 
 def samples_where(samples: Samples, rows: Tensor) -> Samples:

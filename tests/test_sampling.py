@@ -47,7 +47,7 @@ def test_a_drawing_that_is_stopped_anywhere_and_read_from_its_file_goes_on_to_th
             if count == stop:
                 save_drawing(file, drawing)
                 break
-        *_, last = drawings(linear, REQUEST, load_drawing(file))
+        *_, last = drawings(linear, REQUEST, load_drawing(file, torch.device("cpu")))
         assert equal(last.samples, whole)
 
 

@@ -55,7 +55,7 @@ def sample(
     request = Request(count, loaded.shape, chosen, seed, batch, wanted)
     key = provenance_key({"request": asdict(request), "weights": file_hash(discriminator / "model.safetensors")})
     unfinished = out.with_name(f".{out.stem}-{key}.unfinished")
-    saved, last = time.monotonic(), load_drawing(unfinished)
+    saved, last = time.monotonic(), load_drawing(unfinished, parallel.device())
 
     def keep(drawing: Drawing) -> None:
         nonlocal saved, last
