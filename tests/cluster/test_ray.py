@@ -71,12 +71,14 @@ def noted(settings: dict[str, str]) -> str:
 HALF = """
 import functools, sys, test_ray
 from ray.train import torch
-from fig.runtime.cluster import Resources, run_on_workers
+from fig.runtime.cluster import run_on_workers
+from fig.runtime.record import Times
+from fig.settings import Resources
 
 gloo = torch.TorchConfig(backend="gloo")  # there is no GPU for NCCL
 torch.TorchTrainer = functools.partial(torch.TorchTrainer, torch_config=gloo)
 settings = {"folder": sys.argv[1], "name": sys.argv[2]}
-print(run_on_workers(test_ray.noted, settings, Resources(gpus_per_worker=0.5))[0])
+print(run_on_workers(test_ray.noted, settings, Resources(gpus_per_worker=0.5), Times()))
 """
 
 
@@ -114,6 +116,6 @@ def test_two_evaluations_share_a_long_lived_ray_and_leave_it_alive(
 
 def test_who_has_not_the_token_is_refused(cluster: dict[str, str]):
     stranger = cluster | {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_NUM_REDIS_GET_RETRIES": "3"}
-    code = "import test_ray; from fig.runtime.cluster import *; run_on_workers(test_ray.noted, {}, Resources())"
+    code = "import test_ray; from fig.runtime.cluster import *; run_on_workers(test_ray.noted, {}, Resources(), Times())"
     done = subprocess.run([sys.executable, "-c", code], env=stranger, text=True, capture_output=True, check=False)
     assert done.returncode and "InvalidAuthToken" in done.stderr
