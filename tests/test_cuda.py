@@ -92,6 +92,6 @@ def test_two_workers_exchange_by_nccl_from_a_gpu_each_and_step_as_one(monkeypatc
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", here)
     _, _, expected = one_step(None)
-    (backend, devices, weights), _ = run_on_workers(one_step, None, Resources(workers=2, gpus_per_worker=1))
+    backend, devices, weights = run_on_workers(one_step, None, Resources(workers=2, gpus_per_worker=1), Times())
     assert "nccl" in backend and devices == [0, 1]
     assert weights == pytest.approx(expected, rel=1e-4, abs=1e-6)
