@@ -17,6 +17,7 @@ from fig.methods.protocol import NETWORK, Player
 from fig.methods.standard import Standard
 from fig.methods.table import METHODS, build_method
 from fig.runtime.cluster import run_on_workers
+from fig.runtime.record import Times
 from fig.sampler import sample
 from fig.sampling import Request, draw
 from fig.settings import Augmentation, Resources, SamplerSettings, TrainingSettings

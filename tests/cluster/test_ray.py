@@ -116,6 +116,7 @@ def test_two_evaluations_share_a_long_lived_ray_and_leave_it_alive(
 
 def test_who_has_not_the_token_is_refused(cluster: dict[str, str]):
     stranger = cluster | {"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_NUM_REDIS_GET_RETRIES": "3"}
-    code = "import test_ray; from fig.runtime.cluster import *; run_on_workers(test_ray.noted, {}, Resources(), Times())"
+    code = "import test_ray; from fig.runtime.cluster import *; "
+    code += "run_on_workers(test_ray.noted, {}, Resources(), Times())"
     done = subprocess.run([sys.executable, "-c", code], env=stranger, text=True, capture_output=True, check=False)
     assert done.returncode and "InvalidAuthToken" in done.stderr
