@@ -79,6 +79,6 @@ def test_a_configuration_is_asked_for_where_there_is_none(workspace: Workspace):
 def test_planning_a_study_imports_neither_torch_nor_ray(finished: Workspace):
     code = (
         "import sys; from pathlib import Path; from fig.commands.jobs import list_jobs;"
-        "sys.exit(not list_jobs([Path('tests/tiny.yaml')]) or {'torch', 'ray'} & set(sys.modules))"
+        "sys.exit(not list_jobs([Path('tests/tiny.yaml')]) or bool({'torch', 'ray'} & set(sys.modules)))"
     )
     finished.run("python", "-c", code)
