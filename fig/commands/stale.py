@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tqdm import tqdm
+
 from fig.commands.jobs import PlannedJob
 from fig.runtime.record import read_record
 
@@ -23,7 +25,8 @@ def stale_reason(planned: PlannedJob) -> str:
 
 def find_stale(jobs: Iterable[PlannedJob]) -> dict[PlannedJob, str]:
     """The jobs whose outputs are out of date, each with the reason; what follows from them is not among them."""
-    return {job: reason for job in jobs if (reason := stale_reason(job))}
+    shown = tqdm(list(jobs), desc="records", unit="job", leave=False, delay=2)
+    return {job: reason for job in shown if (reason := stale_reason(job))}
 
 
 def print_stale(found: Mapping[PlannedJob, str]) -> None:

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
@@ -197,9 +197,10 @@ def job_class(module: str) -> type[Job]:
     return found
 
 
-def parse_words(job: type[Job], words: Sequence[str]) -> Job:
-    """The job that the options of a command line describe; raises ValueError, in a sentence, where they are wrong."""
-    from cyclopts import App, CycloptsError, Parameter
+@cache
+def parser_of(job: type[Job]) -> Callable[..., Job]:
+    """What parses the command lines of a stage, made from its job."""
+    from cyclopts import App, Parameter
 
     app = App(name=f"python -m {job.__module__}", help=job.__doc__, help_format="plaintext", version_flags=[])
 
@@ -207,8 +208,15 @@ def parse_words(job: type[Job], words: Sequence[str]) -> Job:
     def give(*, job: Annotated[job, Parameter(name="*")]) -> Job:
         return job
 
+    return app
+
+
+def parse_words(job: type[Job], words: Sequence[str]) -> Job:
+    """The job that the options of a command line describe; raises ValueError, in a sentence, where they are wrong."""
+    from cyclopts import CycloptsError
+
     try:
-        return app(words, print_error=False, exit_on_error=False, result_action="return_value")
+        return parser_of(job)(words, print_error=False, exit_on_error=False, result_action="return_value")
     except CycloptsError as error:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
