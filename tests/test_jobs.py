@@ -122,7 +122,7 @@ def test_help_is_instant_and_has_an_example(stage: str):
 )
 def test_a_wrong_option_is_one_sentence(words: list[str], sentence: str):
     (job,) = [job for job in JOBS if job.stage() == "finetune"]
-    with pytest.raises(ValueError, match="") as refusal:
+    with pytest.raises(ValueError) as refusal:
         parse_words(Finetune, [*job.words(), *words])
     assert sentence in str(refusal.value) and "\n" not in str(refusal.value)
 
