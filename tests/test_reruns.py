@@ -95,7 +95,7 @@ def test_what_is_stale_is_the_same_without_snakemakes_memory(tmp_path: Path, mon
         edited(monkeypatch, code, "fig/methods/deconf.py", '"deconf"', '"deconf" + ""')
         assert agreed() == {"retrain"}
         edited(monkeypatch, code, "fig/detectors/odin.py", "import torch\n", "import torch\n\nEDITED = 1\n")
-        assert agreed() == {"retrain", "evaluate", "embedding"}
+        assert agreed() == {"retrain", "evaluate"}
 
 
 def test_a_copy_without_times_and_memory_makes_what_is_stale_and_nothing_else(finished: Workspace, tmp_path: Path):
