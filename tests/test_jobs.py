@@ -1,5 +1,6 @@
 """Jobs describe themselves: their command lines, their records, and what makes one stale, for every stage."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -186,6 +187,19 @@ def test_a_job_called_from_python_leaves_the_record_of_one_called_from_a_shell(t
     ours, theirs = (read_record(job.record_path()) for job in jobs)
     assert ours is not None and theirs is not None and ours.origin == theirs.origin
     assert ours.command == jobs[0].command() and theirs.command == jobs[1].command()
+
+
+def test_a_download_leaves_the_file_and_no_record(tmp_path: Path):
+    (tmp_path / "mirror" / "x").mkdir(parents=True)
+    (tmp_path / "mirror" / "x" / "y.zip").write_bytes(b"content")
+    digest = hashlib.md5(b"content").hexdigest()
+    job = Download(
+        file=File("http://nowhere.invalid/y.zip", hash=f"md5:{digest}"),
+        output=tmp_path / "downloads" / "x" / "y.zip",
+        mirror=str(tmp_path / "mirror"),
+    )
+    job.execute()
+    assert job.output.read_bytes() == b"content" and not list(tmp_path.glob("**/*.record.json"))
 
 
 def test_an_input_that_is_not_there_is_named(tmp_path: Path):

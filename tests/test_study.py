@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -119,6 +120,40 @@ def test_what_is_wrong_is_refused_in_one_sentence(path: str, value: object, sent
     with pytest.raises(ConfigError) as refusal:
         complete_config(changed(path, value))
     assert str(refusal.value).startswith(sentence) and "\n" not in str(refusal.value)
+
+
+def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """The keys that lead to everything within a configuration."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*path, key))
+
+
+@pytest.mark.parametrize("wrong", [None, [], {"a": {"b": 1}}, -1, "1e-3", float("nan")], ids=repr)
+def test_whatever_stands_in_the_place_of_a_key_is_read_or_refused_in_one_sentence(
+    wrong: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stated = yaml.safe_load((ROOT / "tests" / "everything.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    for name in ("test.npz", "labels.npy", "other.npy", "train", "plants", "odin", "other"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    (tmp_path / "weights.safetensors").touch()
+    complete_config(stated)
+    refused = 0
+    for *outer, last in places(stated):
+        changed = deepcopy(stated)
+        place = changed
+        for key in outer:
+            place = place[key]
+        place[last] = wrong
+        try:
+            complete_config(changed)
+        except ConfigError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100
 
 
 @pytest.mark.parametrize(("text", "what"), [("- run", "holds a list"), ("", "is empty")])

@@ -139,6 +139,8 @@ def detector_row(name: str, stated: Mapping[str, Any]) -> DetectorRow:
     ValueError where there is no such detector.
     """
     which = stated.get("detector", name)
+    if not isinstance(which, str):
+        raise ValueError(f"detectors.{name}.detector is {which!r}: it must be a text")
     if "." in which:
         return LIBRARY
     if which not in DETECTORS:

@@ -50,8 +50,8 @@ class Job:
         """Make the outputs; what workers and MLflow took is added to `times`."""
         raise NotImplementedError
 
-    def record_path(self) -> Path:
-        """Where the record goes."""
+    def record_path(self) -> Path | None:
+        """Where the record goes; None where there is none."""
         raise NotImplementedError
 
     def modules(self) -> tuple[str, ...]:
@@ -114,7 +114,8 @@ class Job:
         times = Times(started, time.time() - started) if started else Times()
         origin = self.origin()
         self.run(times)
-        Record(origin, self.command(), self.values(Role.RUNTIME), times).write(self.record_path())
+        if path := self.record_path():
+            Record(origin, self.command(), self.values(Role.RUNTIME), times).write(path)
 
 
 @cache

@@ -135,7 +135,7 @@ def read_variant(name: str, stated: Any) -> Variant:
     method = found.pop("method", None)
     if method is None:
         raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
     apart = as_mapping(found.pop("per_id_dataset", {}), f"{where}.per_id_dataset")
     return Variant(
