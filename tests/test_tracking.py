@@ -58,7 +58,8 @@ def test_each_discriminator_is_one_run_with_settings_history_metrics_key_and_pic
     client = MlflowClient(uri)
     assert [point.step for point in client.get_metric_history(run.info.run_id, "generated_confidence")] == [5, 10]
     artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"discriminator.json", "history.csv", "metrics.csv", "samples.png"} <= artifacts
+    assert {"discriminator.json", "history.csv", "metrics.csv", "samples.png", "evaluation.record.json"} <= artifacts
+    assert run.data.tags["fig.command"].startswith("python -m fig.stages.finetune --train data/32/digits/train.npy")
 
 
 def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_duplicates(

@@ -47,8 +47,11 @@ class Job:
     record_name: ClassVar[str] = ""  # of the record beside the outputs, where it is not the stage's
 
     def run(self, times: Times) -> None:
-        """Make the outputs; what workers and MLflow took is added to `times`."""
+        """Make the outputs; what workers took is added to `times`."""
         raise NotImplementedError
+
+    def mirror(self) -> None:
+        """Show the outputs and their record to others, where they are to be shown."""
 
     def record_path(self) -> Path | None:
         """Where the record goes; None where there is none."""
@@ -114,8 +117,13 @@ class Job:
         times = Times(started, time.time() - started) if started else Times()
         origin = self.origin()
         self.run(times)
-        if path := self.record_path():
-            Record(origin, self.command(), self.values(Role.RUNTIME), times).write(path)
+        record, path = Record(origin, self.command(), self.values(Role.RUNTIME), times), self.record_path()
+        if path is None:
+            return
+        record.write(path)
+        with times.measure("tracking"):
+            self.mirror()
+        record.write(path)  # with the time that this took
 
 
 @cache

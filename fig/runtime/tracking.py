@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from fig.runtime.provenance import file_hash, provenance_key
+from fig.runtime.record import read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Param, Run
 
 KEY = "fig.key"
-PICTURES_AND_TABLES = ("discriminator.json", "history.csv", "metrics.csv", "samples.png")
+COMMAND = "fig.command"
+RECORDS = ("training.record.json", "evaluation.record.json")
+ARTIFACTS = ("discriminator.json", "history.csv", "metrics.csv", "samples.png", *RECORDS)
 OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what LOADER reads
 LOADER = "fig.serving"
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
@@ -171,7 +174,9 @@ def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
     metrics = [*history_metrics(folder), *final_metrics(folder, card["key"])]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    for name in PICTURES_AND_TABLES:
+    if record := read_record(folder / RECORDS[0]):
+        client.set_tag(run_id, COMMAND, record.command)
+    for name in ARTIFACTS:
         if (folder / name).exists():
             client.log_artifact(run_id, str(folder / name))
     client.set_terminated(run_id, "FINISHED", end_time=times[-1])

@@ -59,12 +59,15 @@ class Adopt(Job):
 
     def run(self, times: Times) -> None:
         """Load the weights, check that they give logits, and write the discriminator's folder."""
-        from fig.runtime.tracking import try_to_mirror
         from fig.stages.support.adopting import adopt_classifier
 
         adopt_classifier(self)
-        with times.measure("tracking"):
-            try_to_mirror(self.output)
+
+    def mirror(self) -> None:
+        """Mirror the discriminator in MLflow."""
+        from fig.runtime.tracking import try_to_mirror
+
+        try_to_mirror(self.output)
 
 
 if __name__ == "__main__":

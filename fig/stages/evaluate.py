@@ -51,14 +51,17 @@ class Evaluate(Job):
         return self.discriminator / "evaluation.record.json"
 
     def run(self, times: Times) -> None:
-        """Write scores, metrics and samples into the discriminator's folder, and mirror them in MLflow."""
+        """Write scores, metrics and samples into the discriminator's folder."""
         from fig.runtime.cluster import run_on_workers
-        from fig.runtime.tracking import try_to_mirror
         from fig.stages.support.scoring import evaluate_on_this_worker
 
         run_on_workers(evaluate_on_this_worker, self.absolute(), self.resources, times)
-        with times.measure("tracking"):
-            try_to_mirror(self.discriminator)
+
+    def mirror(self) -> None:
+        """Mirror the evaluation in MLflow."""
+        from fig.runtime.tracking import try_to_mirror
+
+        try_to_mirror(self.discriminator)
 
 
 if __name__ == "__main__":

@@ -71,13 +71,16 @@ class Training(Job):
         return hashlib.sha256("-".join([self.origin().key, *weights]).encode()).hexdigest()[:16]
 
     def run(self, times: Times) -> None:
-        """Train on Ray's workers, from the last checkpoint if there is one, and mirror the result in MLflow."""
-        from fig.runtime.tracking import try_to_mirror
+        """Train on Ray's workers, from the last checkpoint if there is one."""
         from fig.stages.support.trainer import train_on_workers
 
         train_on_workers(self, times)
-        with times.measure("tracking"):
-            try_to_mirror(self.output)
+
+    def mirror(self) -> None:
+        """Mirror the discriminator in MLflow."""
+        from fig.runtime.tracking import try_to_mirror
+
+        try_to_mirror(self.output)
 
 
 @settings(kw_only=True)
