@@ -289,7 +289,7 @@ def code_behind(jobs: Iterable[PlannedJob]) -> dict[str, list[str]]:
     """The rules whose code each module of `fig` is; of trainings with their method, where not all of them have it."""
     stages: dict[str, dict[str, set[str]]] = {}
     for planned in jobs:
-        modules = modules_behind(type(planned.job).__module__, *planned.job.modules())
+        modules = modules_behind(*planned.job.code_modules())
         stages.setdefault(planned.rule, {})[label_of(planned)] = set(modules)
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.glob("fig/**/*.py"))]
     found = {}

@@ -6,6 +6,9 @@ import pytest
 
 from fig.runtime import provenance
 from fig.runtime.provenance import fingerprint, modules_behind, provenance_key
+from fig.settings import Augmentation
+from fig.stages.finetune import Finetune
+from fig.stages.pretrain import Pretrain
 
 
 @pytest.fixture
@@ -57,12 +60,14 @@ def test_a_module_that_is_not_there_is_named(project: Path):
 
 
 def test_the_real_stages_depend_on_what_they_should():
-    pretraining = set(modules_behind("fig.stages.pretrain"))
-    fine_tuning = set(modules_behind("fig.stages.finetune", "fig.methods.implicit_generator"))
-    assert "fig.training" in pretraining & fine_tuning
+    places = {"train": Path("t"), "output": Path("o"), "checkpoints": Path("c"), "augmentation": Augmentation(32)}
+    pretrain = Pretrain(network="resnet18", **places)
+    finetune = Finetune(method="fig", standard=Path("s"), **places)
+    pretraining, fine_tuning = (set(modules_behind(*job.code_modules())) for job in (pretrain, finetune))
+    assert "fig.training" in pretraining & fine_tuning and "fig.networks.resnet" in pretraining - fine_tuning
     assert "fig.sampler" in fine_tuning - pretraining
     assert "fig.methods.jcl" not in pretraining | fine_tuning  # another method's code is no part of a job
-    report = set(modules_behind("fig.stages.report"))
+    report = set(modules_behind("fig.stages.report", "fig.stages.support.pages"))
     assert "fig.report.page" in report and not report & {"fig.training", "fig.sampler", "fig.report.targets.k_sweep"}
 
 

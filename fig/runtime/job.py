@@ -44,7 +44,7 @@ Runtime = Annotated[T, Role.RUNTIME]
 class Job:
     """What a stage is asked to do. A stage's module is named like the rule that runs it."""
 
-    record_name: ClassVar[str] = ""  # of the record beside the outputs, where it is not the stage's
+    work: ClassVar[str] = ""  # module:function that does what is heavy; imported when the job runs
 
     def run(self, times: Times) -> None:
         """Make the outputs; what workers took is added to `times`."""
@@ -60,6 +60,16 @@ class Job:
     def modules(self) -> tuple[str, ...]:
         """The modules whose code decides the result besides the stage's own: of the method that is chosen, say."""
         return ()
+
+    def code_modules(self) -> tuple[str, ...]:
+        """All modules whose code, with what they import, decides the result."""
+        work = self.work.partition(":")[0]
+        return (type(self).__module__, *([work] if work else []), *self.modules())
+
+    def load_work(self) -> Callable[..., Any]:
+        """The function that does what is heavy."""
+        module, _, function = self.work.partition(":")
+        return getattr(import_module(module), function)
 
     def factory(self) -> str:
         """The module outside this project that makes the network, if there is one."""
@@ -78,7 +88,7 @@ class Job:
 
     def code(self) -> str:
         """Fingerprint of the code that decides the result."""
-        own = code_of(type(self).__module__, *self.modules())
+        own = code_of(*self.code_modules())
         with suppress(ModuleNotFoundError):  # the stage says so when it makes the network
             return f"{own}-{module_hash(self.factory())[:16]}" if self.factory() else own
         return own

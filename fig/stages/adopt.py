@@ -21,7 +21,7 @@ class Adopt(Job):
     --output results/mine/discriminators/pets/mine/standard/0
     """
 
-    record_name: ClassVar[str] = RECORD
+    work: ClassVar[str] = "fig.stages.support.adopting:adopt_classifier"
 
     train: Input[Path]
     """Prepared training split (.npy), whose classes are the network's."""
@@ -55,13 +55,11 @@ class Adopt(Job):
 
     def record_path(self) -> Path:
         """Beside the weights."""
-        return self.output / self.record_name
+        return self.output / RECORD
 
     def run(self, times: Times) -> None:
         """Load the weights, check that they give logits, and write the discriminator's folder."""
-        from fig.stages.support.adopting import adopt_classifier
-
-        adopt_classifier(self)
+        self.load_work()(self)
 
     def mirror(self) -> None:
         """Mirror the discriminator in MLflow."""

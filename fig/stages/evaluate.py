@@ -1,16 +1,16 @@
 """Rule evaluate: a discriminator's scores and metrics under all its detectors, and its low-entropy samples."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fig.detectors.table import complete_entry, module_of_detector
-from fig.runtime.job import Input, Job, Role, Runtime, Setting, plain, run_stage
-from fig.runtime.record import Times
-from fig.settings import EvaluationSettings, Resources, SamplerSettings, settings
+from fig.runtime.job import Input, Role, Setting, plain, run_stage
+from fig.settings import EvaluationSettings, settings
+from fig.stages.support.looking import Looking
 
 
 @settings(kw_only=True)
-class Evaluate(Job):
+class Evaluate(Looking):
     """Evaluate a discriminator with all its detectors on all its OOD sets.
 
     Example: python -m fig.stages.evaluate --discriminator results/demo/discriminators/digits/resnet18/fig/0
@@ -18,8 +18,9 @@ class Evaluate(Job):
     --detectors '{"baseline": {}}'
     """
 
-    discriminator: Input[Path]
-    """Folder of the discriminator; the results go there too."""
+    work: ClassVar[str] = "fig.stages.support.scoring:evaluate_on_this_worker"
+    record_name: ClassVar[str] = "evaluation.record.json"
+
     train: Input[Path]
     """Prepared training split of the ID data set, to which detectors are fitted."""
     test: Input[Path]
@@ -28,12 +29,8 @@ class Evaluate(Job):
     """A prepared OOD set; repeatable."""
     detectors: Setting[dict[str, dict[str, Any]]]
     """The detectors by name, each with what differs from its default settings, as JSON."""
-    sampler: Setting[SamplerSettings] = SamplerSettings()
-    """How the low-entropy samples are drawn."""
     settings: Setting[EvaluationSettings] = EvaluationSettings()
     """How many images are scored."""
-    resources: Runtime[Resources] = Resources()
-    """Workers, and what each of them gets."""
 
     def modules(self) -> tuple[str, ...]:
         """The modules of the detectors."""
@@ -45,17 +42,6 @@ class Evaluate(Job):
         if role is Role.SETTING:
             found["detectors"] = plain({name: complete_entry(name, own) for name, own in self.detectors.items()})
         return found
-
-    def record_path(self) -> Path:
-        """Beside the scores."""
-        return self.discriminator / "evaluation.record.json"
-
-    def run(self, times: Times) -> None:
-        """Write scores, metrics and samples into the discriminator's folder."""
-        from fig.runtime.cluster import run_on_workers
-        from fig.stages.support.scoring import evaluate_on_this_worker
-
-        run_on_workers(evaluate_on_this_worker, self.absolute(), self.resources, times)
 
     def mirror(self) -> None:
         """Mirror the evaluation in MLflow."""

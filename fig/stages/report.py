@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from fig.runtime.job import Input, Job, Output, Runtime, Setting, run_stage
 from fig.runtime.record import SUFFIX, Times
@@ -18,6 +19,8 @@ class Report(Job):
     --selection '{"seeds": [0], "studies": [{"id_datasets": ["digits"], "ood_datasets": ["photos-c"],
     "networks": ["resnet18"], "variants": ["standard", "fig"], "detectors": ["baseline"]}]}'
     """
+
+    work: ClassVar[str] = "fig.stages.support.pages:write_pages"
 
     selection: Setting[Selection]
     """All studies and seeds of the run, as JSON."""
@@ -46,9 +49,7 @@ class Report(Job):
 
     def run(self, times: Times) -> None:
         """Write the pages."""
-        from fig.stages.support.pages import write_pages
-
-        write_pages(self, partial=False)
+        self.load_work()(self, partial=False)
 
 
 if __name__ == "__main__":

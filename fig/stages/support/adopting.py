@@ -28,7 +28,7 @@ def check_logits(discriminator: Discriminator, train: Path) -> None:
 
 def adopt_classifier(job: Adopt) -> None:
     """Write the discriminator's folder with the checkpoint's weights; raises ValueError where they do not fit."""
-    architecture = build_architecture(job, job.size)
+    architecture = build_architecture(job.train, job.network, job.architecture, job.scaling, job.size)
     discriminator = Discriminator(architecture, job.seed)
     load_weights(discriminator.network, job.weights)
     check_logits(discriminator, job.train)

@@ -4,7 +4,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -25,7 +25,6 @@ from fig.runtime.cluster import run_on_workers
 from fig.runtime.progress import followed
 from fig.runtime.record import Origin, Times
 from fig.settings import read_settings
-from fig.stages.adopt import Adopt
 from fig.stages.support.training import FromRandomWeights, Training
 from fig.training import DivergedError, Row, iterations_of, players_of, train
 
@@ -46,21 +45,24 @@ class Call:
     origin: Origin  # its paths as they were given
 
 
-def build_architecture(job: FromRandomWeights | Adopt, size: int) -> Architecture:
-    """The architecture of a new network for images of `size` pixels a side, from what the job states of it.
+def build_architecture(train: Path, network: str, stated: Mapping[str, Any], scaling: str, size: int) -> Architecture:
+    """The architecture of a network for a prepared training split, from what is `stated` of it.
 
-    A mean and std that are stated, as one's own network expects them, take precedence over the scaling's.
+    `scaling` is symmetric (to [-1, 1]) or standardised (by the training pixels' mean and standard deviation); a mean
+    and std that are stated, as one's own network expects them, take precedence.
     """
-    description = description_of(job.train)
-    scaled = {"mean": description.mean, "std": description.std} if job.scaling == "standardised" else {}
-    known = {"network": job.network, "classes": len(description.classes), "size": size}
-    return read_settings(Architecture, known | scaled | job.architecture, f"networks.{job.network}")
+    description = description_of(train)
+    scaled = {"mean": description.mean, "std": description.std} if scaling == "standardised" else {}
+    known = {"network": network, "classes": len(description.classes), "size": size}
+    return read_settings(Architecture, known | scaled | dict(stated), f"networks.{network}")
 
 
 def architecture_of(job: Training, method: Method) -> Architecture:
     """The architecture of what a job trains: of a new network, or of the discriminator that it starts from."""
     if isinstance(job, FromRandomWeights):
-        return replace(build_architecture(job, job.augmentation.size), head=method.head)
+        size = job.augmentation.size
+        built = build_architecture(job.train, job.network, job.architecture, job.scaling, size)
+        return replace(built, head=method.head)
     return load_card(next(job.parents())).architecture
 
 

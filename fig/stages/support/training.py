@@ -22,7 +22,7 @@ RECORD = "training.record.json"  # of whatever makes a discriminator
 class Training(Job):
     """What decides a training's result, and where it goes."""
 
-    record_name: ClassVar[str] = RECORD
+    work: ClassVar[str] = "fig.stages.support.trainer:train_on_workers"
 
     train: Input[Path]
     """Prepared training split (.npy)."""
@@ -59,7 +59,7 @@ class Training(Job):
 
     def record_path(self) -> Path:
         """Beside the weights."""
-        return self.output / self.record_name
+        return self.output / RECORD
 
     def parents(self) -> Iterator[Path]:
         """The folders of the discriminators that it starts from or follows."""
@@ -72,9 +72,7 @@ class Training(Job):
 
     def run(self, times: Times) -> None:
         """Train on Ray's workers, from the last checkpoint if there is one."""
-        from fig.stages.support.trainer import train_on_workers
-
-        train_on_workers(self, times)
+        self.load_work()(self, times)
 
     def mirror(self) -> None:
         """Mirror the discriminator in MLflow."""
