@@ -52,7 +52,7 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
     done = workspace.snakemake(check=False)
     assert done.returncode and "diverged" in done.stdout + done.stderr
     page = (workspace.folder / "results/tiny/partial.html").read_text()
-    assert "missing: digits/resnet18/wild/0: finetune of digits/resnet18/wild/0 diverged" in page
+    assert "Missing of digits/resnet18: wild (0): finetune of digits/resnet18/wild/0 diverged" in page
     assert "fig-teacher-vgg19" in page and "AUROC" in page
     workspace.edit("tests/tiny.yaml", "variants: [standard, wild, fig, ", "variants: [standard, fig, ")
     assert workspace.planned() == {
