@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 FOLDER = Path(__file__).with_name("templates")
-TEMPLATES = tuple(sorted(FOLDER.iterdir()))
 LOSSLESS = 64  # pixels a side up to which images are shown pixel by pixel; larger ones are compressed
 INCH = 110  # CSS pixels for an inch of a figure
 

@@ -17,7 +17,6 @@ from fig.data.catalogue import (
     recipe,
     source_of,
 )
-from fig.methods.table import METHODS
 from fig.runtime.job import Role
 from fig.stages.adopt import Adopt
 from fig.stages.chains import Chains

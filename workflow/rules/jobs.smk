@@ -134,17 +134,17 @@ def discriminator(folder):
 ADOPTED = [name for name, network in CONFIG.networks.items() if network.checkpoint]
 
 
+def discriminator_of(wildcards):
+    return DISCRIMINATORS["{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)]
+
+
 def ood_splits(wildcards):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
+    found = discriminator_of(wildcards)
     return [prepared(wildcards, name, "test") for name in found.ood_datasets]
 
 
 def evaluate_job(wildcards):
-    found = DISCRIMINATORS[
-        "{id_dataset}/{network}/{variant}/{seed}".format(**wildcards)
-    ]
+    found = discriminator_of(wildcards)
     return Evaluate(
         discriminator=FOLDER.format(**wildcards),
         train=train_split(wildcards),

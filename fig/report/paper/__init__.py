@@ -8,7 +8,6 @@ import pandas as pd
 from fig.networks.table import NETWORKS
 from fig.study.selection import Selection
 
-FILES = tuple(sorted(Path(__file__).parent.glob("*.csv")))
 AVERAGE = "average"
 GAIN = "gain"
 HARMONIC, HALF = "harmonic mean", "half of it, as the paper prints"
