@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo slurm-demo test lint clean
+.PHONY: help install demo slurm-demo test lint docs clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
 	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
 	@echo "make slurm-demo  the same on a Slurm of two nodes on this machine, started for it: root and Debian's slurm-wlm are needed"
 	@echo "make test      lint and all tests"
+	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 
 install: .venv/installed
@@ -32,6 +33,10 @@ slurm-demo: install
 	tests/cluster/slurm.sh up
 	snakemake --profile slurm --workflow-profile tests/cluster/site --configfile config/demo.yaml; \
 	status=$$?; tests/cluster/slurm.sh down; exit $$status
+
+docs: install
+	python -m fig.study.reference config/README.md
+	PYTHONPATH=.:tests python -m support.reruns_page > docs/reruns.md.new && mv docs/reruns.md.new docs/reruns.md
 
 lint: install
 	ruff check

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.workspace import Workspace, copy_of_project
 from torch import nn
-from workspace import Workspace, copy_of_project
 
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator

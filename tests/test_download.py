@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from publisher import Publisher, published
+from support.publisher import Publisher, published
 
 from fig.data.catalogue import File
 from fig.data.download import CHUNK, download

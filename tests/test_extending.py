@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import torch
+from support.workspace import blocks
 from torch import nn
-from workspace import blocks
 
 from fig.data.arrays import Split
 from fig.detectors.protocol import Seen

@@ -12,8 +12,16 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from watching import hashed, processes_of, ray_processes, running, saved_rows, scorers, waited_for
-from workspace import Workspace, copy_of_project, copy_of_results
+from support.processes import (
+    count_saved_rows,
+    find_processes,
+    find_scorers,
+    hash_of,
+    processes_of,
+    ray_processes,
+    wait_for,
+)
+from support.workspace import Workspace, copy_of_project, copy_of_results
 
 from fig.discriminator import Discriminator
 from fig.sampler import SamplerSettings, Samples
@@ -72,7 +80,7 @@ def test_whoever_runs_the_same_study_in_the_same_folder_is_told_so_at_once(finis
     (tmp_path / "data").symlink_to(finished.folder / "data")
     first = started(workspace, f"{STANDARD}/model.safetensors")
     try:
-        waited_for(lambda: list(tmp_path.glob(".snakemake/locks/*")), 60, "lock")
+        wait_for(lambda: list(tmp_path.glob(".snakemake/locks/*")), 60, "lock")
         began = time.monotonic()
         second = workspace.snakemake(check=False)
         assert second.returncode and "locked" in second.stdout + second.stderr
@@ -83,18 +91,18 @@ def test_whoever_runs_the_same_study_in_the_same_folder_is_told_so_at_once(finis
 
 
 def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_weights(workspace: Workspace):
-    expected = hashed(workspace.folder / FIG / "model.safetensors")
+    expected = hash_of(workspace.folder / FIG / "model.safetensors")
     without(workspace, f"{FIG}/model.safetensors")
     workspace.edit("tests/tiny.yaml", "iterations: 10,", "iterations: 10, precision: float32,")  # states the same
     running = started(workspace, f"{FIG}/model.safetensors")
-    waited_for(lambda: [p for p in processes_of(workspace) if "fig.stages.finetune" in p.cmdline()], 120, "job")
+    wait_for(lambda: [p for p in processes_of(workspace) if "fig.stages.finetune" in p.cmdline()], 120, "job")
     running.send_signal(signal.SIGKILL)
     running.wait()
     workspace.snakemake("--unlock")
     workspace.snakemake(f"{FIG}/model.safetensors")
-    assert hashed(workspace.folder / FIG / "model.safetensors") == expected
-    waited_for(lambda: not [p for p in processes_of(workspace) if "fig.stages" in " ".join(p.cmdline())], 60, "end")
-    assert hashed(workspace.folder / FIG / "model.safetensors") == expected
+    assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
+    wait_for(lambda: not [p for p in processes_of(workspace) if "fig.stages" in " ".join(p.cmdline())], 60, "end")
+    assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
 
 
 RESULTS = {
@@ -139,17 +147,21 @@ def test_whatever_is_killed_a_job_goes_on_from_its_last_checkpoint_to_the_same_r
 
     def progress() -> int:
         """Rows that are saved, once there are more; scoring saves nothing, but has begun."""
-        return len(scorers(workspace)) if stage == "evaluate" else max(0, saved_rows(workspace.folder) - kept[-1][1])
+        return (
+            len(find_scorers(workspace))
+            if stage == "evaluate"
+            else max(0, count_saved_rows(workspace.folder) - kept[-1][1])
+        )
 
     snakemake = started(workspace, RESULTS[stage], "--retries", "1")
     for words in (WORKER, driver, SNAKEMAKE, RAYLET):  # the last of the orphan that Snakemake leaves
-        waited_for(progress, 400, f"progress of {stage} before {words} is killed")
-        (victim,) = running(workspace, words)
-        job = [*ray_processes(workspace), *running(workspace, driver)]
+        wait_for(progress, 400, f"progress of {stage} before {words} is killed")
+        (victim,) = find_processes(workspace, words)
+        job = [*ray_processes(workspace), *find_processes(workspace, driver)]
         victim.kill()
         _, alive = psutil.wait_procs(job if words in (driver, RAYLET) else [victim], 60)
         assert not alive, f"{alive} outlive {words}"
-        kept.append((time.time(), saved_rows(workspace.folder)))
+        kept.append((time.time(), count_saved_rows(workspace.folder)))
     assert snakemake.wait(60) is not None
     workspace.edit("tests/tiny.yaml", "{workers: 1}", "{workers: 0}")
     workspace.snakemake("--unlock")
@@ -158,7 +170,7 @@ def test_whatever_is_killed_a_job_goes_on_from_its_last_checkpoint_to_the_same_r
     if stage != "evaluate":
         times = [0.0, *pd.read_csv(result.with_name("history.csv"))["time"]]
         assert all(times[rows] < at for at, rows in kept), "it made again what a checkpoint held"
-    waited_for(lambda: not list(processes_of(workspace)), 60, "end of all processes")
+    wait_for(lambda: not list(processes_of(workspace)), 60, "end of all processes")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import OOD, PLACE, given, measure, select, study, text_of
 from scipy.stats import spearmanr
+from support.runs import OOD, PLACE, given, measure, select, study, text_of
 
 from fig.report.probe import draw_probes
 from fig.report.results import Results

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from watching import answering, free_port
+from support.processes import free_port, run_server
 
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, save
@@ -44,7 +44,7 @@ def served(model: str, where: Path) -> Iterator[str]:
     port = free_port()
     command = [BIN / "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
     own = {"PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "sqlite:///results/mlflow.db"}
-    with answering(command, f"http://127.0.0.1:{port}/ping", where, **own):
+    with run_server(command, f"http://127.0.0.1:{port}/ping", where, **own):
         yield f"http://127.0.0.1:{port}/invocations"
 
 

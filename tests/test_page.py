@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from workspace import Workspace
+from support.workspace import Workspace
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from runs import given, measure
+from support.runs import given, measure
 
 from fig.report import paper
 from fig.report.results import read_results

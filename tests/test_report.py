@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from runs import OOD, PLACE, given, measure, said, select, study, text_of, write_images, write_run
+from support.runs import OOD, PLACE, given, measure, said, select, study, text_of, write_images, write_run
 
 from fig.report.claim import list_gains
 from fig.report.measures import choose_detector, compare_all, find_comparable

@@ -1,13 +1,14 @@
 """What a change reruns: docs/reruns.md is true, and the same is told where Snakemake's memory is lost."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import reruns
-from workspace import ROOT, Workspace
+from support import reruns_page as reruns
+from support.workspace import ROOT, Workspace
 
 from fig.commands.jobs import PlannedJob, list_jobs, list_jobs_to_run
 from fig.commands.stale import find_stale
@@ -19,9 +20,11 @@ pytestmark = pytest.mark.pipeline
 
 
 def test_the_page_on_reruns_says_what_snakemake_does():
-    printed = subprocess.run([sys.executable, "tests/reruns.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "support.reruns_page"]
+    path = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    printed = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True, check=True)
     page = (ROOT / "docs" / "reruns.md").read_text()
-    assert printed.stdout == page, "out of date: python tests/reruns.py > docs/reruns.md rebuilds the page"
+    assert printed.stdout == page, "out of date: `make docs` rebuilds the page"
 
 
 def of_any_part(key: str) -> str:

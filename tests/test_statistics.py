@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from runs import given, text_of
 from scipy import stats
+from support.runs import given, text_of
 
 from fig.report.measures import find_comparable, select_to_rank
 from fig.report.results import METRICS

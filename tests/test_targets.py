@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from workspace import Workspace, copy_of_results
+from support.workspace import Workspace, copy_of_results
 
 from fig.commands.jobs import PlannedJob, list_jobs
 from fig.study import Config, list_discriminators, read_config

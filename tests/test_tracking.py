@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from watching import answering, free_port
-from workspace import Workspace, copy_of_results
+from support.processes import free_port, run_server
+from support.workspace import Workspace, copy_of_results
 
 from fig.runtime import tracking
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
@@ -31,7 +31,7 @@ def server(folder: Path, port: int) -> Iterator[str]:
     command = [Path(sys.executable).with_name("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", folder / "artifacts"]
     address = f"http://127.0.0.1:{port}"
-    with answering(command, f"{address}/health", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+    with run_server(command, f"{address}/health", folder, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         yield address
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from workspace import Workspace, copy_of_results
+from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 

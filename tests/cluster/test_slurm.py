@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from watching import has_saved_a_row, hashed, processes_of, ray_processes, waited_for
-from workspace import Workspace, copy_of_project
+from support.processes import has_saved_a_row, hash_of, processes_of, ray_processes, wait_for
+from support.workspace import Workspace, copy_of_project
 
 HERE = Path(__file__).parent
 MISSING = not shutil.which("slurmctld", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
@@ -94,7 +94,7 @@ def number(job: str) -> int:
 
 def requeued(workspace: Workspace) -> None:
     """Wait until Slurm has put the pretraining back into the queue, and have it start again at once."""
-    (job,) = waited_for(
+    (job,) = wait_for(
         lambda: [job for job in jobs(workspace)[PRETRAINING] if "JobState=PENDING" in job], 60, "requeued job"
     )
     asked(f"scontrol update JobId={number(job)} StartTime=now")  # Slurm would wait for two minutes
@@ -136,7 +136,7 @@ class Run:
 def run(overtime: Overtime, tmp_path_factory: pytest.TempPathFactory) -> Run:
     workspace = copy_at_site(tmp_path_factory.mktemp("slurm"))
     running = started(workspace)
-    waited_for(lambda: has_saved_a_row(workspace.folder), 240, "checkpoint")
+    wait_for(lambda: has_saved_a_row(workspace.folder), 240, "checkpoint")
     (job,) = jobs(workspace)[PRETRAINING]
     asked(f"scontrol requeue {number(job)}")
     at = time.time()
@@ -151,7 +151,7 @@ def test_slurm_gives_the_results_of_one_machine(run: Run, finished: Workspace):
     assert len(local) == 5
     for model in local:
         here = run.workspace.folder / model.relative_to(finished.folder)
-        assert hashed(here) == hashed(model), here
+        assert hash_of(here) == hash_of(model), here
     metrics = "results/tiny/metrics.csv"
     assert (run.workspace.folder / metrics).read_text() == (finished.folder / metrics).read_text()
 
@@ -207,7 +207,7 @@ def test_a_training_over_two_nodes_outlives_one_of_them_and_gives_the_weights_of
     over_two.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2, nodes: 2}")
     on_one.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2}")
     running = started(over_two, "--set-resources", "pretrain:slurm_partition=both", "pretrain:gpu=0")
-    waited_for(lambda: has_saved_a_row(over_two.folder), 240, "checkpoint")
+    wait_for(lambda: has_saved_a_row(over_two.folder), 240, "checkpoint")
     (job,) = jobs(over_two)[PRETRAINING]
     assert " NodeList=node[1-2] " in job
     for node in ("node1", "node2"):
@@ -217,30 +217,30 @@ def test_a_training_over_two_nodes_outlives_one_of_them_and_gives_the_weights_of
     for process in processes_on("node2", over_two):
         with suppress(psutil.Error):
             process.kill()
-    waited_for(lambda: "JobState=PENDING" in jobs(over_two)[PRETRAINING][0], 60, "requeued job")
-    waited_for(lambda: not ray_processes(over_two), 60, "end of Ray on the other node")
+    wait_for(lambda: "JobState=PENDING" in jobs(over_two)[PRETRAINING][0], 60, "requeued job")
+    wait_for(lambda: not ray_processes(over_two), 60, "end of Ray on the other node")
     resume = ["scontrol", "update", "NodeName=node2", "State=RESUME"]
     subprocess.run(resume, check=False, capture_output=True)  # Slurm may have, as the node's daemon lives
     requeued(over_two)
     ended(running, over_two)
     on_one.snakemake(MODEL, "--workflow-profile", "none")
-    assert hashed(over_two.folder / MODEL) == hashed(on_one.folder / MODEL)
+    assert hash_of(over_two.folder / MODEL) == hash_of(on_one.folder / MODEL)
     assert first_row_at(over_two) < at, "the first iterations were done again"
-    waited_for(lambda: not ray_processes(over_two), 30, "end of Ray")
+    wait_for(lambda: not ray_processes(over_two), 30, "end of Ray")
 
 
 def test_a_training_beyond_its_time_or_cancelled_goes_on_from_its_checkpoint(overtime: Overtime, finished: Workspace):
     workspace = overtime.workspace
-    waited_for(lambda: len(jobs(workspace).get(PRETRAINING, [])) == 2, 240, "second attempt")
+    wait_for(lambda: len(jobs(workspace).get(PRETRAINING, [])) == 2, 240, "second attempt")
     first, second = jobs(workspace)[PRETRAINING]
     assert "JobState=TIMEOUT" in first and "TimeLimit=00:30:00" in second
     (checkpoint,) = workspace.folder.glob("results/tiny/checkpoints/*/state.safetensors")
     at = time.time()
-    waited_for(lambda: checkpoint.stat().st_mtime > at, 240, "checkpoint of the second attempt")
+    wait_for(lambda: checkpoint.stat().st_mtime > at, 240, "checkpoint of the second attempt")
     asked(f"scancel {number(second)}")
     status = overtime.running.wait(timeout=300)  # it looks at long jobs every three minutes
     assert status and not (workspace.folder / MODEL).exists()
     ended(started(workspace), workspace)
-    assert hashed(workspace.folder / MODEL) == hashed(finished.folder / MODEL)
+    assert hash_of(workspace.folder / MODEL) == hash_of(finished.folder / MODEL)
     assert len(jobs(workspace)[PRETRAINING]) == 3
     assert first_row_at(workspace) < at, "the first iterations were done again"

@@ -15,12 +15,13 @@ from typing import TypeVar
 
 import psutil
 from safetensors import safe_open
-from workspace import Workspace
+
+from support.workspace import Workspace
 
 Found = TypeVar("Found")
 
 
-def waited_for(condition: Callable[[], Found], seconds: float, what: str) -> Found:
+def wait_for(condition: Callable[[], Found], seconds: float, what: str) -> Found:
     """What the condition gives as soon as it is true."""
     for _ in range(int(seconds * 10)):
         if found := condition():
@@ -36,7 +37,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def answering(command: list[str | Path], address: str, folder: Path, **environment: str) -> Iterator[None]:
+def run_server(command: list[str | Path], address: str, folder: Path, **environment: str) -> Iterator[None]:
     """A server that runs in `folder` and answers at its address; it and all that it started end with the block."""
 
     def answers() -> bool:
@@ -56,14 +57,14 @@ def answering(command: list[str | Path], address: str, folder: Path, **environme
             start_new_session=True,
         )
     try:
-        waited_for(answers, 200, f"answer at {address}")
+        wait_for(answers, 200, f"answer at {address}")
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
-def hashed(path: Path) -> str:
+def hash_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -76,7 +77,7 @@ def processes_of(workspace: Workspace) -> Iterator[psutil.Process]:
                 yield process
 
 
-def running(workspace: Workspace, words: str) -> list[psutil.Process]:
+def find_processes(workspace: Workspace, words: str) -> list[psutil.Process]:
     """The workspace's processes with these words in their command line."""
     found = []
     for process in processes_of(workspace):
@@ -87,10 +88,10 @@ def running(workspace: Workspace, words: str) -> list[psutil.Process]:
 
 def ray_processes(workspace: Workspace) -> list[psutil.Process]:
     """The processes of the Ray clusters that this workspace's jobs have started: other work may have its own."""
-    return running(workspace, "/ray/") + running(workspace, "ray::")
+    return find_processes(workspace, "/ray/") + find_processes(workspace, "ray::")
 
 
-def saved_rows(folder: Path) -> int:
+def count_saved_rows(folder: Path) -> int:
     """Rows of the history in the last checkpoint below the folder: a job that goes on does not make them again."""
     for path in folder.glob("results/tiny/checkpoints/*/state.safetensors"):
         with suppress(FileNotFoundError), safe_open(path, framework="pt") as file:
@@ -99,13 +100,13 @@ def saved_rows(folder: Path) -> int:
 
 
 def has_saved_a_row(folder: Path) -> bool:
-    return saved_rows(folder) > 0
+    return count_saved_rows(folder) > 0
 
 
-def scorers(workspace: Workspace) -> list[psutil.Process]:
+def find_scorers(workspace: Workspace) -> list[psutil.Process]:
     """The workers that have the images of a data set before them."""
     found = []
-    for process in running(workspace, "ray::RayTrainWorker"):
+    for process in find_processes(workspace, "ray::RayTrainWorker"):
         with suppress(psutil.Error):
             found += [process] * any(each.path.endswith(".npy") for each in process.memory_maps())
     return found

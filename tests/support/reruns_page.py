@@ -1,4 +1,4 @@
-"""The page docs/reruns.md, by asking Snakemake what each change would rerun: python tests/reruns.py > docs/reruns.md
+"""The page docs/reruns.md, by asking Snakemake what each change would rerun: `make docs` writes it
 
 The study of everything.yaml counts as finished: its outputs are empty files, and Snakemake is told that it made them.
 """
@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 from snakemake.executors import touch
-from workspace import ROOT, copy_of_project
 
 from fig.commands.jobs import PlannedJob, list_jobs, list_jobs_to_run, remember_outputs
 from fig.detectors.table import complete_entry
@@ -25,6 +24,7 @@ from fig.runtime.record import Record, Times
 from fig.stages.support.training import Training
 from fig.study import complete_config
 from fig.study.config import Blocks
+from support.workspace import ROOT, copy_of_project
 
 STATED = yaml.safe_load((ROOT / "tests" / "everything.yaml").read_text())
 STUDY = Path("study.yaml")
@@ -290,7 +290,7 @@ def code_behind(jobs: Iterable[PlannedJob]) -> dict[str, list[str]]:
     stages: dict[str, dict[str, set[str]]] = {}
     for planned in jobs:
         modules = modules_behind(*planned.job.code_modules())
-        stages.setdefault(planned.rule, {})[label_of(planned)] = set(modules)
+        stages.setdefault(planned.rule, {}).setdefault(label_of(planned), set()).update(modules)
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.glob("fig/**/*.py"))]
     found = {}
     for name in (name.removesuffix(".__init__") for name in names):
@@ -314,9 +314,9 @@ def rows(outcomes: Mapping[str, Sequence[str]]) -> Iterator[str]:
 INTRODUCTION = """# What a change reruns
 
 Snakemake reruns a job when its settings, its inputs or its own code changed. This page was made by asking it, one
-change at a time, in a study that has everything; `python tests/reruns.py > docs/reruns.md` rebuilds it, and a test
-fails when it is out of date. The tables name the rules that a change reruns by itself, for the discriminators and data
-that it touches. The first table lists what follows from each rule.
+change at a time, in a study that has everything; `make docs` rebuilds it, and a test fails when it is out of date. The
+tables name the rules that a change reruns by itself, for the discriminators and data that it touches. The first table
+lists what follows from each rule.
 
 Nothing reruns after a change of comments, docstrings or layout in `fig`, of resources (`resources` in the
 configuration, threads, memory, time, profiles), or of a file's time alone.

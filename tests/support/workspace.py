@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fig.study.targets import TARGETS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
 
 
