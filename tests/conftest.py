@@ -5,19 +5,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.workspace import Workspace, copy_of_project
+from filelock import FileLock
 from torch import nn
 
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
+from support.workspace import Workspace, copy_of_project, copy_of_results
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A copy of the project in which tests/tiny.yaml was run; tests that change something copy it again."""
-    workspace = copy_of_project(tmp_path_factory.mktemp("finished"))
-    workspace.snakemake()
-    return workspace
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this session have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the project in which tests/tiny.yaml was run, once a session; a test that changes one copies it."""
+    made = Workspace(shared / "finished")
+    with FileLock(shared / "finished.lock"):
+        if not (shared / "finished.done").exists():
+            made.folder.mkdir()
+            copy_of_project(made.folder).snakemake()
+            (shared / "finished.done").touch()
+    return copy_of_results(made, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture

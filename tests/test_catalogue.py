@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support.archives import STEP, archives, imagenet
-from support.publisher import published
-from support.workspace import Workspace, copy_of_project
 
 from fig.data.arrays import Split, open_split
 from fig.data.catalogue import OodSource, datasets_of, downloads, entries
+from support.archives import STEP, archives, imagenet
+from support.publisher import published
+from support.workspace import Workspace, copy_of_project
 
 pytestmark = pytest.mark.pipeline
 

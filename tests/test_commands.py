@@ -15,6 +15,8 @@ from PIL import Image
 from fig.__main__ import COMMANDS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load_card, save
+from support.barriers import AFTER_DRAWING, Barrier
+from support.workspace import ROOT
 
 
 def fig(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -47,17 +49,18 @@ def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
     assert f"{arrays['confidence'].mean():.3f}" in told
 
 
-def test_sample_goes_on_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
-    arguments = ["sample", folder, "--count", 4, "--steps", 400, "--out"]
+def test_sample_resumes_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
+    arguments = ["sample", folder, "--count", 4, "--steps", 40, "--out"]
     command = [sys.executable, "-m", "fig", *map(str, arguments), tmp_path / "broken.png"]
+    barrier = Barrier(tmp_path / "barrier", ROOT)
+    barrier.close(AFTER_DRAWING)
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
-    for line in iter(lambda: process.stderr.read(1), ""):
-        if line == "=":  # the bar says step=...: it is under way
-            break
+    environment = os.environ | barrier.environment
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard, env=environment)
+    barrier.wait()
     process.send_signal(signal.SIGINT)
-    told = process.stderr.read()
-    assert process.wait(timeout=60) == 130 and "the same command resumes" in told
+    told = process.communicate()[1]
+    assert process.returncode == 130 and "the same command resumes" in told
     assert list(tmp_path.glob(".broken-*.unfinished"))
     fig(*arguments, tmp_path / "broken.png")
     fig(*arguments, tmp_path / "whole.png")

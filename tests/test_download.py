@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support.publisher import Publisher, published
 
 from fig.data.catalogue import File
 from fig.data.download import CHUNK, download
+from support.publisher import Publisher, published
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HASH = f"md5:{hashlib.md5(CONTENT).hexdigest()}"

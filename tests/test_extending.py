@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from support.workspace import blocks
 from torch import nn
 
 from fig.data.arrays import Split
@@ -12,6 +11,7 @@ from fig.discriminator import Discriminator
 from fig.evaluation import scores
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK
+from support.workspace import blocks
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 

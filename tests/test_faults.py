@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,20 +11,13 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from support.processes import (
-    count_saved_rows,
-    find_processes,
-    find_scorers,
-    hash_of,
-    processes_of,
-    ray_processes,
-    wait_for,
-)
-from support.workspace import Workspace, copy_of_project, copy_of_results
 
 from fig.discriminator import Discriminator
 from fig.sampler import SamplerSettings, Samples
 from fig.stages.support.scoring import draw_samples
+from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
+from support.processes import HANGS, count_saved_rows, find_processes, hash_of, processes_of, ray_processes, wait_for
+from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 
@@ -33,11 +25,15 @@ FIG = "results/tiny/discriminators/digits/resnet18/fig/0"
 STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
 
 
-def started(workspace: Workspace, *options: str) -> subprocess.Popen[bytes]:
+def start_snakemake(workspace: Workspace, barrier: Barrier, *options: str) -> subprocess.Popen[bytes]:
     """Snakemake, running in the workspace."""
-    command = ["snakemake", *options, "--profile", "local", "--configfile", "tests/tiny.yaml"]
-    nowhere = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=workspace.folder, env=workspace.environment, stdout=nowhere, stderr=nowhere)
+    return subprocess.Popen(
+        ["snakemake", *options, "--profile", "local", "--configfile", "tests/tiny.yaml"],
+        cwd=workspace.folder,
+        env=workspace.environment | barrier.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def without(workspace: Workspace, *paths: str) -> Workspace:
@@ -75,33 +71,44 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
     }
 
 
-def test_whoever_runs_the_same_study_in_the_same_folder_is_told_so_at_once(finished: Workspace, tmp_path: Path):
-    workspace = copy_of_project(tmp_path)
-    (tmp_path / "data").symlink_to(finished.folder / "data")
-    first = started(workspace, f"{STANDARD}/model.safetensors")
-    try:
-        wait_for(lambda: list(tmp_path.glob(".snakemake/locks/*")), 60, "lock")
-        began = time.monotonic()
-        second = workspace.snakemake(check=False)
-        assert second.returncode and "locked" in second.stdout + second.stderr
-        assert time.monotonic() - began < 30
-    finally:
-        first.terminate()
-        first.wait(120)
+@pytest.fixture
+def barrier(workspace: Workspace) -> Iterator[Barrier]:
+    """A barrier for the workspace's jobs, all of which are ended in the end: a failure leaves no orphan."""
+    yield Barrier(workspace.folder / "barrier", workspace.folder)
+    for process in processes_of(workspace):
+        process.kill()
 
 
-def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_weights(workspace: Workspace):
+def test_a_second_run_of_the_same_study_is_refused_while_the_first_works(workspace: Workspace, barrier: Barrier):
+    without(workspace, f"{FIG}/model.safetensors")
+    barrier.close(BEFORE_CHECKPOINT)
+    first = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
+    barrier.wait()
+    second = workspace.snakemake(check=False)
+    assert second.returncode and "locked" in second.stdout + second.stderr
+    assert first.poll() is None
+    barrier.open()
+    assert first.wait() == 0
+
+
+def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_weights(
+    workspace: Workspace, barrier: Barrier
+):
     expected = hash_of(workspace.folder / FIG / "model.safetensors")
     without(workspace, f"{FIG}/model.safetensors")
-    workspace.edit("tests/tiny.yaml", "iterations: 10,", "iterations: 10, precision: float32,")  # states the same
-    running = started(workspace, f"{FIG}/model.safetensors")
-    wait_for(lambda: [p for p in processes_of(workspace) if "fig.stages.finetune" in p.cmdline()], 120, "job")
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    barrier.close(BEFORE_CHECKPOINT)
+    first = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
+    orphan = barrier.wait()
+    first.kill()
+    first.wait()
     workspace.snakemake("--unlock")
-    workspace.snakemake(f"{FIG}/model.safetensors")
-    assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
-    wait_for(lambda: not [p for p in processes_of(workspace) if "fig.stages" in " ".join(p.cmdline())], 60, "end")
+    log = workspace.folder / "results/tiny/logs/finetune/digits/resnet18/fig/0.log"
+    second = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
+    wait_for(lambda: "waiting for it" in " ".join(log.read_text().split()), "second job that waits")
+    assert orphan.is_running()
+    barrier.open()
+    assert second.wait() == 0
+    psutil.wait_procs([orphan])
     assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
 
 
@@ -110,67 +117,46 @@ RESULTS = {
     "finetune": f"{FIG}/model.safetensors",
     "evaluate": f"{FIG}/metrics.csv",
 }
-WORKER, RAYLET, SNAKEMAKE = "ray::RayTrainWorker", "raylet/raylet", "bin/snakemake"  # words of their command lines
+WORKER, DRIVER, SNAKEMAKE, RAYLET = "ray::RayTrainWorker", "-m fig.stages", "bin/snakemake", "raylet/raylet"
+KILLED = {  # words in the command line of what is killed, in this order, and where the job is then
+    WORKER: AFTER_CHECKPOINT,
+    DRIVER: WRITING_CHECKPOINT,
+    SNAKEMAKE: BEFORE_CHECKPOINT,
+    RAYLET: AFTER_CHECKPOINT,  # the last of the orphan that Snakemake leaves
+}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The finished run with a fine-tuning that takes long enough to be hit four times."""
-    workspace = copy_of_results(finished, tmp_path_factory.mktemp("undisturbed"))
-    workspace.edit(
-        "tests/tiny.yaml",
-        "iterations: 10, batch_size: 64, log_every: 5",
-        "iterations: 60, batch_size: 64, log_every: 2",
-    )
-    workspace.snakemake(RESULTS["evaluate"])
-    return workspace
-
-
-@pytest.fixture
-def disturbed(undisturbed: Workspace, tmp_path: Path) -> Iterator[Workspace]:
-    """Its copy, in which whatever still runs in the end is ended: a test that fails leaves no orphan."""
-    workspace = copy_of_results(undisturbed, tmp_path)
-    yield workspace
-    for process in processes_of(workspace):
-        process.kill()
-
-
-@pytest.mark.timeout(1200)  # one to three minutes on two idle cores
+@pytest.mark.long
+@pytest.mark.timeout(2400)  # one to two minutes on two idle cores
 @pytest.mark.parametrize("stage", RESULTS)
-def test_whatever_is_killed_a_job_goes_on_from_its_last_checkpoint_to_the_same_results(
-    stage: str, undisturbed: Workspace, disturbed: Workspace
+def test_whatever_is_killed_a_job_resumes_from_its_last_checkpoint_and_ends_with_the_same_results(
+    stage: str, finished: Workspace, workspace: Workspace, barrier: Barrier
 ):
-    workspace = without(disturbed, RESULTS[stage])
-    result, driver = workspace.folder / RESULTS[stage], f"-m fig.stages.{stage}"
+    without(workspace, RESULTS[stage])
     workspace.edit("tests/tiny.yaml", "{workers: 0}", "{workers: 1}")
-    kept = [(time.time(), 0)]  # when something was killed, and how many rows of the history were saved by then
-
-    def progress() -> int:
-        """Rows that are saved, once there are more; scoring saves nothing, but has begun."""
-        return (
-            len(find_scorers(workspace))
-            if stage == "evaluate"
-            else max(0, count_saved_rows(workspace.folder) - kept[-1][1])
-        )
-
-    snakemake = started(workspace, RESULTS[stage], "--retries", "1")
-    for words in (WORKER, driver, SNAKEMAKE, RAYLET):  # the last of the orphan that Snakemake leaves
-        wait_for(progress, 400, f"progress of {stage} before {words} is killed")
+    kept = []  # rows of the history in the checkpoint, and when something was killed that they must outlive
+    snakemake = start_snakemake(workspace, barrier, RESULTS[stage], "--retries", "1")
+    for words, point in KILLED.items():
+        barrier.close(BETWEEN_SCORES if stage == "evaluate" else point)
+        barrier.wait()
+        kept.append((count_saved_rows(workspace.folder), time.time()))
         (victim,) = find_processes(workspace, words)
-        job = [*ray_processes(workspace), *find_processes(workspace, driver)]
+        job = [*ray_processes(workspace), *find_processes(workspace, DRIVER)]
         victim.kill()
-        _, alive = psutil.wait_procs(job if words in (driver, RAYLET) else [victim], 60)
+        _, alive = psutil.wait_procs(job if words in (DRIVER, RAYLET) else [victim], HANGS)
         assert not alive, f"{alive} outlive {words}"
-        kept.append((time.time(), count_saved_rows(workspace.folder)))
-    assert snakemake.wait(60) is not None
+    snakemake.wait()
+    barrier.open()
     workspace.edit("tests/tiny.yaml", "{workers: 1}", "{workers: 0}")
     workspace.snakemake("--unlock")
     workspace.snakemake(RESULTS[stage])
-    assert result.read_bytes() == (undisturbed.folder / RESULTS[stage]).read_bytes()
+    assert (workspace.folder / RESULTS[stage]).read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
     if stage != "evaluate":
-        times = [0.0, *pd.read_csv(result.with_name("history.csv"))["time"]]
-        assert all(times[rows] < at for at, rows in kept), "it made again what a checkpoint held"
-    wait_for(lambda: not list(processes_of(workspace)), 60, "end of all processes")
+        times = pd.read_csv((workspace.folder / RESULTS[stage]).with_name("history.csv"))["time"]
+        assert kept[0][0] and all(rows and times[rows - 1] < at for rows, at in kept), (
+            "a saved iteration was done again"
+        )
+    wait_for(lambda: not list(processes_of(workspace)), "end of all processes")
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
-from support.runs import OOD, PLACE, given, measure, select, study, text_of
 
 from fig.report.probe import draw_probes
 from fig.report.results import Results
 from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.targets import embedding, k_sweep, resampling, samples, teachers, training
 from fig.report.titles import ood_titles, split_ood_name
+from support.runs import OOD, PLACE, given, measure, select, study, text_of
 
 SEEDS = (0, 1)
 Probe = namedtuple("Probe", "steps stops mean low high share")

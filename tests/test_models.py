@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.processes import free_port, run_server
 
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, save
@@ -23,6 +22,7 @@ from fig.serving import Gate
 from fig.stages.evaluate import Evaluate
 from fig.stages.support.scoring import evaluate_on_this_worker
 from fig.stages.support.trainer import write_history
+from support.processes import free_port, run_server
 
 BIN = Path(sys.executable).parent
 MODEL = "models:/fig-stripes-resnet18-fig"

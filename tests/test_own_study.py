@@ -8,8 +8,9 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from support.workspace import Workspace, blocks, copy_of_project, copy_of_results
 from torch import nn
+
+from support.workspace import Workspace, blocks, copy_of_project, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support.workspace import Workspace
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
@@ -28,6 +27,8 @@ from fig.report.tables import html_cells
 from fig.report.targets import make_target, render_tables
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS
+from support.processes import HANGS
+from support.workspace import Workspace
 
 PLACE = ("digits", "resnet18")
 OOD = [f"{source}-{way}" for source in ("photos", "coco") for way in ("r-antialias", "r-bilinear", "r-nearest", "c")]
@@ -331,7 +332,7 @@ def in_browser(run: Path, page: Path, widths: tuple[int, ...], scratch: Path) ->
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS,
         check=True,
     )
     probed.unlink()
@@ -344,7 +345,7 @@ def number(text: str) -> float:
     return float(text.split(" ")[0])
 
 
-@pytest.mark.browser
+@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("name", ["report.html", "pages/digits/resnet18/fig/0.html"])
 def test_in_a_browser_pages_fit_narrow_and_wide_screens_and_tables_sort(run: Path, name: str, tmp_path: Path):

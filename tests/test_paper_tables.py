@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.runs import given, measure
 
 from fig.report import paper
 from fig.report.results import read_results
@@ -19,6 +18,7 @@ from fig.report.targets import Made, make_target, render_tables, throughput
 from fig.study import read_config, select_studies
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS
+from support.runs import given, measure
 
 ROOT = Path(__file__).parents[1]
 WHERE = ("cifar10", "resnet18")

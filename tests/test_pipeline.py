@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.torch import load_file
-from support.processes import ray_processes, wait_for
-from support.workspace import Workspace, copy_of_results
 
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Times
 from fig.settings import Resources
+from support.processes import ray_processes, wait_for
+from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 
@@ -49,11 +49,11 @@ def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, 
         )
         for seed in ("1", "2")
     ]
-    errors = [job.communicate(timeout=300)[1] for job in jobs]
+    errors = [job.communicate()[1] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], errors
     weights = [load_file(tmp_path / seed / "model.safetensors")["fc.weight"] for seed in ("1", "2")]
     assert not weights[0].equal(weights[1])
-    wait_for(lambda: not ray_processes(finished), 30, "end of Ray")
+    wait_for(lambda: not ray_processes(finished), "end of Ray")
 
 
 def rank_sums(values: list[float]) -> list[float]:

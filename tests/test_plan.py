@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from support.workspace import Workspace, copy_of_results
 
 

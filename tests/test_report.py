@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.runs import OOD, PLACE, given, measure, said, select, study, text_of, write_images, write_run
 
 from fig.report.claim import list_gains
 from fig.report.measures import choose_detector, compare_all, find_comparable
@@ -20,6 +19,7 @@ from fig.report.targets import make_target, render_tables
 from fig.report.targets.comparison import lay_out_comparison
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS, Target
+from support.runs import OOD, PLACE, given, measure, said, select, study, text_of, write_images, write_run
 
 TWO = ("photos-c", "coco-c")
 AUROC = {

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import reruns_page as reruns
-from support.workspace import ROOT, Workspace
 
 from fig.commands.jobs import PlannedJob, list_jobs, list_jobs_to_run
 from fig.commands.stale import find_stale
 from fig.runtime import job, provenance
 from fig.study.reference import list_all_keys
 from fig.study.targets import TARGETS
+from support import reruns_page as reruns
+from support.workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.pipeline
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from support.runs import given, text_of
 
 from fig.report.measures import find_comparable, select_to_rank
 from fig.report.results import METRICS
@@ -12,6 +11,7 @@ from fig.report.statistics import critical_difference, interval_over_both, inter
 from fig.report.targets.paired import draw_diagram, make
 from fig.report.titles import split_ood_name
 from fig.study.selection import Selection, Study
+from support.runs import given, text_of
 
 SETS = ("lsun-r-odin", "lsun-c-odin", "photos-c")
 METHODS = ("standard", "fig", "gaussian")

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from support.workspace import Workspace, copy_of_results
 
 from fig.commands.jobs import PlannedJob, list_jobs
 from fig.study import Config, list_discriminators, read_config
 from fig.study.targets import TARGETS
+from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[1]

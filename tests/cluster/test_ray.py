@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from support.processes import wait_for
 from support.workspace import Workspace, copy_of_results
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.pipeline, pytest.mark.long, pytest.mark.timeout(2400)]
 JOBS = "ray._private.state.jobs()"
+WAITING = "[each['state'] for each in ray.util.placement_group_table().values()].count('PENDING')"
 STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
 
 
@@ -46,7 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     at_once = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     ray = subprocess.Popen(command, env=environment | at_once, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = {"RAY_ADDRESS": f"127.0.0.1:{port}"}
-    wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), 120, "Ray")
+    wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "Ray")
     yield environment | address
     ray.terminate()
     ray.wait(60)
@@ -85,11 +87,11 @@ print(run_on_workers(test_ray.noted, settings, Resources(gpus_per_worker=0.5), T
 def test_two_evaluations_of_half_a_gpu_share_it_and_a_third_waits(cluster: dict[str, str], tmp_path: Path):
     command = [sys.executable, "-c", HALF, tmp_path]
     evaluations = [subprocess.Popen([*command, name], env=cluster, stdout=subprocess.PIPE, text=True) for name in "abc"]
-    wait_for(lambda: len(list(tmp_path.glob("*.begun"))) == 2, 300, "two at once")
-    time.sleep(10)  # the third has the time to begin, and a CPU
+    wait_for(lambda: len(list(tmp_path.glob("*.begun"))) == 2, "two at once")
+    wait_for(lambda: told(cluster, WAITING) == 1, "third that waits")
     assert len(list(tmp_path.glob("*.begun"))) == 2
     (tmp_path / "enough").touch()
-    assert [evaluation.communicate(timeout=300)[0].split()[-1] for evaluation in evaluations] == ["0"] * 3
+    assert [evaluation.communicate()[0].split()[-1] for evaluation in evaluations] == ["0"] * 3
 
 
 def test_two_evaluations_share_a_long_lived_ray_and_leave_it_alive(
@@ -111,7 +113,7 @@ def test_two_evaluations_share_a_long_lived_ray_and_leave_it_alive(
     drivers = [driver for driver in told(cluster, JOBS) if "fig.stages.evaluate" in driver["Entrypoint"]]
     assert len(drivers) == 2 and all(driver["IsDead"] for driver in drivers)
     assert max(driver["StartTime"] for driver in drivers) < min(driver["EndTime"] for driver in drivers)
-    wait_for(lambda: told(cluster, "ray.available_resources()").get("CPU") == 3, 60, "free Ray")
+    wait_for(lambda: told(cluster, "ray.available_resources()").get("CPU") == 3, "free Ray")
 
 
 def test_who_has_not_the_token_is_refused(cluster: dict[str, str]):

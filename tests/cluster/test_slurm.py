@@ -12,15 +12,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.processes import has_saved_a_row, hash_of, processes_of, ray_processes, wait_for
+
+from support.barriers import AFTER_CHECKPOINT, Barrier
+from support.processes import hash_of, processes_of, ray_processes, wait_for
 from support.workspace import Workspace, copy_of_project
 
 HERE = Path(__file__).parent
 MISSING = not shutil.which("slurmctld", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 pytestmark = [
     pytest.mark.pipeline,
-    pytest.mark.cluster,
-    pytest.mark.timeout(1200),  # the first waits for the study, on Slurm and without
+    pytest.mark.long,
+    pytest.mark.timeout(2400),  # the first waits for the study, on Slurm and without
     pytest.mark.skipif(MISSING, reason="Slurm is not installed: apt-get install slurm-wlm munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start Slurm's daemons"),
 ]
@@ -64,9 +66,13 @@ def started(workspace: Workspace, *options: str, **environment: str) -> subproce
         )
 
 
+def barrier_in(workspace: Workspace) -> Barrier:
+    return Barrier(workspace.folder / "barrier", workspace.folder)
+
+
 def ended(running: subprocess.Popen[bytes], workspace: Workspace) -> None:
     """Wait for a Snakemake that shall succeed."""
-    assert running.wait(timeout=600) == 0, (workspace.folder / "output.txt").read_text()
+    assert running.wait() == 0, (workspace.folder / "output.txt").read_text()
 
 
 def first_row_at(workspace: Workspace) -> float:
@@ -102,24 +108,23 @@ def requeued(workspace: Workspace) -> None:
 
 @dataclass(frozen=True)
 class Overtime:
-    """A pretraining that needs more time than it asks Slurm for at first: a minute, then half an hour."""
+    """A pretraining that is held until its time is over: it asks Slurm for a minute at first, then for half an hour."""
 
     workspace: Workspace
+    barrier: Barrier
     running: subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def overtime(slurm: None, finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Overtime:
-    """Started before everything else, on the node that the others leave idle, for it mostly sleeps."""
+def overtime(slurm: None, finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overtime]:
+    """Started before everything else, on the node that the others leave idle, for it mostly waits."""
     workspace = pretraining(tmp_path_factory.mktemp("overtime"), finished)
-    step = "for done, row in steps:\n"
-    workspace.edit(
-        "fig/stages/support/trainer.py", step, f"{step}            time.sleep(float(os.environ.get('SLOW', 0)))\n"
-    )
-    workspace.edit("fig/stages/support/trainer.py", "import csv\n", "import csv\nimport os\n")
+    barrier = barrier_in(workspace)
+    barrier.close(AFTER_CHECKPOINT)
     there = ("slurm_partition=both", "slurm_extra=--nodelist=node2", "gpu=0", "runtime=29 * attempt - 28")
     asks = ("--set-resources", *(f"pretrain:{resource}" for resource in there))
-    return Overtime(workspace, started(workspace, "--retries", "1", *asks, SLOW="5"))
+    yield Overtime(workspace, barrier, started(workspace, "--retries", "1", *asks, **barrier.environment))
+    barrier.open()
 
 
 @dataclass(frozen=True)
@@ -135,12 +140,15 @@ class Run:
 @pytest.fixture(scope="module")
 def run(overtime: Overtime, tmp_path_factory: pytest.TempPathFactory) -> Run:
     workspace = copy_at_site(tmp_path_factory.mktemp("slurm"))
-    running = started(workspace)
-    wait_for(lambda: has_saved_a_row(workspace.folder), 240, "checkpoint")
+    barrier = barrier_in(workspace)
+    barrier.close(AFTER_CHECKPOINT)
+    running = started(workspace, **barrier.environment)
+    barrier.wait()
     (job,) = jobs(workspace)[PRETRAINING]
     asked(f"scontrol requeue {number(job)}")
     at = time.time()
     requeued(workspace)
+    barrier.open()
     ended(running, workspace)
     done = workspace.run("snakemake", *OPTIONS)
     return Run(workspace, done.stdout + done.stderr, jobs(workspace), at)
@@ -156,7 +164,7 @@ def test_slurm_gives_the_results_of_one_machine(run: Run, finished: Workspace):
     assert (run.workspace.folder / metrics).read_text() == (finished.folder / metrics).read_text()
 
 
-def test_a_requeued_pretraining_goes_on_from_its_checkpoint(run: Run):
+def test_a_requeued_pretraining_resumes_from_its_checkpoint(run: Run):
     (job,) = run.jobs[PRETRAINING]
     assert "Restarts=1" in job and "JobState=COMPLETED" in job
     assert first_row_at(run.workspace) < run.at, "the first iterations were done again"
@@ -206,8 +214,11 @@ def test_a_training_over_two_nodes_outlives_one_of_them_and_gives_the_weights_of
     over_two, on_one = (pretraining(tmp_path / name, finished) for name in ("two", "one"))
     over_two.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2, nodes: 2}")
     on_one.edit("tests/tiny.yaml", "training: {workers: 0}", "training: {workers: 2}")
-    running = started(over_two, "--set-resources", "pretrain:slurm_partition=both", "pretrain:gpu=0")
-    wait_for(lambda: has_saved_a_row(over_two.folder), 240, "checkpoint")
+    barrier = barrier_in(over_two)
+    barrier.close(AFTER_CHECKPOINT)
+    asks = ("--set-resources", "pretrain:slurm_partition=both", "pretrain:gpu=0")
+    running = started(over_two, *asks, **barrier.environment)
+    barrier.wait()
     (job,) = jobs(over_two)[PRETRAINING]
     assert " NodeList=node[1-2] " in job
     for node in ("node1", "node2"):
@@ -217,29 +228,29 @@ def test_a_training_over_two_nodes_outlives_one_of_them_and_gives_the_weights_of
     for process in processes_on("node2", over_two):
         with suppress(psutil.Error):
             process.kill()
-    wait_for(lambda: "JobState=PENDING" in jobs(over_two)[PRETRAINING][0], 60, "requeued job")
-    wait_for(lambda: not ray_processes(over_two), 60, "end of Ray on the other node")
+    wait_for(lambda: "JobState=PENDING" in jobs(over_two)[PRETRAINING][0], "requeued job")
+    wait_for(lambda: not ray_processes(over_two), "end of Ray on the other node")
     resume = ["scontrol", "update", "NodeName=node2", "State=RESUME"]
     subprocess.run(resume, check=False, capture_output=True)  # Slurm may have, as the node's daemon lives
+    barrier.open()
     requeued(over_two)
     ended(running, over_two)
     on_one.snakemake(MODEL, "--workflow-profile", "none")
     assert hash_of(over_two.folder / MODEL) == hash_of(on_one.folder / MODEL)
     assert first_row_at(over_two) < at, "the first iterations were done again"
-    wait_for(lambda: not ray_processes(over_two), 30, "end of Ray")
+    wait_for(lambda: not ray_processes(over_two), "end of Ray")
 
 
-def test_a_training_beyond_its_time_or_cancelled_goes_on_from_its_checkpoint(overtime: Overtime, finished: Workspace):
-    workspace = overtime.workspace
-    wait_for(lambda: len(jobs(workspace).get(PRETRAINING, [])) == 2, 240, "second attempt")
+def test_a_training_beyond_its_time_or_cancelled_resumes_from_its_checkpoint(overtime: Overtime, finished: Workspace):
+    barrier, workspace = overtime.barrier, overtime.workspace
+    wait_for(lambda: len(jobs(workspace).get(PRETRAINING, [])) == 2, "second attempt")
     first, second = jobs(workspace)[PRETRAINING]
     assert "JobState=TIMEOUT" in first and "TimeLimit=00:30:00" in second
-    (checkpoint,) = workspace.folder.glob("results/tiny/checkpoints/*/state.safetensors")
+    barrier.close(AFTER_CHECKPOINT)
+    barrier.wait()
     at = time.time()
-    wait_for(lambda: checkpoint.stat().st_mtime > at, 240, "checkpoint of the second attempt")
     asked(f"scancel {number(second)}")
-    status = overtime.running.wait(timeout=300)  # it looks at long jobs every three minutes
-    assert status and not (workspace.folder / MODEL).exists()
+    assert overtime.running.wait() and not (workspace.folder / MODEL).exists()
     ended(started(workspace), workspace)
     assert hash_of(workspace.folder / MODEL) == hash_of(finished.folder / MODEL)
     assert len(jobs(workspace)[PRETRAINING]) == 3

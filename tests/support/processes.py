@@ -19,15 +19,17 @@ from safetensors import safe_open
 from support.workspace import Workspace
 
 Found = TypeVar("Found")
+HANGS = 600  # seconds after which whatever is waited for hangs, also on a busy machine
 
 
-def wait_for(condition: Callable[[], Found], seconds: float, what: str) -> Found:
-    """What the condition gives as soon as it is true."""
-    for _ in range(int(seconds * 10)):
+def wait_for(condition: Callable[[], Found], what: str) -> Found:
+    """Return what the condition gives as soon as it is true; the time limit only ends what hangs."""
+    deadline = time.monotonic() + HANGS
+    while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.1)
-    raise AssertionError(f"no {what} within {seconds} s")
+    raise AssertionError(f"no {what} within {HANGS} s")
 
 
 def free_port() -> int:
@@ -57,7 +59,7 @@ def run_server(command: list[str | Path], address: str, folder: Path, **environm
             start_new_session=True,
         )
     try:
-        wait_for(answers, 200, f"answer at {address}")
+        wait_for(answers, f"answer at {address}")
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -72,7 +74,8 @@ def processes_of(workspace: Workspace) -> Iterator[psutil.Process]:
     """The processes that run this workspace's code, Ray's included, shells aside."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            ours = process.environ().get("PYTHONPATH") == str(workspace.folder)
+            path = process.environ().get("PYTHONPATH", "").split(os.pathsep)
+            ours = path[0] == str(workspace.folder)
             if ours and process.name() not in ("bash", "sh") and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
 
@@ -97,16 +100,3 @@ def count_saved_rows(folder: Path) -> int:
         with suppress(FileNotFoundError), safe_open(path, framework="pt") as file:
             return len(json.loads(file.metadata()["progress"])[1])
     return 0
-
-
-def has_saved_a_row(folder: Path) -> bool:
-    return count_saved_rows(folder) > 0
-
-
-def find_scorers(workspace: Workspace) -> list[psutil.Process]:
-    """The workers that have the images of a data set before them."""
-    found = []
-    for process in find_processes(workspace, "ray::RayTrainWorker"):
-        with suppress(psutil.Error):
-            found += [process] * any(each.path.endswith(".npy") for each in process.memory_maps())
-    return found
