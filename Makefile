@@ -1,16 +1,22 @@
-# `make demo` runs the whole study in minutes on two cores, `make test` checks everything. Both make .venv first.
+# `make demo` runs the whole study in minutes on two cores, `make test` checks it. Both make .venv first.
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export COVERAGE_FILE := $(CURDIR)/.coverage
 
-.PHONY: help install demo slurm-demo test lint docs clean
+# Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help install demo slurm-demo check test test-all lint types lowest docs clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
 	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
 	@echo "make slurm-demo  the same on a Slurm of two nodes on this machine, started for it: root and Debian's slurm-wlm are needed"
-	@echo "make test      lint and all tests"
+	@echo "make check     in 90 seconds: format, lint, types, import contracts, tests of the mathematics and the parts"
+	@echo "make test      in ten minutes: these, and the pipeline for real"
+	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 
@@ -45,8 +51,18 @@ lint: install
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/demo.yaml
 
-test: lint
-	pytest
+check: lint types
+	pytest -m "not pipeline and not long" -n auto --dist worksteal
+
+test: lint types
+	pytest -m "not long" $(SIDE_BY_SIDE)
+
+test-all: lint types
+	rm -f .coverage*
+	coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
+	coverage combine --quiet
+	coverage report
+	$(MAKE) lowest
 
 clean:
 	rm -rf data/[0-9]* results logs .snakemake

@@ -1,6 +1,5 @@
 """The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
 
-import logging
 import math
 import os
 import tempfile
@@ -85,15 +84,9 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def connected(resources: Resources) -> Iterator[None]:
-    """In a cluster for these resources; for no workers, in none."""
+    """In a cluster for these resources."""
     import ray
-    import torch
 
-    if not resources.workers:
-        logging.getLogger("ray.train").setLevel(logging.ERROR)  # it announces that there are no workers, as asked
-        torch.set_num_threads(resources.cpus_per_worker)
-        yield
-        return
     with cluster_for(resources) as arguments:
         ray.init(**arguments, log_to_driver=False, logging_level="ERROR")
         try:
@@ -105,7 +98,8 @@ def connected(resources: Resources) -> Iterator[None]:
 def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Resources, times: Times) -> Any:
     """Call `function(argument)` on every worker of a Ray `TorchTrainer`; return the value of rank 0.
 
-    The seconds that the function took there are added to `times.work`, the others to `times.ray`.
+    The seconds that the function took there are added to `times.work`, the others to `times.ray`. Without workers the
+    function is called in this process, and Ray is not imported.
 
     Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
     and the function called again, so it must go on from what it saved. Raises the function's own error, and
@@ -113,10 +107,29 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
     also be ended by Ray, with exit status 1 and Ray's own message.
     """
     began = time.monotonic()
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
         del os.environ[name]  # Snakemake's number is for all workers together; Ray gives each its own
+    call = {"function": function, "argument": argument}
+    outcome = run_trainer(call, resources) if resources.workers else run_here(call, resources)
+    if outcome.error is not None:
+        raise outcome.error
+    times.work += outcome.seconds
+    times.ray += time.monotonic() - began - outcome.seconds
+    return outcome.value
+
+
+def run_here(call: dict[str, Any], resources: Resources) -> Outcome:
+    """Run the call's function in this process, on as many threads as a worker would have."""
+    import torch
+
+    torch.set_num_threads(resources.cpus_per_worker)
+    return outcome_of(call)
+
+
+def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
+    """Run the call's function on Ray's workers."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     if over_nodes(resources):
         os.environ |= slurm.guard()  # Ray looks for it when it is imported
     from ray.exceptions import RayError
@@ -127,7 +140,7 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
     with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
         trainer = TorchTrainer(
             outcome_of,
-            train_loop_config={"function": function, "argument": argument},
+            train_loop_config=call,
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
@@ -142,14 +155,9 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
             ),
         )
         try:
-            outcome = trainer.fit().return_value
+            return trainer.fit().return_value
         except TrainingFailedError as error:
             raise RuntimeError(f"the workers failed {RESTARTS + 1} times, the last time by: {error}") from error
         except RayError as error:  # of the raylet or Train's controller, not of a worker
             reason = str(error).splitlines()[0]
             raise RuntimeError(f"Ray died; run this again, and it goes on from what it saved: {reason}") from error
-    if outcome.error is not None:
-        raise outcome.error
-    times.work += outcome.seconds
-    times.ray += time.monotonic() - began - outcome.seconds
-    return outcome.value

@@ -9,8 +9,7 @@ from pathlib import Path
 import psutil
 
 from support.processes import wait_for
-
-HOOKS = Path(__file__).with_name("hooks")
+from support.workspace import HOOKS
 
 BEFORE_CHECKPOINT = "before fig.checkpoint.save_checkpoint"
 WRITING_CHECKPOINT = "after fig.checkpoint.write_state"  # the new file is not yet in the place of the old one

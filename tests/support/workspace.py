@@ -10,6 +10,7 @@ from pathlib import Path
 from fig.study.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
+HOOKS = Path(__file__).with_name("hooks")
 PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
 
 
@@ -23,7 +24,7 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """This environment with the copy's code first, and no tracking server or cluster of ours."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        ours = {"PATH": path, "PYTHONPATH": str(self.folder)}
+        ours = {"PATH": path, "PYTHONPATH": f"{self.folder}{os.pathsep}{HOOKS}"}
         return {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")} | ours
 
     def run(self, *command: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,10 @@
-"""Hold a process at a named point: Python imports this at its start where the folder is on PYTHONPATH.
+"""What tests change in the processes that they start: Python imports this where the folder is on PYTHONPATH.
 
-FIG_BARRIER names a folder. The file `point` in it says where to hold, such as `3 after fig.checkpoint.save_checkpoint`:
-a process that comes there makes the file `3-PID`, and goes on as soon as `point` says something else. See
-`support.barriers`, which the tests use.
+A process can be held at a named point. FIG_BARRIER names a folder. The file `point` in it says where to hold, such as
+`3 after fig.checkpoint.save_checkpoint`: a process that comes there makes the file `3-PID`, and goes on as soon as
+`point` says something else. See `support.barriers`, which the tests use.
+
+Where coverage is measured, Ray's workers save theirs when their work is done: Ray ends them without warning.
 """
 
 import functools
@@ -10,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -33,9 +35,10 @@ def hold(barrier: Path, place: str) -> None:
     point = barrier / "point"
     held = point.read_text()
     serial, _, wanted = held.partition(" ")
-    if wanted != place:
+    here = barrier / f"{serial}-{os.getpid()}"
+    if wanted != place or here.exists():  # once is enough: an interrupt ends the waiting
         return
-    (barrier / f"{serial}-{os.getpid()}").touch()
+    here.touch()
     while point.read_text() == held:
         time.sleep(0.02)
 
@@ -53,14 +56,44 @@ def with_barrier(barrier: Path, name: str, function: Callable[..., Any]) -> Call
     return held
 
 
-class Finder(MetaPathFinder):
-    """Finds the modules that have points, and puts barriers there when they are imported."""
+def with_saved_coverage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, after which the coverage of this process is saved."""
 
-    def __init__(self, barrier: Path) -> None:
-        self.barrier = barrier
+    @functools.wraps(function)
+    def saved(*arguments: Any, **named: Any) -> Any:
+        from coverage import Coverage
+
+        try:
+            return function(*arguments, **named)
+        finally:
+            if current := Coverage.current():
+                current.save()
+
+    return saved
+
+
+def put_barriers(module: ModuleType) -> None:
+    """Put the points into a module, and make it save what it has at once."""
+    barrier, own = Path(os.environ["FIG_BARRIER"]), module.__name__
+    for name in POINTS.get(own, ()):
+        setattr(module, name, with_barrier(barrier, f"{own}.{name}", getattr(module, name)))
+    for name, value in EAGER.get(own, {}).items():
+        setattr(module, name, value)
+
+
+def save_coverage(module: ModuleType) -> None:
+    """Make workers save their coverage when their work is done."""
+    module.outcome_of = with_saved_coverage(module.outcome_of)  # type: ignore[attr-defined]
+
+
+class Finder(MetaPathFinder):
+    """Finds some modules as Python does, and changes each when it is imported."""
+
+    def __init__(self, changes: Mapping[str, Callable[[ModuleType], None]]) -> None:
+        self.changes = changes
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if fullname not in (*POINTS, *EAGER):
+        if fullname not in self.changes:
             return None
         spec = PathFinder.find_spec(fullname, path)
         assert spec and spec.loader
@@ -68,14 +101,16 @@ class Finder(MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            for name in POINTS.get(fullname, ()):
-                setattr(module, name, with_barrier(self.barrier, f"{fullname}.{name}", getattr(module, name)))
-            for name, value in EAGER.get(fullname, {}).items():
-                setattr(module, name, value)
+            self.changes[fullname](module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
+changes: dict[str, Callable[[ModuleType], None]] = {}
 if "FIG_BARRIER" in os.environ:
-    sys.meta_path.insert(0, Finder(Path(os.environ["FIG_BARRIER"])))
+    changes |= dict.fromkeys((*POINTS, *EAGER), put_barriers)
+if "COVERAGE_PROCESS_CONFIG" in os.environ:
+    changes |= {"fig.runtime.cluster": save_coverage}
+if changes:
+    sys.meta_path.insert(0, Finder(changes))
