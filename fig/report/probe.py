@@ -19,12 +19,18 @@ TITLES = (
 class Probe(Protocol):
     """What is drawn of fig.sampling.Probe, which this module does not import: it stays free of torch."""
 
-    steps: float
-    stops: Sequence[int]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    share: Sequence[float]
+    @property
+    def steps(self) -> float: ...
+    @property
+    def stops(self) -> Sequence[int]: ...
+    @property
+    def mean(self) -> Sequence[float]: ...
+    @property
+    def low(self) -> Sequence[float]: ...
+    @property
+    def high(self) -> Sequence[float]: ...
+    @property
+    def share(self) -> Sequence[float]: ...
 
 
 def draw_probes(probes: Mapping[str, Probe]) -> Figure:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fig.runtime import slurm
 from fig.runtime.record import Times
-from fig.settings import Resources
+from fig.settings import Json, Resources
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -28,6 +28,9 @@ QUIET = {
 RESTARTS = 2  # of the workers, when one of them dies
 OBJECT_STORE = 100 * 2**20  # bytes; data and weights go through files, not through Ray
 
+Argument = TypeVar("Argument")
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -41,7 +44,7 @@ class Outcome:
 FINAL = (ArithmeticError, ValueError, OSError)
 
 
-def outcome_of(call: dict[str, Any]) -> Outcome:
+def outcome_of(call: dict[str, Json]) -> Outcome:
     """Run the call's function on a worker. Only a worker's death shall be retried: errors come back as values."""
     began = time.monotonic()
     try:
@@ -56,7 +59,7 @@ def over_nodes(resources: Resources) -> bool:
 
 
 @contextmanager
-def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
+def cluster_for(resources: Resources) -> Iterator[dict[str, Json]]:
     """The cluster that RAY_ADDRESS names, else one just large enough, over a job's nodes or in this process.
 
     Gives what `ray.init` is to be told.
@@ -95,14 +98,16 @@ def connected(resources: Resources) -> Iterator[None]:
         yield
         return
     with cluster_for(resources) as arguments:
-        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")
+        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
         try:
             yield
         finally:
             ray.shutdown()
 
 
-def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Resources, times: Times) -> Any:
+def run_on_workers(
+    function: Callable[[Argument], Value], argument: Argument, resources: Resources, times: Times
+) -> Value:
     """Call `function(argument)` on every worker of a Ray `TorchTrainer`; return the value of rank 0.
 
     The seconds that the function took there are added to `times.work`, the others to `times.ray`.
@@ -126,7 +131,7 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
         trainer = TorchTrainer(
-            outcome_of,
+            outcome_of,  # type: ignore[arg-type]  # Train hands what a loop returns to the driver
             train_loop_config={"function": function, "argument": argument},
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
@@ -138,11 +143,11 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
                 storage_path=storage,
                 name="job",
                 failure_config=FailureConfig(max_failures=RESTARTS),
-                logging_config=LoggingConfig(log_level="ERROR"),
+                logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # of Train v2, the default
             ),
         )
         try:
-            outcome = trainer.fit().return_value
+            outcome: Outcome = trainer.fit().return_value  # type: ignore[attr-defined]  # of Train v2, the default
         except TrainingFailedError as error:
             raise RuntimeError(f"the workers failed {RESTARTS + 1} times, the last time by: {error}") from error
         except RayError as error:  # of the raylet or Train's controller, not of a worker
@@ -152,4 +157,5 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
         raise outcome.error
     times.work += outcome.seconds
     times.ray += time.monotonic() - began - outcome.seconds
-    return outcome.value
+    result: Value = outcome.value
+    return result
