@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo slurm-demo test lint docs clean
+.PHONY: help install demo slurm-demo test types lint docs clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -37,6 +37,9 @@ slurm-demo: install
 docs: install
 	python -m fig.study.reference config/README.md
 	PYTHONPATH=.:tests python -m support.reruns_page > docs/reruns.md.new && mv docs/reruns.md.new docs/reruns.md
+
+types: install
+	mypy
 
 lint: install
 	ruff check
