@@ -49,8 +49,9 @@ class Split:
 
     def release(self) -> None:
         """Give back the memory of the pages read so far, which the system's cache may keep."""
-        if isinstance(self.images, np.memmap) and isinstance(file := cast(object, self.images.base), mmap.mmap):
-            file.madvise(mmap.MADV_DONTNEED)
+        base = cast(object, self.images.base)  # NumPy types it as an array; a memmap's is the map
+        if isinstance(self.images, np.memmap) and isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,8 @@ def lmdb(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
         place.write_bytes(archive.read(archive.only("data.mdb")))
         with lmdb.open(folder, readonly=True, lock=False) as database, database.begin() as transaction:
             keys = list(transaction.cursor().iternext(values=False))
-            # the keys come from this very transaction, so each has a value
-            yield Listing([key.decode() for key in keys], lambda row: cast(bytes, transaction.get(keys[row])))
+            names = [key.decode() for key in keys]
+            yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value
 
 
 @contextmanager
