@@ -34,9 +34,15 @@ Precision = Literal["float32", "bfloat16"]
 
 @overload
 @dataclass_transform(frozen_default=True, field_specifiers=(Field, field))
-def settings(cls: type[T]) -> type[T]: ...
+def settings(cls: type[T]) -> type[T]:
+    """Make the class that it decorates one of settings."""
+
+
 @overload
-def settings(*, kw_only: bool) -> Callable[[type[T]], type[T]]: ...
+def settings(*, kw_only: bool) -> Callable[[type[T]], type[T]]:
+    """Make what decorates a class of settings."""
+
+
 def settings(cls: type[T] | None = None, *, kw_only: bool = False) -> type[T] | Callable[[type[T]], type[T]]:
     """Make a class a frozen dataclass that checks the types and ranges of its fields when it is built.
 
