@@ -44,6 +44,9 @@ docs: install
 	python -m fig.study.reference config/README.md
 	PYTHONPATH=.:tests python -m support.reruns_page > docs/reruns.md.new && mv docs/reruns.md.new docs/reruns.md
 
+types: install
+	mypy
+
 lint: install
 	ruff check
 	ruff format --check

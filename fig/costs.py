@@ -11,14 +11,15 @@ from functools import cache
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Protocol
 
+from fig.data.catalogue import size_of
 from fig.detectors.table import detector_row
 from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS, UNKNOWN
 from fig.runtime.job import words_of
 from fig.runtime.record import read_record
-from fig.settings import Resources
+from fig.settings import Json, Resources
 from fig.study.config import Config
 from fig.study.discriminators import Discriminator, list_discriminators, list_teachers, resolve_recipe, rule_of
 
@@ -34,7 +35,19 @@ LONGEST = 1440  # minutes: a training that needs more resumes from its checkpoin
 MB_OF_A_WORKER = 8000  # Python, torch, Ray, and CUDA's libraries
 MB_OF_AN_IMAGE = 40  # of 32 x 32 pixels in a batch: what a network keeps of it, on a worker without GPU
 
-Asked = dict[str, Any]  # what a rule's jobs ask for, as Snakemake's resources
+
+class Wildcards(Protocol):
+    """The wildcards of a job of Snakemake's."""
+
+    id_dataset: str
+    network: str
+
+    def get(self, name: str, default: str) -> str:
+        """The value of a wildcard, or a default where the rule has none of this name."""
+
+
+Amount = int | float | str | Callable[[Wildcards, int], int]  # a number, or what gives it for a job and an attempt
+Asked = dict[str, Amount]  # what a rule's jobs ask for, as Snakemake's resources
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ ASSUMED = {
 @cache
 def count_in(description: Path, changed: int) -> int:
     """How many images a split's description counts; megabytes of labels are read once, while it is unchanged."""
-    return json.loads(description.read_text())["count"]
+    return int(json.loads(description.read_text())["count"])
 
 
 def images_in(split: Path, otherwise: int) -> int:
@@ -68,27 +81,27 @@ def work_per_image(network: str, width: float, size: int) -> float:
     return NETWORKS.get(network, UNKNOWN).cost * width * (size / SIDE) ** 2
 
 
-def passes(method: str, settings: Mapping[str, Any]) -> float:
+def passes(method: str, settings: Mapping[str, Json]) -> float:
     """How much more work an image of a batch is than in standard training, low-entropy samples included."""
-    share = settings.get("K", 0)
+    share: float = settings.get("K", 0)
     drawing = share * STEPS * 2 * FORWARD if "sampler" in settings else 0
     return METHODS[method].cost + share + drawing
 
 
-def work_per_trained_image(network: str, width: float, size: int, method: str, settings: Mapping[str, Any]) -> float:
+def work_per_trained_image(network: str, width: float, size: int, method: str, settings: Mapping[str, Json]) -> float:
     """Work of one image of a batch under a method with these settings."""
     own = work_per_image(network, width, size) * passes(method, settings)
     return own + METHODS[method].cost_beside * (size / SIDE) ** 2
 
 
-def trained_on(training: Mapping[str, Any], images: int) -> int:
+def trained_on(training: Mapping[str, Json], images: int) -> int:
     """Images that pass through a training, of a training set of this many."""
-    return training["iterations"] * training["batch_size"] + training["epochs"] * images
+    return int(training["iterations"] * training["batch_size"] + training["epochs"] * images)
 
 
 def training_work(config: Config, found: Discriminator) -> float:
     """Units of work of a discriminator's training."""
-    size = config.datasets[found.id_dataset].size
+    size = size_of(config.datasets, found.id_dataset)
     recipe = resolve_recipe(config, found.variant, found.id_dataset)
     images = images_in(Path(f"data/{size}/{found.id_dataset}/train"), TRAINING_IMAGES)
     width = config.networks[found.network].width
@@ -98,7 +111,7 @@ def training_work(config: Config, found: Discriminator) -> float:
 
 def evaluation_work(config: Config, found: Discriminator) -> float:
     """Units of work of a discriminator's evaluation."""
-    size = config.datasets[found.id_dataset].size
+    size = size_of(config.datasets, found.id_dataset)
     folder, limit = Path(f"data/{size}"), config.evaluation.images
     counts = [images_in(folder / name / "test", TEST_IMAGES) for name in (found.id_dataset, *found.ood_datasets)]
     tested = sum(min(count, limit or count) for count in counts)
@@ -196,7 +209,7 @@ def ask_nodes(resources: Resources) -> Asked:
     nodes, gpus = resources.nodes, gpus_of_node(resources)
     if nodes == 1:
         return {}
-    asked = {
+    asked: Asked = {
         "nodes": nodes,
         "tasks": nodes,
         "cpus_per_task": cpus_of(resources) // nodes,
@@ -222,16 +235,16 @@ def estimate_megabytes(resources: Resources, batch: float, attempt: int) -> int:
 
 def kept_per_image(config: Config, id_dataset: str, network: str) -> float:
     """What a network keeps of an image, relative to a full one of 32 x 32 pixels."""
-    return config.networks[network].width * (config.datasets[id_dataset].size / SIDE) ** 2
+    return config.networks[network].width * (size_of(config.datasets, id_dataset) / SIDE) ** 2
 
 
-def ask(resources: Resources, work_and_batch: Callable[[Any], tuple[float, float]]) -> Asked:
+def ask(resources: Resources, work_and_batch: Callable[[Wildcards], tuple[float, float]]) -> Asked:
     """What a rule's jobs ask for whose work and batch follow from their wildcards, and the options of their workers."""
 
-    def runtime(wildcards: Any, attempt: int) -> int:
+    def runtime(wildcards: Wildcards, attempt: int) -> int:
         return estimate_minutes(resources, work_and_batch(wildcards)[0], attempt)
 
-    def mem_mb(wildcards: Any, attempt: int) -> int:
+    def mem_mb(wildcards: Wildcards, attempt: int) -> int:
         return estimate_megabytes(resources, work_and_batch(wildcards)[1], attempt)
 
     gpu, workers = gpus_of(resources), " ".join(words_of("--resources", resources, Resources()))
@@ -250,7 +263,7 @@ def ask_training(config: Config) -> Asked:
     return ask(config.resources.training, lambda wildcards: estimate(*names_of(wildcards)))
 
 
-def order_longest_first(config: Config) -> Callable[[Any], float]:
+def order_longest_first(config: Config) -> Callable[[Wildcards], float]:
     """Priority of a training: the study ends with its longest, so these begin first, and evaluations wait."""
 
     @cache
@@ -260,7 +273,7 @@ def order_longest_first(config: Config) -> Callable[[Any], float]:
     return lambda wildcards: work(*names_of(wildcards))
 
 
-def names_of(wildcards: Any) -> tuple[str, str, str]:
+def names_of(wildcards: Wildcards) -> tuple[str, str, str]:
     """ID data set, network and variant of a training, from its wildcards."""
     return wildcards.id_dataset, wildcards.network, wildcards.get("variant", "standard")
 
@@ -277,7 +290,7 @@ def ask_evaluation(config: Config) -> Asked:
 def ask_drawing(config: Config, samples: int, steps: int, batch: int) -> Asked:
     """What a job asks for that draws so many low-entropy samples of so many steps each."""
 
-    def estimate(wildcards: Any) -> tuple[float, float]:
+    def estimate(wildcards: Wildcards) -> tuple[float, float]:
         each = kept_per_image(config, wildcards.id_dataset, wildcards.network)
         return samples * steps * 2 * FORWARD * each, batch * each  # forward and back
 

@@ -3,14 +3,13 @@
 import json
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
-from fig.settings import read_settings, settings
+from fig.settings import Json, read_settings, settings
 
 Channels = tuple[float, float, float]
 
@@ -33,7 +32,7 @@ class Architecture:
     """See `mean`; [-1, 1] is the range in which chains move."""
     factory: str = ""
     """Function that makes a network of one's own: package.module:function."""
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Json] = field(default_factory=dict)
     """Arguments of the factory."""
     taps: tuple[str, ...] = ()
     """Submodules whose outputs detectors look at; the stages unless given."""
@@ -50,8 +49,8 @@ class Card:
     variant: str
     seed: int
     key: str  # provenance key
-    provenance: dict[str, Any] = field(default_factory=dict)  # what the key was made of, command and versions
-    settings: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Json] = field(default_factory=dict)  # what the key was made of, command and versions
+    settings: dict[str, Json] = field(default_factory=dict)
 
 
 def network_of(architecture: Architecture, seed: int) -> nn.Module:
@@ -106,7 +105,8 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, 3, size, size)."""
-        return self.network(self.scaled(images))
+        logits: Tensor = self.network(self.scaled(images))
+        return logits
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.batches import images_at, labels_of
-from fig.detectors.protocol import Detector, Scorer, Seen, SplitScorer, Subject, scored
+from fig.detectors.protocol import Detector, Observer, Ready, Scorer, Seen, SplitScorer, Subject, scored
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
@@ -27,6 +27,7 @@ PROTOCOLS = ("oracle", "id-only")  # who chooses a detector's setting: each test
 
 MetricRow = dict[str, str | float]
 Grid = NDArray[np.float64]  # (N, settings)
+Scores = NDArray[np.float64]  # (N,)
 
 
 ALL = EvaluationSettings()
@@ -137,7 +138,14 @@ def fitted(
     def held_out() -> Iterator[Seen]:
         return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
 
-    return {name: observers.get(name, each).scorer(subject, held_out) for name, each in detectors.items()}
+    return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
+
+
+def ready(found: Observer | Detector) -> Ready:
+    """What makes a scorer: an observer, or a detector that needs none; raises TypeError for any other detector."""
+    if not isinstance(found, Ready):
+        raise TypeError(f"{type(found).__name__} has neither an observer nor a scorer")
+    return found
 
 
 def evaluated(
@@ -185,8 +193,8 @@ def row_of(
     metric: str, value: float, detector: str = "", ood_dataset: str = "", protocol: str = "", setting: str = ""
 ) -> MetricRow:
     """A tidy row of metrics."""
-    names = {"detector": detector, "protocol": protocol, "setting": setting, "ood_dataset": ood_dataset}
-    return names | {"metric": metric, "value": value}
+    row: MetricRow = {"detector": detector, "protocol": protocol, "setting": setting, "ood_dataset": ood_dataset}
+    return row | {"metric": metric, "value": value}
 
 
 def aurocs(id_grid: Grid, ood_grid: Grid) -> list[float]:
@@ -224,7 +232,7 @@ def metric_rows(
                     yield row_of("auroc", value, detector, ood_dataset, "grid", setting)
 
 
-def values_of(id_scores: NDArray, ood_scores: NDArray, id_accuracy: float) -> dict[str, float]:
+def values_of(id_scores: Scores, ood_scores: Scores, id_accuracy: float) -> dict[str, float]:
     """Every metric of a detector's scores of ID and OOD images."""
     values = {name: metric(id_scores, ood_scores) for name, metric in OOD_METRICS.items()}
     values["harmonic_mean"] = harmonic_mean(values["auroc"], id_accuracy)
@@ -242,7 +250,7 @@ def mean_values(scorer: SplitScorer, id_grid: Grid, ood_grid: Grid, id_accuracy:
 
 def chosen_scores(
     scorers: Mapping[str, Scorer], sets: Mapping[str, Mapping[str, Grid]]
-) -> dict[str, dict[str, NDArray]]:
+) -> dict[str, dict[str, Scores]]:
     """Each detector's scores (N,) under the setting that ID images choose, by data set; of draws, under the first."""
     chosen = {}
     for detector, grids in sets.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -41,7 +42,7 @@ def seen_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], Tensor]:
         if isinstance(module, nn.Conv2d):
             made[id(output)] = module
         elif id(inputs[0]) in made:
-            found.append((made[id(inputs[0])], module))
+            found.append((made[id(inputs[0])], cast(nn.BatchNorm2d, module)))  # hooked are these two kinds alone
         alive.extend((inputs[0], output))
 
     kinds = (nn.Conv2d, nn.BatchNorm2d)
@@ -62,6 +63,8 @@ def fixed(norm: nn.BatchNorm2d) -> bool:
 
 def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution that does what the two do in eval mode."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a batch norm without running statistics cannot be folded")
     scale = torch.rsqrt(norm.running_var + norm.eps)  # (channels,)
     if norm.weight is not None:
         scale = scale * norm.weight
@@ -83,8 +86,8 @@ def swapped(found: list[Pair]) -> Iterator[None]:
         with torch.no_grad():
             for convolution, norm in found:
                 weight, bias = fold(convolution, norm)
-                convolution._parameters |= {"weight": weight, "bias": bias}
-                norm.forward = passed
+                convolution._parameters |= {"weight": weight, "bias": bias}  # type: ignore[dict-item]  # not trained
+                norm.forward = passed  # type: ignore[method-assign, assignment]  # of this one instance; restored below
         yield
     finally:
         for (convolution, norm), parameters in zip(found, before, strict=True):

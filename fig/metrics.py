@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-Scores = NDArray[np.floating]
+Scores = NDArray[np.float64]
 
 
 def checked(id_scores: Scores, ood_scores: Scores) -> None:

@@ -1,11 +1,13 @@
 """This process among the workers that share a job: one process is rank 0 of 1."""
 
 from collections.abc import Iterable
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Object = TypeVar("Object")
 
 
 def workers() -> int:
@@ -33,12 +35,18 @@ def gathered(part: Tensor, total: int) -> Tensor:
     """Rows that the workers hold in turn (0, 1, ..., 0, 1, ...) in their order again: -> (total, ...)."""
     if workers() == 1:
         return part
-    parts: list[Tensor | None] = [None] * workers()
-    dist.all_gather_object(parts, part.cpu())
+    parts = gather_objects(part.cpu())
     whole = torch.empty((total, *part.shape[1:]), dtype=part.dtype)
     for index, rows in enumerate(parts):
         whole[index :: workers()] = rows
     return whole
+
+
+def gather_objects(mine: Object) -> list[Object]:
+    """What every worker holds, in the order of their ranks."""
+    parts: list[Object | None] = [None] * workers()
+    dist.all_gather_object(parts, mine)
+    return cast(list[Object], parts)  # each place was filled
 
 
 class Mergeable(Protocol):
@@ -55,9 +63,7 @@ def merged(mine: dict[str, T]) -> dict[str, T]:
     """What all workers hold under each name as one, the same on every worker: merged in the order of their ranks."""
     if workers() == 1:
         return mine
-    parts: list[dict[str, T] | None] = [None] * workers()
-    dist.all_gather_object(parts, mine)
-    first, *others = parts
+    first, *others = gather_objects(mine)
     for name, value in first.items():
         for other in others:
             value.merge(other[name])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fig.energy import confidence, energy, energy_gradient
 from fig.folding import folded
 from fig.frozen import frozen
-from fig.settings import SamplerSettings
+from fig.settings import Maker, SamplerSettings
 
 STRIDE = 5  # steps between looks at a GPU's results, each of which makes it wait
 
@@ -22,7 +22,8 @@ def step_size_at(settings: SamplerSettings, step: int) -> float:
 
 def noise_deviation(settings: SamplerSettings, step_size: float) -> float:
     """Standard deviation of the noise in a step of this size."""
-    return {"variance": step_size**0.5, "deviation": step_size, "none": 0.0}[settings.noise]
+    deviations: dict[str, float] = {"variance": step_size**0.5, "deviation": step_size, "none": 0.0}
+    return deviations[settings.noise]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Samples:
     steps: Tensor  # (n,) steps taken
 
 
-def noise_of(draw: Callable[..., Tensor], state_shape: torch.Size, count: int, generator: torch.Generator) -> Tensor:
+def noise_of(draw: Maker[Tensor], state_shape: torch.Size, count: int, generator: torch.Generator) -> Tensor:
     """One draw for each of the `count` chains: (count, channels, height, width)."""
     return draw((count, *state_shape), generator=generator, device=generator.device)
 
@@ -98,7 +99,8 @@ def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tenso
 def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     """Logits (n, C) alone."""
     with torch.no_grad():
-        return network(images).float()
+        logits: Tensor = network(images).float()
+        return logits
 
 
 def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[Tensor, Tensor]:

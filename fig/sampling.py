@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from fig.files import replacing
 from fig.sampler import (
     ChainInfo,
     ChainState,
-    SamplerSettings,
     Samples,
     Watch,
     advance,
@@ -26,6 +24,7 @@ from fig.sampler import (
     stopping_steps,
 )
 from fig.seeding import generator
+from fig.settings import Json, SamplerSettings
 
 CONFIDENT = 0.9  # above which a sample counts as one that the discriminator is wrong about
 TRIES = 20  # chains run for each sample of a wanted class before giving up
@@ -86,10 +85,11 @@ def load_drawing(path: Path, device: torch.device) -> Drawing:
     tensors, header = read_state(path)
     state = "drawing.noise"  # of a generator: torch keeps it on the CPU
     placed = {name: tensor if name == state else tensor.to(device) for name, tensor in tensors.items()}
-    return put_tensors(json.loads(header["frame"]), placed)
+    drawing: Drawing = put_tensors(json.loads(header["frame"]), placed)
+    return drawing
 
 
-def take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+def take_tensors(value: object, name: str, tensors: dict[str, Tensor]) -> Json:
     """The frame of a value, for JSON: each tensor in it goes into `tensors`, its name stays."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()  # a file holds no two of one memory
@@ -103,7 +103,7 @@ def take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def put_tensors(frame: Any, tensors: Mapping[str, Tensor]) -> Any:
+def put_tensors(frame: Json, tensors: Mapping[str, Tensor]) -> Json:
     """The value that `take_tensors` took apart."""
     if isinstance(frame, list):
         return tuple(put_tensors(part, tensors) for part in frame)
@@ -138,6 +138,24 @@ def begun(network: nn.Module, request: Request, drawing: Drawing, fit: int) -> D
     return replace(drawing, running=running, ended=(), noise=noise.get_state())
 
 
+def under_way(drawing: Drawing) -> tuple[ChainState, Tensor]:
+    """The chains under way and the state of their generator; raises ValueError where there are none."""
+    if drawing.running is None or drawing.noise is None:
+        raise ValueError("no chains of the drawing are under way")
+    return drawing.running, drawing.noise
+
+
+def numbered(watch: Watch | None, first: int) -> Watch | None:
+    """A watch to which chains are numbered from `first`."""
+    if watch is None:
+        return None
+
+    def told(state: ChainState, info: ChainInfo) -> None:
+        watch(replace(state, chains=state.chains + first), info)
+
+    return told
+
+
 def finished(request: Request, drawing: Drawing) -> Drawing:
     """The drawing with the samples of the chains that were under way, all of which have ended."""
     new = assembled(list(drawing.ended))
@@ -159,16 +177,13 @@ def drawings(
     while len(drawing) < request.count:
         if drawing.running is None:
             drawing = begun(network, request, drawing, fit)
-        first = drawing.done - drawing.done % request.batch  # chain 0 of this batch
-
-        def told(state: ChainState, info: ChainInfo, first: int = first) -> None:
-            watch(replace(state, chains=state.chains + first), info)
-
-        noise = torch.Generator(drawing.running.images.device)
-        noise.set_state(drawing.noise)
+        running, state = under_way(drawing)
+        noise = torch.Generator(running.images.device)
+        noise.set_state(state)
+        told = numbered(watch, first=drawing.done - drawing.done % request.batch)  # chain 0 of this batch
         try:
-            with prepared(network, drawing.running.images, request.settings):
-                steps = advance(network, drawing.running, request.settings, noise, watch=told if watch else None)
+            with prepared(network, running.images, request.settings):
+                steps = advance(network, running, request.settings, noise, watch=told)
                 for ended, running in steps:
                     groups = (*drawing.ended, ended) if len(ended.chains) else drawing.ended
                     drawing = replace(drawing, running=running, ended=groups, noise=noise.get_state())
@@ -209,13 +224,15 @@ def drawn(
 ) -> Samples:
     """Follow `drawings` to their end with a progress bar, calling `each` with every one; the samples asked for."""
     drawing = Drawing()
-    shown = {"desc": "sampling", "unit": "sample", "disable": not progress, "miniters": 0}  # steps move the bar too
-    with tqdm(total=request.count, **shown) as bar:
+    # miniters 0: steps move the bar too
+    with tqdm(total=request.count, desc="sampling", unit="sample", disable=not progress, miniters=0) as bar:
         for drawing in steps:
             each(drawing)
             if drawing.running is not None:
                 bar.set_postfix(step=drawing.running.step, chains=len(drawing.running.chains), refresh=False)
             bar.update(min(len(drawing), request.count) - bar.n)
+    if drawing.samples is None:
+        raise ValueError("the drawing ended before its first sample")
     return samples_where(drawing.samples, torch.arange(request.count))
 
 
@@ -231,8 +248,8 @@ class Trajectories:
     def __call__(self, state: ChainState, info: ChainInfo) -> None:
         """Take note of the chains that run, before a step."""
         chains = state.chains[state.running].cpu()
-        values = (value[state.running].cpu() for value in (info.confidence, info.energy))
-        self._seen.append((state.step, chains, *values))
+        confidence, energy = info.confidence[state.running].cpu(), info.energy[state.running].cpu()
+        self._seen.append((state.step, chains, confidence, energy))
         if self.images_every and state.step % self.images_every == 0:
             images = state.images[state.running].cpu()
             self.images.setdefault(state.step, {}).update(zip(chains.tolist(), images, strict=True))

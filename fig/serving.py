@@ -6,7 +6,6 @@ MLflow finds `_load_pyfunc` by its name; nothing here needs MLflow.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +15,13 @@ from fig import parallel
 from fig.detectors.baseline import log_odds
 from fig.discriminator import Discriminator, load
 from fig.metrics import threshold
+from fig.settings import Json
 
 ID_SCORES = "scores/baseline.npz"  # in a discriminator's folder; `id` are those of the ID test images
 ID_ACCEPTANCE = 0.95
 BATCH = 256
+
+Answer = NDArray[np.float64] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Gate:
     discriminator: Discriminator
     id_scores: NDArray[np.float64]
 
-    def predict(self, images: NDArray[np.uint8], params: Mapping[str, Any] | None = None) -> dict[str, NDArray]:
+    def predict(self, images: NDArray[np.uint8], params: Mapping[str, Json] | None = None) -> dict[str, Answer]:
         """Images (N, size, size, 3) -> `probabilities` (N, classes), `score` (N,), higher = more ID, `accepted` (N,).
 
         Accepted are scores that the share `id_acceptance` of the ID test images reaches. Raises ValueError where that

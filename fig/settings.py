@@ -7,14 +7,20 @@ import difflib
 import json
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from functools import cache, wraps
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, dataclass_transform, overload
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+Json = Any  # a value from YAML or JSON, or on its way there: whoever reads it checks it
+Annotation = Any  # a type as `typing.get_type_hints` gives it: a class, or one of typing's own forms
+
 T = TypeVar("T")
+P = ParamSpec("P")
+
+Maker = Callable[..., T]  # a class or function that is loaded by its name, with its arguments
 
 CHECKS = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, arbitrary_types_allowed=True)
 
@@ -26,16 +32,26 @@ Whole = Annotated[int, Field(ge=0)]
 Precision = Literal["float32", "bfloat16"]
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
-def settings(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
+@overload
+@dataclass_transform(frozen_default=True, field_specifiers=(Field, field))
+def settings(cls: type[T]) -> type[T]:
+    """Make the class that it decorates one of settings."""
+
+
+@overload
+def settings(*, kw_only: bool) -> Callable[[type[T]], type[T]]:
+    """Make what decorates a class of settings."""
+
+
+def settings(cls: type[T] | None = None, *, kw_only: bool = False) -> type[T] | Callable[[type[T]], type[T]]:
     """Make a class a frozen dataclass that checks the types and ranges of its fields when it is built.
 
     Building it raises ValueError, in one sentence, for the first field that is wrong.
     """
 
     def decorate(cls: type[T]) -> type[T]:
-        built = dataclass(cls, frozen=True, kw_only=kw_only, config=CHECKS)
-        built.__init__ = explain_errors(built.__init__, built)
+        built = cast(type[T], dataclass(cls, frozen=True, kw_only=kw_only, config=CHECKS))  # pydantic forgets the type
+        built.__init__ = explain_errors(built.__init__, built)  # type: ignore[method-assign]  # the class is new
         return built
 
     return decorate if cls is None else decorate(cls)
@@ -45,7 +61,7 @@ def explain_errors(init: Callable[..., None], cls: type) -> Callable[..., None]:
     """An `__init__` whose errors are one sentence."""
 
     @wraps(init)
-    def checked(self: Any, *values: Any, **named: Any) -> None:
+    def checked(self: object, *values: object, **named: object) -> None:
         try:
             init(self, *values, **named)
         except ValidationError as error:
@@ -54,13 +70,18 @@ def explain_errors(init: Callable[..., None], cls: type) -> Callable[..., None]:
     return checked
 
 
-@cache
+def cached(function: Callable[P, T]) -> Callable[P, T]:
+    """`functools.cache` that keeps the types of the arguments, which may be classes."""
+    return cast(Callable[P, T], cache(function))  # the standard library's own type forgets them
+
+
+@cached
 def adapter_of(cls: type[T]) -> TypeAdapter[T]:
     """What validates values of a type."""
     return TypeAdapter(cls)
 
 
-def read_settings(cls: type[T], values: Any, where: str) -> T:
+def read_settings(cls: type[T], values: object, where: str) -> T:
     """An instance of a settings class from what a file or a command line states; `where` names it in an error.
 
     No type is guessed: a text is no number. Raises ValueError, in one sentence that says what is wrong, where and what
@@ -76,7 +97,7 @@ def read_settings(cls: type[T], values: Any, where: str) -> T:
         raise ValueError(explain(error, where, cls)) from None
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: object) -> Json:
     """What JSON knows for a value that it does not know."""
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
@@ -135,7 +156,7 @@ def is_exponential(text: str) -> bool:
     return "e" in text.lower()
 
 
-def shorten(value: Any) -> str:
+def shorten(value: object) -> str:
     """A value as text, cut where it is long."""
     text = repr(value)
     return text if len(text) < 60 else f"{text[:57]}…"
@@ -155,7 +176,7 @@ def suggest(name: str, allowed: Sequence[str]) -> str:
     return f"{hint}. Available: {', '.join(allowed)}" if allowed else hint
 
 
-def class_at(cls: Any, place: Sequence[str | int]) -> Any:
+def class_at(cls: object, place: Sequence[str | int]) -> Annotation:
     """The type of what is at a place within a settings class."""
     for word in place:
         cls = bare(cls)
@@ -167,7 +188,7 @@ def class_at(cls: Any, place: Sequence[str | int]) -> Any:
     return bare(cls)
 
 
-def bare(annotation: Any) -> Any:
+def bare(annotation: object) -> Annotation:
     """A type without what is annotated, and without None."""
     if typing.get_origin(annotation) is Annotated:
         return bare(typing.get_args(annotation)[0])
@@ -349,7 +370,7 @@ class Resources:
             raise ValueError(f"workers is {self.workers} and nodes {self.nodes}: workers must be a multiple of nodes")
 
 
-def differences_from(default: Any, value: Any) -> Any:
+def differences_from(default: object, value: object) -> Json:
     """What of a settings object is not as in another of its class, as nested mappings."""
     if not is_dataclass(value):
         return value

@@ -54,7 +54,7 @@ def players_of(
     network, device = discriminator.network, parallel.device()
     companions = method.companions(network, discriminator.shape, generator(seed, "companions"))
     for companion in companions.values():
-        companion.module.to(device, memory_format=torch.channels_last)
+        companion.module.to(device).to(memory_format=torch.channels_last)
     return {NETWORK: Player(network, optimizer_of(network, settings)), **companions}
 
 
@@ -90,6 +90,8 @@ def batch_at(
 
 def step(player: Player, loss: Tensor) -> None:
     """Move a player's weights, and nothing else, by its loss summed over the workers."""
+    if player.optimizer is None:
+        raise ValueError("a loss names a player that has no optimiser: nothing can move it")
     weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
         weight.grad = gradient

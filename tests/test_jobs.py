@@ -213,3 +213,9 @@ def test_the_class_of_a_stage_is_found_by_its_module():
 
 def test_an_origin_is_what_decides_the_result():
     assert {each.name for each in fields(Origin)} == {"stage", "code", "settings", "inputs"}
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stage())
+def test_no_field_of_a_job_hides_a_method(job: Job):
+    methods = {name for name, value in vars(Job).items() if callable(value) and not name.startswith("_")}
+    assert not methods & {each.name for each in fields(job)}

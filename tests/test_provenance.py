@@ -74,3 +74,10 @@ def test_the_real_stages_depend_on_what_they_should():
 def test_a_key_depends_on_every_part_and_on_no_order():
     assert provenance_key({"a": 1, "b": {"c": 2}}) == provenance_key({"b": {"c": 2}, "a": 1})
     assert provenance_key({"a": 1}) != provenance_key({"a": 2})
+
+
+def test_a_folder_without_code_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "nets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="nets is a folder, not a module with code"):
+        provenance.module_hash("nets")

@@ -38,8 +38,8 @@ class Announced(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what is an announcement of a job with a command."""
-        if getattr(record, "event", "") == "job_info" and record.shellcmd:
-            event: Any = record
+        event: Any = record  # Snakemake gives a record more attributes
+        if getattr(event, "event", "") == "job_info" and event.shellcmd:
             files = tuple(event.input), tuple(event.output)
             self.jobs.append(PlannedJob(event.rule_name, *files, event.reason or "", event.shellcmd))
 

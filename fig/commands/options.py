@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
+
+from fig.settings import Json
 
 Folder = Annotated[
     Path,
@@ -32,7 +34,7 @@ Settings = Annotated[
 ]
 
 
-def parse_json(text: str, option: str) -> dict[str, Any]:
+def parse_json(text: str, option: str) -> dict[str, Json]:
     """The JSON object in an option's text; raises ValueError naming the option where it is none."""
     try:
         value = json.loads(text)

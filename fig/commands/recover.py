@@ -19,7 +19,8 @@ def recover(config: ConfigFile, /, *more: ConfigFile) -> None:
     jobs = list_jobs([config, *more])
     found = find_stale(jobs)
     print_stale(found)
-    records = [job.job.record_path() for job, reason in found.items() if reason != UNKNOWN]
+    stale = (job.job.record_path() for job, reason in found.items() if reason != UNKNOWN)
+    records = [path for path in stale if path is not None]
     pages = [Path(path) for job in jobs if job.rule == "report" for path in job.output if path.endswith(".html")]
     for path in records + pages * bool(records):  # Snakemake makes a missing file where a missing report needs it
         path.unlink(missing_ok=True)

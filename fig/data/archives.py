@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 Member = zipfile.ZipInfo | tarfile.TarInfo | None  # None: a file in a folder
 
@@ -31,8 +32,11 @@ class Archive:
         if self.opened is None:
             return (self.path / name).read_bytes()
         if isinstance(self.opened, zipfile.ZipFile):
-            return self.opened.read(self.members[name])
-        return self.opened.extractfile(self.members[name]).read()
+            return self.opened.read(cast(zipfile.ZipInfo, self.members[name]))  # of the kind of the archive
+        file = self.opened.extractfile(cast(tarfile.TarInfo, self.members[name]))
+        if file is None:
+            raise FileNotFoundError(f"{self.path} holds {name}, which is no file")
+        return file.read()
 
     def ending(self, *suffixes: str) -> list[str]:
         """Names of its files that end so, whatever the case; hidden files are passed over."""
@@ -48,7 +52,7 @@ class Archive:
 
 def names_below(folder: Path) -> list[str]:
     """Names of all files below a folder, in order; quick, since there may be a million."""
-    found = []
+    found: list[str] = []
     for place, _, names in os.walk(folder):
         below = Path(place).relative_to(folder).as_posix()
         found.extend(names if below == "." else (f"{below}/{name}" for name in names))
@@ -84,10 +88,10 @@ def opened(path: Path) -> Iterator[Archive]:
                 check_name(path, info.filename, stat.S_ISLNK(info.external_attr >> 16))
             yield Archive(path, {info.filename: info for info in file.infolist() if not info.is_dir()}, file)
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as file:
-            members = file.getmembers()
-            for info in members:
-                check_name(path, info.name, not (info.isfile() or info.isdir()))
-            yield Archive(path, {info.name.removeprefix("./"): info for info in members if info.isfile()}, file)
+        with tarfile.open(path) as tar:
+            members = tar.getmembers()
+            for member in members:
+                check_name(path, member.name, not (member.isfile() or member.isdir()))
+            yield Archive(path, {each.name.removeprefix("./"): each for each in members if each.isfile()}, tar)
     else:
         raise ValueError(f"{path} is neither a folder nor a zip or tar file")

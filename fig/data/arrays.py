@@ -6,12 +6,13 @@ import mmap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fig.files import replacing
+from fig.settings import Json
 
 Images = NDArray[np.uint8]  # (N, height, width, 3)
 Channels = tuple[float, float, float]
@@ -30,7 +31,7 @@ class Description:
     mean: Channels  # of the pixels in [0, 1]
     std: Channels
     about: str  # what the images are and how they were made, for people
-    made: dict[str, Any]  # how: recipe, hashes of the sources, images that could not be read
+    made: dict[str, Json]  # how: recipe, hashes of the sources, images that could not be read
     sha256: str  # of the array's bytes
 
 
@@ -48,15 +49,16 @@ class Split:
 
     def release(self) -> None:
         """Give back the memory of the pages read so far, which the system's cache may keep."""
-        if isinstance(self.images, np.memmap):
-            self.images.base.madvise(mmap.MADV_DONTNEED)
+        base = cast(object, self.images.base)  # NumPy types it as an array; a memmap's is the map
+        if isinstance(self.images, np.memmap) and isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
 class Written:
     """What was learned of an array while it was written."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, int, int, int]  # count, height, width, channels
     sha256: str
     mean: Channels  # of the pixels in [0, 1]
     std: Channels
@@ -92,20 +94,21 @@ def write_images(path: Path, batches: Iterable[Images]) -> Written:
     return Written((count, *shape), hashed.hexdigest(), tuple(mean.tolist()), tuple(std.tolist()))
 
 
-def write_header(file: Any, shape: tuple[int, ...]) -> None:
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """Write the head of a .npy file of uint8 pixels."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def write_description(
-    path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Any], about: str = ""
+    path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Json], about: str = ""
 ) -> None:
     """Write the JSON beside the array `path`, which names data set and split."""
+    count, height, width, channels = written.shape
     description = Description(
         dataset=path.parent.name,
         split=path.stem,
-        count=written.shape[0],
-        shape=written.shape[1:],
+        count=count,
+        shape=(height, width, channels),
         classes=classes,
         labels=labels,
         mean=written.mean,

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field
 
-from fig.settings import Augmentation, Count, Whole, read_settings, settings
+from fig.settings import Augmentation, Count, Json, Whole, read_settings, settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
@@ -166,18 +166,37 @@ class Recipe:
 
 
 @cache
-def entries() -> dict[str, Any]:
+def entries() -> dict[str, Json]:
     """The catalogue as its file has it."""
-    return yaml.safe_load(CATALOGUE.read_text())["datasets"]
+    found: dict[str, Json] = yaml.safe_load(CATALOGUE.read_text())["datasets"]
+    return found
 
 
-def datasets_of(stated: Mapping[str, Mapping[str, Any]]) -> dict[str, IdDataset | OodSource]:
+def datasets_of(stated: Mapping[str, Mapping[str, Json]]) -> dict[str, IdDataset | OodSource]:
     """Data sets by name, from entries as the catalogue and configurations have them.
 
     Raises ValueError naming the key where one is unknown or of a wrong type.
     """
-    kinds = {name: IdDataset if "train" in entry else OodSource for name, entry in stated.items()}
-    return {name: read_settings(kinds[name], entry, f"datasets.{name}") for name, entry in stated.items()}
+    return {name: read_dataset(name, entry) for name, entry in stated.items()}
+
+
+def read_dataset(name: str, entry: Mapping[str, Json]) -> IdDataset | OodSource:
+    """The data set that an entry states: an ID data set has a key `train`."""
+    where = f"datasets.{name}"
+    return read_settings(IdDataset, entry, where) if "train" in entry else read_settings(OodSource, entry, where)
+
+
+def size_of(datasets: Datasets, name: str) -> int:
+    """Pixels a side of an ID data set's images; raises ValueError where it is none."""
+    dataset = datasets[name]
+    if not isinstance(dataset, IdDataset):
+        raise ValueError(f"{name} is a source of OOD images, not an ID data set")
+    return dataset.size
+
+
+def ood_sources(datasets: Datasets) -> dict[str, OodSource]:
+    """The sources of OOD images, by name."""
+    return {name: dataset for name, dataset in datasets.items() if isinstance(dataset, OodSource)}
 
 
 def id_names(datasets: Datasets) -> list[str]:
@@ -191,20 +210,21 @@ def ood_parts(name: str, datasets: Datasets) -> tuple[str, str]:
     A ready-made set's way is its name in `published`: lsun-r-odin is ("lsun", "r-odin").
     Raises ValueError where the name is not of that form or its source is not known.
     """
-    sources = [source for source, dataset in datasets.items() if isinstance(dataset, OodSource)]
+    sources = ood_sources(datasets)
     found = re.fullmatch(r"(?P<source>.+)-(?P<kind>[rc])(?:-(?P<by>[a-z0-9]+))?", name)
     if found and found["source"] in sources:
         ready = f"{found['kind']}-{found['by']}"
-        if ready in datasets[found["source"]].published:
+        if ready in sources[found["source"]].published:
             return found["source"], ready
         if found["kind"] == "c" and not found["by"]:
             return found["source"], "crop"
         if found["kind"] == "r" and found["by"] in RESAMPLERS:
             return found["source"], found["by"]
-    ready = [f"{source}-{way}" for source in sources for way in datasets[source].published]
+    published = [f"{source}-{way}" for source in sources for way in sources[source].published]
     raise ValueError(
         f"no OOD set is called {name!r}: a name is <source>-c or <source>-r-<resampler>, with a source of "
-        f"{', '.join(sources)} and a resampler of {', '.join(RESAMPLERS)}; ready-made are {', '.join(ready) or 'none'}"
+        f"{', '.join(sources)} and a resampler of {', '.join(RESAMPLERS)}; ready-made are "
+        f"{', '.join(published) or 'none'}"
     )
 
 
@@ -213,7 +233,8 @@ def part_of(name: str, split: str, datasets: Datasets) -> Part:
     if isinstance(found := datasets.get(name), IdDataset):
         return found.part(split)
     source, way = ood_parts(name, datasets)
-    return datasets[source].published.get(way, datasets[source].images)
+    found_source = ood_sources(datasets)[source]
+    return found_source.published.get(way, found_source.images)
 
 
 def source_of(name: str, datasets: Datasets) -> str:
@@ -239,7 +260,7 @@ def downloads(datasets: Datasets) -> Iterator[tuple[str, File]]:
         yield from dict.fromkeys((name, file) for part in parts if part for file in part.files)
 
 
-def reader_of(part: Part, labelled: bool) -> str:
+def reader_of(part: Part, labelled: bool) -> Reader:
     """The name of a part's reader: the one it states, or the one for its path."""
     if part.reader:
         return part.reader
@@ -273,14 +294,14 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
     )
 
 
-def id_cut(dataset: IdDataset, split: str) -> dict[str, Any]:
+def id_cut(dataset: IdDataset, split: str) -> dict[str, Json]:
     """What is cut from an ID data set's images, and which of them."""
     stored = dataset.stored or dataset.size
     share = 0.0 if dataset.test else dataset.test_share
     return {"way": "centre", "short": stored, "size": stored if split == "train" else dataset.size, "test_share": share}
 
 
-def ood_cut(name: str, size: int, datasets: Datasets) -> dict[str, Any]:
+def ood_cut(name: str, size: int, datasets: Datasets) -> dict[str, Json]:
     """How an OOD set's images are made."""
     source, way = ood_parts(name, datasets)
-    return {"way": way, "size": size, "ready": way in datasets[source].published}
+    return {"way": way, "size": size, "ready": way in ood_sources(datasets)[source].published}

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pooch
 import requests
@@ -24,7 +23,7 @@ class Resuming:
         self.target, self.file, self.known, self.timeout = target, file, known, timeout
         self.partial = target.with_name(f".partial-{target.name}")
 
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Fetch `url` into `output_file`; raises requests.RequestException where trying again may help."""
         self.transfer(url)
         self.version.unlink(missing_ok=True)
@@ -78,7 +77,7 @@ class Resuming:
 def recorded(hashes: Path, url: str) -> str:
     """The hash that was recorded for a URL when it was first fetched; empty where there is none."""
     entries = yaml.safe_load(hashes.read_text()) if hashes.exists() else None
-    return (entries or {}).get(url, {}).get("hash", "")
+    return str((entries or {}).get(url, {}).get("hash", ""))
 
 
 def record(hashes: Path, url: str, path: Path) -> None:

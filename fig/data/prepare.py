@@ -5,13 +5,13 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +64,10 @@ def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
         warnings.simplefilter("ignore")  # Pillow's remarks about transparency and EXIF
         for place, picture in chunk:
             data = picture.read_bytes() if isinstance(picture, Path) else picture
-            encoded = isinstance(data, bytes)
-            digest = hashlib.sha256(data if encoded else np.ascontiguousarray(data).data).hexdigest()[:16]
+            raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
+            digest = hashlib.sha256(raw).hexdigest()[:16]
             try:
-                image = decoded(data) if encoded else Image.fromarray(data).convert("RGB")
+                image = decoded(data) if isinstance(data, bytes) else Image.fromarray(data).convert("RGB")
                 fitted.append((np.asarray(fit(image, place, recipe, seed)), digest))
             except UNREADABLE:
                 fitted.append((None, digest))
@@ -80,7 +80,7 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int
         yield from map(work, tasks)
         return
     with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
-        waiting = deque()
+        waiting: deque[Future[Result]] = deque()
         for task in tasks:
             waiting.append(pool.submit(work, task))
             if len(waiting) > 2 * workers:
@@ -161,7 +161,7 @@ def batches(
     fit_all: Callable[[Chunk], list[Fitted]],
     workers: int,
     taken: Taken,
-    bar: tqdm,
+    bar: "tqdm[NoReturn]",
 ) -> Iterator[Images]:
     """The images in these places of a listing, fitted, in batches; what becomes of them goes into `taken`."""
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]

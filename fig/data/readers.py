@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +156,8 @@ def lmdb(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
         place.write_bytes(archive.read(archive.only("data.mdb")))
         with lmdb.open(folder, readonly=True, lock=False) as database, database.begin() as transaction:
             keys = list(transaction.cursor().iternext(values=False))
-            yield Listing([key.decode() for key in keys], lambda row: transaction.get(keys[row]))
+            names = [key.decode() for key in keys]
+            yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value
 
 
 @contextmanager

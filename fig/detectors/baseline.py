@@ -1,5 +1,7 @@
 """The baseline detector: the maximum softmax probability (Hendrycks and Gimpel, 2017)."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted
@@ -14,8 +16,8 @@ class Baseline(NoSettings, Unfitted):
     ties thousands of confident images, the log-odds, taken from the logits in float64, still tell them apart.
     """
 
-    settings = ("",)
-    chosen = 0
+    settings: ClassVar[tuple[str, ...]] = ("",)
+    chosen: ClassVar[int] = 0
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """Itself: there is nothing to be fitted."""

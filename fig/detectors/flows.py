@@ -1,7 +1,9 @@
 """Normalising flows of features: a linear flow that whitens, and residual affine couplings for all classes at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log, pi
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,8 @@ class ResidualFlows(nn.Module):
     and Tamar's networks read and write all variables with one half masked out, which is the same function.
     """
 
+    orders: Tensor  # (couplings // 2, k): a permutation after every second coupling
+
     def __init__(self, classes: int, size: int, hidden: int, couplings: int, generator: torch.Generator) -> None:
         super().__init__()
         self.couplings = nn.ModuleList(Coupling(classes, size, hidden, generator) for _ in range(couplings))
@@ -64,9 +68,13 @@ class ResidualFlows(nn.Module):
                 z = permuted(z, self.orders[number // 2])
         return z, total
 
+    def each(self) -> Iterator["Coupling"]:
+        """The couplings in turn."""
+        return (cast(Coupling, each) for each in self.couplings)  # a ModuleList does not say of which modules
+
     def inverse(self, z: Tensor) -> Tensor:
         """Whitened features of residuals: (C, B, k) -> (C, B, k)."""
-        for number, coupling in reversed(list(enumerate(self.couplings))):
+        for number, coupling in reversed(list(enumerate(self.each()))):
             if number % 2:
                 z = permuted(z, self.orders[number // 2].argsort())
             first, second = z.chunk(2, dim=2)
@@ -80,7 +88,8 @@ class ResidualFlows(nn.Module):
     def log_density(self, z: Tensor) -> Tensor:
         """Log densities of classes' whitened features: (C, B, k) -> (C, B)."""
         residual, log_determinant = self(z)
-        return log_determinant - 0.5 * (residual.square().sum(dim=2) + z.shape[2] * log(2 * pi))
+        densities: Tensor = log_determinant - 0.5 * (residual.square().sum(dim=2) + z.shape[2] * log(2 * pi))
+        return densities
 
 
 class Coupling(nn.Module):

@@ -54,10 +54,12 @@ class Moments:
 
 def precision(covariance: Tensor) -> Tensor:
     """The pseudo-inverse (D, D): directions in which the features do not vary count for nothing."""
-    return torch.from_numpy(pinvh(covariance.numpy()))
+    inverse: Tensor = torch.from_numpy(pinvh(covariance.numpy()))
+    return inverse
 
 
 def root_of(precision: Tensor) -> Tensor:
     """W (D, D) with precision = W W^T, so that Mahalanobis distances are Euclidean ones of features times W."""
     values, vectors = torch.linalg.eigh(precision)
-    return vectors * values.clamp(min=0).sqrt()
+    root: Tensor = vectors * values.clamp(min=0).sqrt()
+    return root

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Gram(GramSettings):
         names = {module: name for name, module in subject.network.named_modules()}
         calls: list[tuple[str, int]] = []
 
-        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if output.ndim == 4:
                 calls.append((names[module], sum(name == names[module] for name, _ in calls)))
 
@@ -113,10 +114,10 @@ class GramObserver:
         ranges = Ranges(self.lowest, self.highest)
         if self.normalised_over == "test":
             return SplitGramScorer(ranges)
-        sums, count = 0, 0
+        sums, count = torch.zeros(()), 0
         for seen in held_out():
             deviations = ranges.deviations(seen)
-            sums, count = sums + deviations.sum(dim=0), count + len(deviations)
+            sums, count = sums.to(deviations) + deviations.sum(dim=0), count + len(deviations)
         return GramScorer(ranges, sums / count + SMALLEST)
 
 
@@ -151,8 +152,8 @@ class GramScorer:
 
     ranges: Ranges
     usual: Tensor  # (taps,) mean deviation of held-out ID images
-    settings = ("",)
-    chosen = 0
+    settings: ClassVar[tuple[str, ...]] = ("",)
+    chosen: ClassVar[int] = 0
 
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, 1)."""
@@ -164,7 +165,7 @@ class SplitGramScorer:
     """Minus each tap's deviation, which images of the ID test set normalise: the authors' protocol."""
 
     ranges: Ranges
-    chosen = 0
+    chosen: ClassVar[int] = 0
 
     @property
     def settings(self) -> tuple[str, ...]:

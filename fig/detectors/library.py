@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from fig.detectors.table import LibrarySettings
 from fig.networks.heads import last_linear
 from fig.networks.taps import Tap
 from fig.settings import settings
+
+LibraryObject = Any  # a detector of pytorch-ood, whose methods depend on its kind
 
 PENULTIMATE = "penultimate"
 KINDS = ("logits", "features", "feature_maps")  # what pytorch-ood's detectors score; the rest need whole images
@@ -55,7 +57,8 @@ def imported(name: str) -> type:
     """The class of this name; raises ValueError where there is none."""
     module, _, cls = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), cls)
+        found: type = getattr(importlib.import_module(module), cls)
+        return found
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"detector {name!r} cannot be imported ({error}): pytorch_ood.detector.ViM is one") from error
 
@@ -69,7 +72,7 @@ def kind_of(name: str) -> str:
     return found[0]
 
 
-def built(detector: LibraryDetector, subject: Subject) -> Any:
+def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
     """The detector for this discriminator."""
     cls, (_, linear) = imported(detector.name), last_linear(subject.network)
     bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
@@ -134,13 +137,13 @@ class LibraryObserver:
 class LibraryScorer:
     """Scores of the library's detector, turned so that higher means more in-distribution."""
 
-    detector: Any
+    detector: LibraryObject
     kind: str
-    settings = ("",)
-    chosen = 0
+    settings: ClassVar[tuple[str, ...]] = ("",)
+    chosen: ClassVar[int] = 0
 
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, 1)."""
         with torch.no_grad():
-            outlier = getattr(self.detector, f"predict_{self.kind}")(given(seen, self.kind))
+            outlier: Tensor = getattr(self.detector, f"predict_{self.kind}")(given(seen, self.kind))
         return -outlier.double().reshape(-1, 1)

@@ -45,8 +45,13 @@ HeldOut = Callable[[], Iterable[Seen]]  # ID images held out from training image
 class Scorer(Protocol):
     """A fitted detector."""
 
-    settings: tuple[str, ...]  # each of which gives scores; one, the empty text, where nothing is to be chosen
-    chosen: int  # the setting that ID images alone would choose
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What gives a column of scores each; one, the empty text, where nothing is to be chosen."""
+
+    @property
+    def chosen(self) -> int:
+        """The setting that ID images alone would choose."""
 
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, settings) in float64, finite, higher = more in-distribution."""
@@ -74,13 +79,21 @@ class Observer(Protocol):
 
 
 class Detector(Protocol):
-    """A detector's settings, and what it wants to see; without an observer it has a `scorer` of its own."""
+    """A detector's settings, and what it wants to see; without an observer it is a `Ready` one."""
 
     def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
         """What is to be kept of each forward pass; equal names of several detectors mean equal taps."""
 
     def observer(self, subject: Subject) -> Observer | None:
         """What looks at training images; None where the detector needs no look at them."""
+
+
+@runtime_checkable
+class Ready(Protocol):
+    """A detector that needs no look at training images, and so makes its scorer itself."""
+
+    def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
+        """The detector, for this discriminator."""
 
 
 @dataclass
@@ -138,7 +151,9 @@ def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> 
     """
     if len(among) == 1:
         return among[0]
-    sums = sum(scored(scorer, seen)[:, among].sum(dim=0) for seen in held_out())
+    sums = torch.zeros(len(among), dtype=torch.float64)
+    for seen in held_out():
+        sums += scored(scorer, seen)[:, among].sum(dim=0)
     return among[int(sums.argmax())]
 
 

@@ -6,11 +6,16 @@ A detector's module is imported when it is asked for, so that a job depends on t
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fig.settings import Count, NoSettings, NotNegative, Positive, Whole, read_settings, settings, suggest
+from fig.settings import Count, Json, Maker, NoSettings, NotNegative, Positive, Whole, read_settings, settings, suggest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from fig.detectors.protocol import Detector
 
 Magnitudes = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 
@@ -82,7 +87,7 @@ class DeconfSettings:
 class LibrarySettings:
     """A detector of pytorch-ood."""
 
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Json] = Field(default_factory=dict)
     """Arguments of its class."""
 
 
@@ -93,7 +98,7 @@ class DetectorRow:
     implementation: str  # module:Class, below fig.detectors
     title: str
     about: str
-    settings: type = NoSettings
+    settings: "type[DataclassInstance]" = NoSettings
     passes: int = 0  # forward passes over an image besides the one that all share; a backward one counts as two
     method: str = ""  # it scores discriminators of this method alone
     fitted: bool = False  # whether it looks at training images
@@ -132,7 +137,7 @@ DETECTORS = {
 LIBRARY = DetectorRow("library:LibraryDetector", "pytorch-ood", "a class of pytorch-ood", LibrarySettings, fitted=True)
 
 
-def detector_row(name: str, stated: Mapping[str, Any]) -> DetectorRow:
+def detector_row(name: str, stated: Mapping[str, Json]) -> DetectorRow:
     """The row of the detector that an entry of a configuration states, under a `name` that may be one's own.
 
     A key `detector` says which it is: a name of DETECTORS, or a class of pytorch-ood, which has a dot in it. Raises
@@ -149,25 +154,27 @@ def detector_row(name: str, stated: Mapping[str, Any]) -> DetectorRow:
     return DETECTORS[which]
 
 
-def read_detector(name: str, stated: Mapping[str, Any]) -> Any:
+def read_detector(name: str, stated: Mapping[str, Json]) -> "DataclassInstance":
     """The settings of the detector that an entry states; raises ValueError naming what is wrong."""
     own = {key: value for key, value in stated.items() if key != "detector"}
     return read_settings(detector_row(name, stated).settings, own, f"detectors.{name}")
 
 
-def complete_entry(name: str, stated: Mapping[str, Any]) -> dict[str, Any]:
+def complete_entry(name: str, stated: Mapping[str, Json]) -> dict[str, Json]:
     """An entry with all its settings."""
     return {"detector": stated.get("detector", name), **asdict(read_detector(name, stated))}
 
 
-def module_of_detector(name: str, stated: Mapping[str, Any]) -> str:
+def module_of_detector(name: str, stated: Mapping[str, Json]) -> str:
     """The module of the detector that an entry states."""
     return f"fig.detectors.{detector_row(name, stated).implementation.partition(':')[0]}"
 
 
-def build_detector(name: str, stated: Mapping[str, Any]) -> Any:
-    """The detector (fig.detectors.protocol.Detector) that an entry states; raises ValueError naming what is wrong."""
+def build_detector(name: str, stated: Mapping[str, Json]) -> "Detector":
+    """The detector that an entry states; raises ValueError naming what is wrong."""
     row = detector_row(name, stated)
-    cls = getattr(import_module(module_of_detector(name, stated)), row.implementation.partition(":")[2])
+    cls: Maker[Detector] = getattr(
+        import_module(module_of_detector(name, stated)), row.implementation.partition(":")[2]
+    )
     values = vars(read_detector(name, stated))
     return cls(name=stated.get("detector", name), **values) if row is LIBRARY else cls(**values)

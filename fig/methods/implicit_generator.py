@@ -38,9 +38,9 @@ class ImplicitGenerator(FigSettings, Method):
         rows = batch.share(count)
         if not len(rows):
             return penalised(network, batch, batch.whole[:0], count)
-        shape = tuple(batch.whole.shape[1:])
+        channels, height, width = batch.whole.shape[1:]
         with torch.autocast(batch.whole.device.type, enabled=False):  # the sampler has a precision of its own
-            samples = sample(followed, count, shape, self.sampler, generator, rows)
+            samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows)
         loss = penalised(network, batch, samples.images, count)
         drawn = {
             "generated_confidence": samples.confidence.mean(),

@@ -65,7 +65,8 @@ def drawn(forge: nn.Module, latent: int, batch: Batch, generator: torch.Generato
     """This worker's of as many generated images as the mini-batch has: (b, channels, height, width), scaled."""
     z = torch.randn(batch.total, latent, 1, 1, generator=generator, device=generator.device)
     pixels = forge(batch.of_worker(z).to(batch.whole.device))
-    return (batch.black + pixels * batch.unit).contiguous(memory_format=torch.channels_last)
+    scaled: Tensor = batch.black + pixels * batch.unit
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def verdict(critic: nn.Module, images: Tensor, real: bool, total: int) -> Tensor:

@@ -21,7 +21,7 @@ class Mixup(MixupSettings, Method):
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
         """The mean cross-entropy of mixtures."""
         order = torch.randperm(batch.total, generator=generator, device=generator.device).to(batch.whole.device)
-        word = torch.randint(2**62, (), generator=generator, device=generator.device).item()
+        word = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         share = float(np.random.default_rng(word).beta(self.alpha, self.alpha))  # torch's takes no generator
         yield loss_of_mixtures(players[NETWORK], batch, order, share)
 

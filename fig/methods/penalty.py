@@ -20,8 +20,9 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     """Logits of this worker's ID images (b, C) and of `ood_images` (n, C), which share a batch's statistics."""
     # joined, images of two layouts are in neither of them, and convolutions are slow
     both = torch.cat([batch.inputs, ood_images]).contiguous(memory_format=torch.channels_last)
-    logits = network(both)
-    return logits.split([len(batch.inputs), len(ood_images)])
+    logits: Tensor = network(both)
+    id_logits, ood_logits = logits.split([len(batch.inputs), len(ood_images)])
+    return id_logits, ood_logits
 
 
 def penalised(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int) -> Loss:

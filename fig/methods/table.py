@@ -6,10 +6,12 @@ A method's module is imported when it is asked for, so that a job depends on the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fig.settings import (
     Count,
+    Json,
+    Maker,
     NoSettings,
     NotNegative,
     Positive,
@@ -19,6 +21,11 @@ from fig.settings import (
     settings,
     suggest,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from fig.methods.protocol import Method
 
 
 @settings
@@ -80,7 +87,7 @@ class MethodRow:
     implementation: str  # module:Class, below fig.methods
     title: str
     about: str
-    settings: type = NoSettings
+    settings: "type[DataclassInstance]" = NoSettings
     section: str = ""  # of the configuration, with its settings; empty: it has none
     from_standard: bool = False  # it fine-tunes a standard discriminator; otherwise it starts from random weights
     follows_teacher: bool = False  # its sampler may follow a teacher
@@ -149,11 +156,11 @@ def module_of_method(name: str) -> str:
     return f"fig.methods.{METHODS[name].implementation.partition(':')[0]}"
 
 
-def build_method(name: str, stated: Mapping[str, Any]) -> Any:
-    """The method (fig.methods.protocol.Method) of this name with settings that differ from its defaults as `stated`.
+def build_method(name: str, stated: Mapping[str, Json]) -> "Method":
+    """The method of this name with settings that differ from its defaults as `stated`.
 
     Raises ValueError where no method has this name, or naming the setting that is wrong.
     """
-    cls = getattr(import_module(module_of_method(name)), METHODS[name].implementation.partition(":")[2])
+    cls: Maker[Method] = getattr(import_module(module_of_method(name)), METHODS[name].implementation.partition(":")[2])
     complete = read_settings(METHODS[name].settings, stated, METHODS[name].section or name)
     return cls(**vars(complete))

@@ -1,15 +1,15 @@
 """Networks are built here: those that come with the project by their names, your own by a factory; with weights."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fig.networks.table import NETWORKS, module_of_network
+from fig.settings import Maker
 
 SMALL = 64  # images of fewer pixels a side get the stem that keeps their resolution
 
@@ -24,14 +24,16 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
     construct = getattr(module, NETWORKS[name].constructor.partition(":")[2])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return construct(classes, width, image_size < SMALL)
+        network: nn.Module = construct(classes, width, image_size < SMALL)
+        return network
 
 
-def imported(factory: str) -> Callable[..., nn.Module]:
+def imported(factory: str) -> Maker[nn.Module]:
     """The function that `package.module:function` names; raises ValueError where there is none."""
     module, _, function = factory.partition(":")
     try:
-        return getattr(importlib.import_module(module), function)
+        found: Maker[nn.Module] = getattr(importlib.import_module(module), function)
+        return found
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"factory {factory!r} cannot be imported ({error}): name it as package.module:function, importable from "
@@ -39,7 +41,7 @@ def imported(factory: str) -> Callable[..., nn.Module]:
         ) from error
 
 
-def made_by(factory: str, arguments: Mapping[str, Any]) -> nn.Module:
+def made_by(factory: str, arguments: Mapping[str, object]) -> nn.Module:
     """The network that a factory returns for these arguments; raises ValueError where it is none."""
     network = imported(factory)(**arguments)
     if not isinstance(network, nn.Module):
@@ -55,7 +57,8 @@ def weights_in(checkpoint: Path) -> dict[str, Tensor]:
     try:
         if checkpoint.suffix == ".safetensors":
             return load_file(checkpoint)
-        return torch.load(checkpoint, map_location="cpu", weights_only=True)
+        found: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return found
     except Exception as error:  # whatever the two libraries raise for files that are not theirs
         reason = str(error).splitlines()[0]
         raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): {reason}") from error

@@ -13,4 +13,5 @@ def densenet100(classes: int, width: float, small: bool) -> nn.Module:
         nn.init.kaiming_normal_(network.features.conv0.weight)
         for name in ("norm0", "relu0", "pool0"):  # belong to the stem of large images
             setattr(network.features, name, nn.Identity())
-    return network
+    found: nn.Module = network
+    return found

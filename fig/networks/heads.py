@@ -9,7 +9,8 @@ SMALL = 1e-4  # of the authors' reproductions: keeps the norm of features that a
 
 def unit_rows(rows: Tensor) -> Tensor:
     """Rows of length one: (..., D) -> (..., D)."""
-    return rows / (rows.norm(dim=-1, keepdim=True) + SMALL)
+    lengths: Tensor = rows.norm(dim=-1, keepdim=True)
+    return rows / (lengths + SMALL)
 
 
 class Cosine(nn.Module):
@@ -40,7 +41,8 @@ class DeconfHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the features: (B, D) -> (B, C)."""
-        return self.similarity(features) / self.certainty(features)
+        logits: Tensor = self.similarity(features) / self.certainty(features)
+        return logits
 
 
 def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:

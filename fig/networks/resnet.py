@@ -20,7 +20,7 @@ class Subsampled(nn.Conv2d):
         return F.conv2d(images[..., ::rows, ::columns], self.weight, self.bias)
 
 
-class ResNet18(ResNet):
+class ResNet18(ResNet):  # type: ignore[misc]  # torchvision has no types
     """torchvision's body; `small` images get a 3x3 stem of stride 1 without max-pooling."""
 
     def __init__(self, classes: int, width: float, small: bool) -> None:

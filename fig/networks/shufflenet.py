@@ -13,4 +13,5 @@ def shufflenetv2(classes: int, width: float, small: bool) -> nn.Module:
     if small:
         network.conv1[0] = nn.Conv2d(3, stages[0], 3, stride=1, padding=1, bias=False)
         network.maxpool = nn.Identity()
-    return network
+    found: nn.Module = network
+    return found

@@ -6,11 +6,16 @@ Forward hooks rather than traced graphs, so that any module of one's own can be 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from fig.frozen import frozen
+
+T = TypeVar("T")
+
+Hook = Callable[[nn.Module, tuple[Tensor, ...], T], None]  # is told of a module's inputs and of its output
 
 
 def whole(features: Tensor) -> Tensor:
@@ -52,11 +57,12 @@ def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> I
     kept: dict[str, Tensor] = {}
     calls: dict[str, int] = {}
 
-    def begin(module: nn.Module, inputs: tuple) -> None:
-        kept.clear(), calls.clear()
+    def begin(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        kept.clear()
+        calls.clear()
 
-    def note(name: str, tap: Tap):
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def note(name: str, tap: Tap) -> Hook[Tensor]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             call = calls[name] = calls.get(name, -1) + 1
             if call == tap.call:
                 kept[name] = tap.keep(inputs[0] if tap.given else output)
@@ -93,8 +99,8 @@ def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     """
     ended: list[tuple[str, torch.Size]] = []  # in the order in which they end: an outer module after its inner ones
 
-    def note(name: str):
-        def hook(module: nn.Module, inputs: tuple, output: object) -> None:
+    def note(name: str) -> Hook[object]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
             if isinstance(output, Tensor):
                 ended.append((name, output.shape))
 

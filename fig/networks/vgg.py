@@ -18,5 +18,7 @@ def vgg19(classes: int, width: float, small: bool) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(module.bias)
-    return network
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    found: nn.Module = network
+    return found

@@ -30,6 +30,8 @@ CHART_COLOURS = (
     "#7a5195",
     "#444444",
 )  # Okabe and Ito's
+Numbers = NDArray[np.float64]
+
 BINS = 40
 POINTS = 60  # of a ROC curve, at most
 
@@ -39,8 +41,8 @@ class Curve:
     """A line through points, or the outline of an area that stands on the axis; pointing at it shows its name."""
 
     name: str
-    x: ArrayLike
-    y: ArrayLike
+    x: Numbers
+    y: Numbers
     colour: str
     filled: bool = False
     dashes: str = ""
@@ -58,7 +60,8 @@ class Axis:
     def place(self, values: ArrayLike, start: float, end: float) -> list[int]:
         """Places of values between `start` and `end`; what is beyond an end of the axis is at it."""
         shares = (np.asarray(values, float) - self.low) / (self.high - self.low)
-        return np.rint(start + np.clip(shares, 0, 1) * (end - start)).astype(int).tolist()
+        places: list[int] = np.rint(start + np.clip(shares, 0, 1) * (end - start)).astype(int).tolist()
+        return places
 
     def marks(self, start: float, end: float) -> list[tuple[int, str]]:
         """Place and text of each tick."""
@@ -145,13 +148,13 @@ def score_range(*sets: Scores) -> tuple[float, float]:
     return (float(low), float(high)) if low < high else (float(low) - 0.5, float(high) + 0.5)
 
 
-def bin_scores(scores: Scores, low: float, high: float) -> tuple[NDArray, NDArray]:
+def bin_scores(scores: Scores, low: float, high: float) -> tuple[Numbers, Numbers]:
     """The middle of each bin and the share of the scores in it; the outer bins hold all that is beyond them."""
     counts, edges = np.histogram(np.clip(scores, low, high), BINS, (low, high))
     return (edges[1:] + edges[:-1]) / 2, counts / len(scores)
 
 
-def thin_roc(id_scores: Scores, ood_scores: Scores) -> tuple[NDArray, NDArray]:
+def thin_roc(id_scores: Scores, ood_scores: Scores) -> tuple[Numbers, Numbers]:
     """The ROC curve, shares of OOD and of ID images accepted; evenly many points where it is steep or flat."""
     accepted_ood, accepted_id, _ = roc_curve(*joined(id_scores, ood_scores))
     along = accepted_ood + accepted_id

@@ -56,10 +56,20 @@ def list_gains(metrics: pd.DataFrame) -> list[Gain]:
     found = []
     for (*setting, compared), rows in gains_by_setting(metrics).groupby([*SETTING, "compared"], sort=False):
         gains = (rows["value"] - rows["standard"]).to_numpy()
-        texts = (format_percent(rows[name].mean(), rows[name].std()) for name in ("standard", "value"))
-        ends = interval_over_seeds(gains)
+        standard, auroc = (format_percent(rows[name].mean(), rows[name].std()) for name in ("standard", "value"))
+        low, high = interval_over_seeds(gains)
         found.append(
-            Gain(*setting, bool(compared), *texts, float(gains.mean()), *ends, int((gains > 0).sum()), len(gains))
+            Gain(
+                **dict(zip(SETTING, setting, strict=True)),
+                compared=bool(compared),
+                standard=standard,
+                auroc=auroc,
+                mean=float(gains.mean()),
+                low=low,
+                high=high,
+                up=int((gains > 0).sum()),
+                seeds=len(gains),
+            )
         )
     return sorted(found, key=lambda gain: not gain.compared)
 

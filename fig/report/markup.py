@@ -4,8 +4,8 @@ from base64 import b64encode
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def load_templates() -> Environment:
     )
 
 
-def render(template: str, **values: Any) -> Markup:
+def render(template: str, **values: object) -> Markup:
     """Fill a template with values, all of which are text unless they are markup already."""
     return Markup(load_templates().get_template(template).render(**values))
 
@@ -38,7 +38,7 @@ def encode_file(content: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
-def encode_image(image: NDArray) -> str:
+def encode_image(image: NDArray[np.uint8]) -> str:
     """An image (height, width, 3) as an address that holds it whole."""
     kind = "png" if len(image) <= LOSSLESS else "webp"
     file = BytesIO()
@@ -50,4 +50,5 @@ def width_of(png: bytes) -> int:
     """The width of a figure in CSS pixels at which letters are equally large in all figures."""
     image = Image.open(BytesIO(png))
     across, _ = image.info.get("dpi", (INCH, INCH))
-    return round(image.width * INCH / across)
+    width: int = round(image.width * INCH / across)
+    return width

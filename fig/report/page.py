@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from fig.report.measures import PATCHED, is_compared, tidy_by_seed
 from fig.report.results import KEY, Results, describe_missing, read_arrays, read_json, read_run
 from fig.report.single import Single, address_of, render_single
 from fig.report.tables import format_percent, html_cells, strip_page
+from fig.settings import Json
 from fig.study.selection import Key
 from fig.study.targets import Target
 
@@ -31,7 +31,7 @@ class RunPage:
     """What the page of a run shows."""
 
     results: Results
-    records: Sequence[Mapping[str, Any]]  # of jobs: stage, command and times
+    records: Sequence[Mapping[str, Json]]  # of jobs: stage, command and times
     about: Mapping[str, str]  # data set -> a line on it
     tables: Sequence[tuple[Target, str]]  # each with its HTML
     figures: Sequence[tuple[Target, bytes]]  # each as PNG
@@ -91,7 +91,7 @@ def list_files(run: Path, targets: Sequence[Target], folder: str, suffix: str) -
             yield target, path
 
 
-def flatten_record(record: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_record(record: Mapping[str, Json]) -> dict[str, Json]:
     """Stage, command and times of a job."""
     return {"stage": record["stage"], "command": record.get("command", ""), **record["times"]}
 
@@ -109,12 +109,12 @@ def list_troubles(results: Results) -> Iterator[str]:
     yield from describe_missing(results.missing)
 
 
-def describe_settings(settings: Mapping[str, Any]) -> str:
+def describe_settings(settings: Mapping[str, Json]) -> str:
     """The settings of a method in a few words."""
     return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
 
 
-def describe_training(training: Mapping[str, Any] | None, from_standard: bool) -> str:
+def describe_training(training: Mapping[str, Json] | None, from_standard: bool) -> str:
     """How a discriminator was trained, in a few words."""
     if training is None:
         return "elsewhere, taken as it is"
@@ -123,11 +123,11 @@ def describe_training(training: Mapping[str, Any] | None, from_standard: bool) -
     return f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}"
 
 
-def list_variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+def list_variants(cards: Mapping[Key, Mapping[str, Json]]) -> Iterator[dict[str, str]]:
     """What each variant of each network is, once for all seeds."""
     seeds: dict[tuple[str, str, str], list[int]] = {}
-    for *names, seed in cards:
-        seeds.setdefault(tuple(names), []).append(seed)
+    for id_dataset, network, variant, seed in cards:
+        seeds.setdefault((id_dataset, network, variant), []).append(seed)
     for (id_dataset, network, variant), own in seeds.items():
         card = cards[id_dataset, network, variant, own[0]]
         made_of = card["provenance"]["made_of"]
@@ -144,7 +144,7 @@ def list_variants(cards: Mapping[Key, Mapping[str, Any]]) -> Iterator[dict[str, 
         }
 
 
-def list_discriminators(results: Results) -> Iterator[dict[str, Any]]:
+def list_discriminators(results: Results) -> Iterator[dict[str, Json]]:
     """Each discriminator's page, accuracy, and AUROC under the detector by which its variant is compared."""
     values = tidy_by_seed(results.metrics)
     aurocs = values[(values["measure"] == "auroc") & is_compared(values)]

@@ -1,12 +1,16 @@
 """What the figures share: colours that colour-blind people and grey printers tell apart, panels, notes, legends."""
 
 from textwrap import fill
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+Panels = NDArray[Any]  # axes, in rows and columns: an array of objects does not say of which
+Style = dict[str, Any]  # keyword arguments of Matplotlib's, which name colours, lines and markers
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito, 2008
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -19,7 +23,7 @@ LETTERS_PER_INCH = 18.5  # of that size
 mpl.rcParams.update({"font.size": 8.5, "axes.titlesize": "medium"})  # readable where a page is 7 inches wide
 
 
-def make_panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, NDArray[np.object_]]:
+def make_panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4) -> tuple[Figure, Panels]:
     """Make a figure of rows x columns axes, each of the given size in inches."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=DPI)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -36,13 +40,15 @@ def make_empty(text: str) -> Figure:
     return figure
 
 
-def make_strips(count: int, columns: int, side: float, titles: float) -> tuple[Figure, list[tuple[Figure, NDArray]]]:
+def make_strips(
+    count: int, columns: int, side: float, titles: float
+) -> tuple[Figure, list[tuple[SubFigure, list[Axes]]]]:
     """Make a figure of rows of images with a side in inches and so much room for titles; a row is (part, axes)."""
     size = (max(6.4, side * columns), (side + titles) * count)
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     rows = []
-    for part in np.atleast_1d(figure.subfigures(count)):
-        axes = part.subplots(1, columns, squeeze=False)[0]
+    for part in figure.subfigures(count, squeeze=False).flat:
+        axes = list(part.subplots(1, columns, squeeze=False)[0])
         for each in axes:
             each.set(xticks=[], yticks=[])
             each.spines[:].set_visible(False)

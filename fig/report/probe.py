@@ -19,12 +19,29 @@ TITLES = (
 class Probe(Protocol):
     """What is drawn of fig.sampling.Probe, which this module does not import: it stays free of torch."""
 
-    steps: float
-    stops: Sequence[int]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    share: Sequence[float]
+    @property
+    def steps(self) -> float:
+        """Mean steps that the rule lets chains take."""
+
+    @property
+    def stops(self) -> Sequence[int]:
+        """Steps of each chain."""
+
+    @property
+    def mean(self) -> Sequence[float]:
+        """Mean confidence after 0, 1, ... steps."""
+
+    @property
+    def low(self) -> Sequence[float]:
+        """Its tenth percentile."""
+
+    @property
+    def high(self) -> Sequence[float]:
+        """Its ninetieth percentile."""
+
+    @property
+    def share(self) -> Sequence[float]:
+        """Share of the confident chains after 0, 1, ... steps."""
 
 
 def draw_probes(probes: Mapping[str, Probe]) -> Figure:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fig.settings import Json
 from fig.study.selection import Key, Selection
 from fig.study.targets import Target
 
@@ -25,7 +26,7 @@ OTHER_WEIGHTS = "its metrics are of other weights: evaluate it again"
 UNEVALUATED = "its metrics lack some of what is asked: evaluate it again"
 NOTED = 3  # sentences in a figure's note, at most
 
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]  # of numbers or of texts
 Missing = Mapping[Key, str]  # the reason why a discriminator is missing
 
 
@@ -46,7 +47,7 @@ class Results:
         return pd.concat(tables, ignore_index=True) if tables else empty
 
     @cached_property
-    def cards(self) -> dict[Key, dict[str, Any]]:
+    def cards(self) -> dict[Key, dict[str, Json]]:
         """Each discriminator.json."""
         return {key: read_json(folder / "discriminator.json") for key, folder in self.folders.items()}
 
@@ -65,7 +66,7 @@ class Results:
         path = self.folders[key] / "scores" / f"{detector}.npz"
         return read_arrays(path) if path.exists() else None
 
-    def throughput(self, id_dataset: str, network: str) -> dict[str, Any] | None:
+    def throughput(self, id_dataset: str, network: str) -> dict[str, Json] | None:
         """The measured throughput of the sampler; None where it was not measured."""
         path = self.run / "throughput" / id_dataset / f"{network}.json"
         return read_json(path) if path.exists() else None
@@ -112,7 +113,7 @@ def is_evaluated(folder: Path) -> bool:
     if not (card.exists() and metrics.exists()):
         return False
     with metrics.open(newline="", encoding="utf-8") as file:
-        return next(csv.DictReader(file))["key"] == read_json(card)["key"]
+        return bool(next(csv.DictReader(file))["key"] == read_json(card)["key"])
 
 
 def find_reason(run: Path, key: Key) -> str:
@@ -127,12 +128,13 @@ def find_reason(run: Path, key: Key) -> str:
     return OTHER_WEIGHTS if both and not is_evaluated(folder) else UNMADE
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Json]:
     """Read a JSON object."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
-def read_arrays(path: Path) -> dict[str, NDArray]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of a .npz file."""
     with np.load(path) as file:
         return dict(file)

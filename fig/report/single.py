@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -13,6 +12,7 @@ from fig.report.markup import encode_image, render
 from fig.report.measures import COMPARABLE, choose_detector
 from fig.report.results import Arrays
 from fig.report.tables import HEADINGS
+from fig.settings import Json
 from fig.study.selection import Key
 
 MOST_SAMPLES = 24  # shown, at most
@@ -32,12 +32,12 @@ class Single:
     """What a discriminator's page shows of its folder."""
 
     key: Key
-    card: Mapping[str, Any]
+    card: Mapping[str, Json]
     history: pd.DataFrame
     metrics: pd.DataFrame
     scores: Mapping[str, Arrays]  # detector -> "id" and OOD sets -> scores
     samples: Arrays
-    records: Sequence[Mapping[str, Any]]  # of its jobs: stage, command and times
+    records: Sequence[Mapping[str, Json]]  # of its jobs: stage, command and times
     classes: Sequence[str] = ()
 
 
@@ -74,7 +74,7 @@ def index_aurocs(metrics: pd.DataFrame) -> dict[tuple[str, str], float]:
     return {(row.detector, row.ood_dataset): row.value for row in rows.itertuples()}
 
 
-def draw_scores(single: Single, looks: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
+def draw_scores(single: Single, looks: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Json]]:
     """Each detector's mean AUROC, the histograms of its scores, and a ROC curve for each OOD set.
 
     The detector by which the variant is compared comes first.
@@ -136,7 +136,7 @@ def show_samples(samples: Arrays, classes: Sequence[str]) -> Iterator[tuple[str,
         yield source, classes[predicted] if classes else f"class {predicted}", f"{100 * confidence:.0f} %"
 
 
-def flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def flatten(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as pairs of a dotted name and a text."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():

@@ -23,15 +23,18 @@ class Spectrum:
         return float(self.power[self.frequency > HIGH].mean())
 
 
-def luminance(images: NDArray) -> NDArray[np.float64]:
+def luminance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Luminance in [0, 1] of uint8 images: (N, size, size, 3) -> (N, size, size)."""
-    return images @ (np.array(LUMINANCE) / 255)
+    weighted: NDArray[np.float64] = images @ (np.array(LUMINANCE) / 255)
+    return weighted
 
 
 def rings(size: int) -> NDArray[np.int64]:
     """The ring on which each frequency of a transform (size, size) lies: its radius in cycles an image, rounded."""
     along = np.fft.fftfreq(size, d=1 / size)
-    return np.rint(np.hypot(*np.meshgrid(along, along))).astype(np.int64)
+    across, down = np.meshgrid(along, along)
+    radii: NDArray[np.int64] = np.rint(np.hypot(across, down)).astype(np.int64)
+    return radii
 
 
 def spectrum(images: NDArray[np.uint8]) -> Spectrum:

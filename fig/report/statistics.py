@@ -21,7 +21,7 @@ NO_INTERVAL = (float("nan"), float("nan"))
 Interval = tuple[float, float]
 
 
-def interval_over_seeds(values: NDArray[np.floating]) -> Interval:
+def interval_over_seeds(values: NDArray[np.float64]) -> Interval:
     """Student's interval of the mean of independent values (seeds,); NaN for fewer than two."""
     if len(values) < 2:
         return NO_INTERVAL
@@ -29,7 +29,7 @@ def interval_over_seeds(values: NDArray[np.floating]) -> Interval:
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def interval_over_both(differences: NDArray[np.floating], sources: Sequence[str]) -> Interval:
+def interval_over_both(differences: NDArray[np.float64], sources: Sequence[str]) -> Interval:
     """The bootstrap's percentile interval of the mean of differences (seeds, sets), each set from a source.
 
     Seeds and sources are drawn independently of each other; NaN for fewer than two of either.
@@ -41,9 +41,10 @@ def interval_over_both(differences: NDArray[np.floating], sources: Sequence[str]
     sizes = np.bincount(of_set)  # sets of each source
     totals = np.stack([np.bincount(of_set, row) for row in differences])  # (seeds, sources)
 
-    def mean_of(seeds: NDArray, sources: NDArray, axis: int = -1) -> NDArray:
-        drawn = totals[seeds[..., :, None], sources[..., None, :]].sum(axis=(-2, -1))
-        return drawn / (seeds.shape[axis] * sizes[sources].sum(axis=axis))
+    def mean_of(seeds: NDArray[np.int64], sources: NDArray[np.int64], axis: int = -1) -> NDArray[np.float64]:
+        drawn: NDArray[np.float64] = totals[seeds[..., :, None], sources[..., None, :]].sum(axis=(-2, -1))
+        means: NDArray[np.float64] = drawn / (seeds.shape[axis] * sizes[sources].sum(axis=axis))
+        return means
 
     samples = np.arange(seeds), np.arange(count)
     how = {"n_resamples": DRAWS, "confidence_level": CONFIDENCE, "method": "percentile", "vectorized": True}
@@ -62,7 +63,7 @@ class Ranks:
     p_value: float  # Friedman's, that all methods are alike; NaN for two methods
 
 
-def rank_methods(methods: Sequence[str], values: NDArray[np.floating]) -> Ranks:
+def rank_methods(methods: Sequence[str], values: NDArray[np.float64]) -> Ranks:
     """Rank methods by values (blocks, methods); higher is better, and equal values share a rank."""
     blocks, count = values.shape
     means = stats.rankdata(-values, axis=1).mean(axis=0)

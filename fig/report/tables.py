@@ -103,7 +103,7 @@ def to_html(table: Table) -> str:
 
 def html_cells(cells: pd.DataFrame) -> str:
     """Write the cells of a table as HTML, with headings that say that they head columns."""
-    return cells.to_html(index=False, border=0).replace("<th>", '<th scope="col">')
+    return str(cells.to_html(index=False, border=0)).replace("<th>", '<th scope="col">')
 
 
 def strip_page(page: str) -> str:

@@ -26,7 +26,10 @@ def place_title(id_dataset: str, network: str, titles: Mapping[str, str]) -> str
 
 def split_ood_name(name: str) -> tuple[str, str]:
     """Source and way of an OOD set: photos-r-nearest is ("photos", "r nearest"), photos-c ("photos", "c")."""
-    source, kind, by = re.fullmatch(r"(.+)-([rc])(?:-([a-z0-9]+))?", name).groups()
+    found = re.fullmatch(r"(.+)-([rc])(?:-([a-z0-9]+))?", name)
+    if found is None:
+        raise ValueError(f"{name!r} is not the name of an OOD set")
+    source, kind, by = found.groups()
     return source, f"{kind} {by}" if by else kind
 
 

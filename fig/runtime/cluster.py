@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fig.runtime import slurm
 from fig.runtime.record import Times
@@ -26,6 +26,9 @@ QUIET = {
 
 RESTARTS = 2  # of the workers, when one of them dies
 OBJECT_STORE = 100 * 2**20  # bytes; data and weights go through files, not through Ray
+
+Argument = TypeVar("Argument")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,16 @@ def connected(resources: Resources) -> Iterator[None]:
     import ray
 
     with cluster_for(resources) as arguments:
-        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")
+        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
         try:
             yield
         finally:
             ray.shutdown()
 
 
-def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Resources, times: Times) -> Any:
+def run_on_workers(
+    function: Callable[[Argument], Value], argument: Argument, resources: Resources, times: Times
+) -> Value:
     """Call `function(argument)` on every worker of a Ray `TorchTrainer`; return the value of rank 0.
 
     The seconds that the function took there are added to `times.work`, the others to `times.ray`. Without workers the
@@ -115,7 +120,8 @@ def run_on_workers(function: Callable[[Any], Any], argument: Any, resources: Res
         raise outcome.error
     times.work += outcome.seconds
     times.ray += time.monotonic() - began - outcome.seconds
-    return outcome.value
+    value: Value = outcome.value
+    return value
 
 
 def run_here(call: dict[str, Any], resources: Resources) -> Outcome:
@@ -139,7 +145,7 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
         trainer = TorchTrainer(
-            outcome_of,
+            outcome_of,  # type: ignore[arg-type]  # Train hands what a loop returns to the driver
             train_loop_config=call,
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
@@ -151,13 +157,14 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
                 storage_path=storage,
                 name="job",
                 failure_config=FailureConfig(max_failures=RESTARTS),
-                logging_config=LoggingConfig(log_level="ERROR"),
+                logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # of Train v2, the default
             ),
         )
         try:
-            return trainer.fit().return_value
+            outcome: Outcome = trainer.fit().return_value  # type: ignore[attr-defined]  # of Train v2, the default
         except TrainingFailedError as error:
             raise RuntimeError(f"the workers failed {RESTARTS + 1} times, the last time by: {error}") from error
         except RayError as error:  # of the raylet or Train's controller, not of a worker
             reason = str(error).splitlines()[0]
             raise RuntimeError(f"Ray died; run this again, and it goes on from what it saved: {reason}") from error
+    return outcome

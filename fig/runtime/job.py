@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from importlib import import_module
@@ -20,9 +20,11 @@ from pydantic import ValidationError
 
 from fig.runtime.provenance import fingerprint, module_hash
 from fig.runtime.record import Origin, Record, Times, hash_input
-from fig.settings import explain, settings
+from fig.settings import Json, cached, explain, settings
 
 T = TypeVar("T")
+
+Work = Callable[..., Any]  # what is heavy in a job, loaded by its name
 
 
 class Role(Enum):
@@ -50,7 +52,7 @@ class Job:
         """Make the outputs; what workers took is added to `times`."""
         raise NotImplementedError
 
-    def mirror(self) -> None:
+    def publish(self) -> None:
         """Show the outputs and their record to others, where they are to be shown."""
 
     def record_path(self) -> Path | None:
@@ -66,10 +68,11 @@ class Job:
         work = self.work.partition(":")[0]
         return (type(self).__module__, *([work] if work else []), *self.modules())
 
-    def load_work(self) -> Callable[..., Any]:
+    def load_work(self) -> Work:
         """The function that does what is heavy."""
         module, _, function = self.work.partition(":")
-        return getattr(import_module(module), function)
+        work: Work = getattr(import_module(module), function)
+        return work
 
     def factory(self) -> str:
         """The module outside this project that makes the network, if there is one."""
@@ -93,7 +96,7 @@ class Job:
             return f"{own}-{module_hash(self.factory())[:16]}" if self.factory() else own
         return own
 
-    def values(self, role: Role) -> dict[str, Any]:
+    def values(self, role: Role) -> dict[str, Json]:
         """The fields of a role as JSON has them."""
         return {name: plain(getattr(self, name)) for name in names_by_role(type(self), role)}
 
@@ -121,22 +124,23 @@ class Job:
 
         Raises FileNotFoundError naming an input that is not there, and whatever `run` raises.
         """
-        for path in self.inputs():
-            if not path.exists():
-                raise FileNotFoundError(f"{self.stage()}: there is no {path}")
+        for each in self.inputs():
+            if not each.exists():
+                raise FileNotFoundError(f"{self.stage()}: there is no {each}")
         times = Times(started, time.time() - started) if started else Times()
         origin = self.origin()
         self.run(times)
-        record, path = Record(origin, self.command(), self.values(Role.RUNTIME), times), self.record_path()
+        record = Record(origin, self.command(), self.values(Role.RUNTIME), times)
+        path = self.record_path()
         if path is None:
             return
         record.write(path)
         with times.measure("tracking"):
-            self.mirror()
+            self.publish()
         record.write(path)  # with the time that this took
 
 
-@cache
+@cached
 def names_by_role(job: type[Job], role: Role) -> tuple[str, ...]:
     """The names of a job's fields that have this role."""
     hints = get_type_hints(job, include_extras=True)
@@ -149,9 +153,9 @@ def code_of(*modules: str) -> str:
     return fingerprint(*modules)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Json:
     """A value as JSON has it."""
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
@@ -172,12 +176,12 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def default_of(field: Any) -> Any:
+def default_of(field: Field[Any]) -> Any:
     """The default of a field; MISSING where it has none."""
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def words_of(option: str, value: Any, default: Any = MISSING) -> Iterator[str]:
+def words_of(option: str, value: object, default: object = MISSING) -> Iterator[str]:
     """An option with its value as words; none where the value is the default.
 
     Settings that hold single values and lists of them become one option each; what holds more becomes JSON.
@@ -219,7 +223,7 @@ def job_class(module: str) -> type[Job]:
     return found
 
 
-@cache
+@cached
 def parser_of(job: type[Job]) -> Callable[..., Job]:
     """What parses the command lines of a stage, made from its job."""
     from cyclopts import App, Parameter
@@ -227,7 +231,7 @@ def parser_of(job: type[Job]) -> Callable[..., Job]:
     app = App(name=f"python -m {job.__module__}", help=job.__doc__, help_format="plaintext", version_flags=[])
 
     @app.default
-    def give(*, job: Annotated[job, Parameter(name="*")]) -> Job:
+    def give(*, job: Annotated[job, Parameter(name="*")]) -> Job:  # type: ignore[valid-type]  # known at run time
         return job
 
     return app

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[2]
 ASIDE = (  # carry results, or say what makes them in values that every record has: part of no fingerprint
@@ -108,14 +107,16 @@ def module_hash(module: str) -> str:
 
     Raises ModuleNotFoundError where there is none.
     """
-    found, places = None, [str(Path.cwd()), *sys.path]
+    origin, places = None, [str(Path.cwd()), *sys.path]
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):
         found = PathFinder.find_spec(".".join(parts[:depth]), places)
         if found is None:
             raise ModuleNotFoundError(f"there is no module {module} in the working directory or on PYTHONPATH")
-        places = list(found.submodule_search_locations or [])
-    return file_hash(Path(found.origin))
+        origin, places = found.origin, list(found.submodule_search_locations or [])
+    if origin is None:
+        raise ModuleNotFoundError(f"{module} is a folder, not a module with code")
+    return file_hash(Path(origin))
 
 
 def file_hash(path: Path) -> str:
@@ -124,6 +125,6 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance_key(parts: Mapping[str, Any]) -> str:
+def provenance_key(parts: Mapping[str, object]) -> str:
     """Name of something by what determines it: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from fig.files import replacing
 from fig.runtime.provenance import file_hash, provenance_key
+from fig.settings import Json
 
 SUFFIX = ".record.json"
 DOWNLOADS = "data/downloads/"
@@ -23,7 +24,7 @@ class Origin:
 
     stage: str
     code: str  # fingerprint of its stage and of all that the stage imports
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     inputs: Mapping[str, str]  # hash by path
 
     @property
@@ -42,15 +43,17 @@ class Origin:
             yield f"its inputs {', '.join(names)}"
 
 
-def changed_names(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[str]:
+def changed_names(before: Mapping[str, object], after: Mapping[str, object], prefix: str = "") -> list[str]:
     """The dotted names under which two mappings differ."""
     names = []
     for name in {**before, **after}:
         old, new = before.get(name), after.get(name)
         if old == new:
             continue
-        both = isinstance(old, Mapping) and isinstance(new, Mapping)
-        names += changed_names(old, new, f"{prefix}{name}.") if both else [f"{prefix}{name}"]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            names += changed_names(old, new, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
     return names
 
 
@@ -81,7 +84,7 @@ class Record:
 
     origin: Origin
     command: str
-    runtime: Mapping[str, Any]  # what it was given that changes no result: workers, say
+    runtime: Mapping[str, Json]  # what it was given that changes no result: workers, say
     times: Times
 
     def write(self, path: Path) -> None:
@@ -105,7 +108,7 @@ def read_record(path: Path) -> Record | None:
 @cache
 def described_hash(description: Path, changed: int) -> str:
     """The hash of an array that the JSON beside it states; megabytes of labels are read once, while unchanged."""
-    return json.loads(description.read_text())["sha256"]
+    return str(json.loads(description.read_text())["sha256"])
 
 
 def hash_input(path: Path) -> str:
@@ -117,7 +120,7 @@ def hash_input(path: Path) -> str:
     """
     card, description = path / "discriminator.json", path.with_suffix(".json")
     if card.exists():
-        return json.loads(card.read_text())["key"]
+        return str(json.loads(card.read_text())["key"])
     if path.is_dir():
         below = (each for each in path.rglob("*") if not each.name.startswith("."))  # Snakemake's own timestamps
         names = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in below)

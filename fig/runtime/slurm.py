@@ -29,7 +29,7 @@ def free_port() -> int:
     """A port of this node that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def answers(address: str) -> bool:
@@ -67,7 +67,8 @@ def ray_over(nodes: int, host: str, share: Mapping[str, int]) -> Iterator[str]:
         wait_for_ray(address, lambda: step.poll() is None)
         yield address
     finally:
-        step.stdin.close()
+        if step.stdin is not None:
+            step.stdin.close()
         try:
             step.wait(GRACE)
         except subprocess.TimeoutExpired:

@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from fig.runtime.provenance import file_hash, provenance_key
 from fig.runtime.record import read_record
+from fig.settings import Json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Param, Run
+    from mlflow.entities import Metric, Param, Run
 
 KEY = "fig.key"
 COMMAND = "fig.command"
@@ -180,10 +181,10 @@ def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
         if (folder / name).exists():
             client.log_artifact(run_id, str(folder / name))
     client.set_terminated(run_id, "FINISHED", end_time=times[-1])
-    return run_id
+    return str(run_id)
 
 
-def created(client: "MlflowClient", card: dict[str, Any], experiment: str, started: int) -> "Run":
+def created(client: "MlflowClient", card: dict[str, Json], experiment: str, started: int) -> "Run":
     """A new run with a discriminator's name and tags, `started` in milliseconds of the epoch."""
     architecture = card["architecture"]
     # The UI cuts the end of a name off, so what one compares comes first.
@@ -192,13 +193,13 @@ def created(client: "MlflowClient", card: dict[str, Any], experiment: str, start
     return client.create_run(experiment, start_time=started, tags=tags)
 
 
-def names_of(card: dict[str, Any]) -> dict[str, str]:
+def names_of(card: dict[str, Json]) -> dict[str, str]:
     """What a discriminator is found by."""
     network = card["architecture"]["network"]
     return {"id_dataset": card["id_dataset"], "network": network, "variant": card["variant"]}
 
 
-def parameters_of(card: dict[str, Any]) -> list["Param"]:
+def parameters_of(card: dict[str, Json]) -> list["Param"]:
     """The settings that a discriminator was made with, as MLflow parameters."""
     from mlflow.entities import Param
 
@@ -255,7 +256,7 @@ def write_model(path: Path, folder: Path, size: int) -> None:
         )
 
 
-def flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(values: dict[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
     """Nested settings as MLflow parameters: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
     for name, value in values.items():
         if isinstance(value, dict):
@@ -272,7 +273,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def history_metrics(folder: Path) -> Iterator[Any]:
+def history_metrics(folder: Path) -> Iterator["Metric"]:
     """The history as MLflow metrics, with the file's own time, so that writing them again changes nothing."""
     from mlflow.entities import Metric
 
@@ -283,7 +284,7 @@ def history_metrics(folder: Path) -> Iterator[Any]:
         yield from (Metric(name, float(value), stamp, int(row["iteration"])) for name, value in values.items())
 
 
-def final_metrics(folder: Path, key: str) -> Iterator[Any]:
+def final_metrics(folder: Path, key: str) -> Iterator["Metric"]:
     """The evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
 
     The UI makes a section of what stands before the last slash.

@@ -2,13 +2,13 @@
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from fig.runtime.job import Input, Job, Output, Role, Setting, run_stage
 from fig.runtime.record import Times
-from fig.settings import settings
+from fig.settings import Json, settings
 from fig.stages.support.training import RECORD, network_modules, network_stages
 
 
@@ -29,7 +29,7 @@ class Adopt(Job):
     """The weights: safetensors, or a state dict."""
     network: Setting[str]
     """Name of the network."""
-    architecture: Setting[dict[str, Any]] = field(default_factory=dict)
+    architecture: Setting[dict[str, Json]] = field(default_factory=dict)
     """What is stated of the network (width, factory, arguments, …), as JSON."""
     size: Setting[Annotated[int, Field(ge=1)]]
     """Pixels a side of the images as the network sees them."""
@@ -46,9 +46,9 @@ class Adopt(Job):
 
     def factory(self) -> str:
         """The module that makes the network, where it is one's own."""
-        return self.architecture.get("factory", "").partition(":")[0]
+        return str(self.architecture.get("factory", "")).partition(":")[0]
 
-    def values(self, role: Role) -> dict[str, Any]:
+    def values(self, role: Role) -> dict[str, Json]:
         """The fields of a role as JSON has them, with the stages whose outputs detectors will look at."""
         found = super().values(role)
         return found | {"stages": network_stages(self.network)} if role is Role.SETTING else found
@@ -61,7 +61,7 @@ class Adopt(Job):
         """Load the weights, check that they give logits, and write the discriminator's folder."""
         self.load_work()(self)
 
-    def mirror(self) -> None:
+    def publish(self) -> None:
         """Mirror the discriminator in MLflow."""
         from fig.runtime.tracking import try_to_mirror
 

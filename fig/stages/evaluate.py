@@ -1,11 +1,11 @@
 """Rule evaluate: a discriminator's scores and metrics under all its detectors, and its low-entropy samples."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fig.detectors.table import complete_entry, module_of_detector
 from fig.runtime.job import Input, Role, Setting, plain, run_stage
-from fig.settings import EvaluationSettings, settings
+from fig.settings import EvaluationSettings, Json, settings
 from fig.stages.support.looking import Looking
 
 
@@ -27,7 +27,7 @@ class Evaluate(Looking):
     """Prepared test split of the ID data set."""
     ood: Input[tuple[Path, ...]]
     """A prepared OOD set; repeatable."""
-    detectors: Setting[dict[str, dict[str, Any]]]
+    detectors: Setting[dict[str, dict[str, Json]]]
     """The detectors by name, each with what differs from its default settings, as JSON."""
     settings: Setting[EvaluationSettings] = EvaluationSettings()
     """How many images are scored."""
@@ -36,14 +36,14 @@ class Evaluate(Looking):
         """The modules of the detectors."""
         return tuple(sorted({module_of_detector(name, own) for name, own in self.detectors.items()}))
 
-    def values(self, role: Role) -> dict[str, Any]:
+    def values(self, role: Role) -> dict[str, Json]:
         """The fields of a role as JSON has them, the detectors' settings complete."""
         found = super().values(role)
         if role is Role.SETTING:
             found["detectors"] = plain({name: complete_entry(name, own) for name, own in self.detectors.items()})
         return found
 
-    def mirror(self) -> None:
+    def publish(self) -> None:
         """Mirror the evaluation in MLflow."""
         from fig.runtime.tracking import try_to_mirror
 

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from fig.data.catalogue import IdDataset, OodSource, Part, id_names, ood_parts
 from fig.detectors.table import detector_row, read_detector
 from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS
-from fig.settings import suggest
+from fig.settings import Json, suggest
 from fig.study.config import STANDARD, Config, ConfigError, Variant
 from fig.study.discriminators import find_method, resolve_recipe, split_teacher
 from fig.study.selection import Study
@@ -59,7 +58,7 @@ def check_names(names: Iterable[str], block: str) -> None:
             raise ConfigError(f"{block}.{name}: a name has small letters, digits, dots, dashes and underscores alone")
 
 
-def check_unique(values: Iterable[Any], where: str) -> None:
+def check_unique(values: Iterable[object], where: str) -> None:
     """Raise ConfigError where something is named twice."""
     seen = set()
     for value in values:
@@ -86,7 +85,7 @@ def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
             check_path(part.labels, f"{where}.{key}.labels")
 
 
-def check_id_datasets(config: Config, stated: Mapping[str, Any], where: str) -> None:
+def check_id_datasets(config: Config, stated: Mapping[str, Json], where: str) -> None:
     """Raise ConfigError where something is stated for an unknown ID data set."""
     for dataset in stated:
         check_known(dataset, id_names(config.datasets), "ID data set", where)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,9 +12,11 @@ from fig.settings import (
     EmbeddingSettings,
     EvaluationSettings,
     Finetuning,
+    Json,
     Positive,
     Pretraining,
     Resources,
+    SamplerSettings,
     ThroughputSettings,
     Whole,
     settings,
@@ -23,7 +25,7 @@ from fig.study.selection import Study
 
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 TRAININGS = {"pretraining": Pretraining, "finetuning": Finetuning}
-Stated = dict[str, Any]  # what a file states, not yet read
+Stated = dict[str, Json]  # what a file states, not yet read
 
 
 class ConfigError(ValueError):
@@ -38,7 +40,7 @@ class Network:
     """Factor of the number of channels of every layer."""
     factory: Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")] = ""
     """Function that makes your own network: package.module:function, importable from the working directory."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Json] = Field(default_factory=dict)
     """Arguments of the factory."""
     checkpoint: str = ""
     """Weights (safetensors or a state dict); then `standard` is this network as it is."""
@@ -130,7 +132,7 @@ class Variant:
 class Config(Blocks):
     """A whole configuration."""
 
-    methods: Mapping[str, Any]
+    methods: Mapping[str, Json]
     """Settings of the methods, by section."""
     datasets: Datasets
     """The catalogue's data sets and the user's own, by name."""
@@ -144,12 +146,13 @@ class Config(Blocks):
     """What of the sections differs on one ID data set."""
 
     @property
-    def sampler(self) -> Any:
+    def sampler(self) -> SamplerSettings:
         """How FIG's samples are drawn unless a variant says otherwise."""
-        return self.methods["fig"].sampler
+        found: SamplerSettings = self.methods["fig"].sampler
+        return found
 
 
-def merge(base: Mapping[str, Any], *differences: Mapping[str, Any]) -> Stated:
+def merge(base: Mapping[str, Json], *differences: Mapping[str, Json]) -> Stated:
     """`base` with the differences put over it in turn; mappings are merged, anything else is replaced."""
     result = deepcopy(dict(base))
     for difference in differences:

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from fig.data.catalogue import ood_parts
+from fig.data.catalogue import ood_parts, size_of
 from fig.methods.table import METHODS
-from fig.settings import Augmentation, TrainingSettings, differences_from, read_settings
+from fig.settings import Augmentation, Json, TrainingSettings, differences_from, read_settings
 from fig.study.config import STANDARD, Config, Variant, merge
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS, Target
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,14 @@ class Recipe:
     """How a variant is made on an ID data set."""
 
     method: str
-    settings: Any  # of the method
+    settings: Json  # of the method: one of fig.methods.table's
     training: TrainingSettings
     augmentation: Augmentation
 
-    def stated_settings(self) -> dict[str, Any]:
+    def stated_settings(self) -> dict[str, Json]:
         """What of the method's settings differs from its defaults."""
-        return differences_from(METHODS[self.method].settings(), self.settings)
+        stated: dict[str, Json] = differences_from(METHODS[self.method].settings(), self.settings)
+        return stated
 
 
 def list_discriminators(config: Config, target: Target | None = None) -> list[Discriminator]:
@@ -82,7 +88,7 @@ def list_splits(config: Config, target: Target | None = None) -> list[str]:
     """
     found: dict[str, None] = {}
     for each in list_discriminators(config, target):
-        folder = f"data/{config.datasets[each.id_dataset].size}"
+        folder = f"data/{size_of(config.datasets, each.id_dataset)}"
         found |= dict.fromkeys(f"{folder}/{each.id_dataset}/{split}" for split in ("train", "test"))
         found |= dict.fromkeys(f"{folder}/{name}/test" for name in each.ood_datasets)
     return list(found)
@@ -175,7 +181,7 @@ def resolve_recipe(config: Config, variant: str, id_dataset: str) -> Recipe:
     )
 
 
-def put_over(base: Any, layers: Mapping[str, Mapping[str, Any]], section: str) -> Any:
+def put_over(base: T, layers: Mapping[str, Mapping[str, Json]], section: str) -> T:
     """Settings with the differences of a section put over them, layer by layer; an error names the layer."""
     for where, stated in layers.items():
         if section in stated:

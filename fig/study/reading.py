@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
-from fig.settings import ChainsSettings, read_settings, suggest
+from fig.settings import ChainsSettings, Json, read_settings, suggest
 from fig.study.checks import check_config
 from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
 from fig.study.selection import Study
@@ -21,7 +20,7 @@ from fig.study.selection import Study
 PRESETS = files("fig.study") / "presets"
 
 
-def with_one_length(stated: Any) -> Any:
+def with_one_length(stated: Json) -> Json:
     """What is stated of a training, whose length in epochs takes the place of one in iterations, and vice versa."""
     other = {"iterations": "epochs", "epochs": "iterations"}
     if isinstance(stated, Mapping) and len(given := [name for name in other if name in stated]) == 1:
@@ -29,17 +28,18 @@ def with_one_length(stated: Any) -> Any:
     return stated
 
 
-def with_one_lengths(stated: Mapping[str, Any]) -> Stated:
+def with_one_lengths(stated: Mapping[str, Json]) -> Stated:
     """What a layer states, with one length of each training."""
     return {name: with_one_length(value) if name in TRAININGS else value for name, value in stated.items()}
 
 
-def read_preset(name: Any) -> Stated:
+def read_preset(name: object) -> Stated:
     """What a preset states; raises ConfigError where there is none of this name."""
     available = sorted(["paper", *(path.name.removesuffix(".yaml") for path in PRESETS.iterdir())])
     if name not in available:
         raise ConfigError(f"preset is {name!r}: unknown preset{suggest(str(name), available)}")
-    return {} if name == "paper" else yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    stated: Stated = {} if name == "paper" else yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    return stated
 
 
 def read_yaml(path: Path) -> Stated:
@@ -58,7 +58,7 @@ def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
     return complete_config(merge({}, *map(read_yaml, paths), own))
 
 
-def complete_config(stated: Mapping[str, Any]) -> Config:
+def complete_config(stated: Mapping[str, Json]) -> Config:
     """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, if it is wrong."""
     try:
         wanted = {"chains": {"wanted": dict(ChainsSettings().wanted)}}  # a class that is stated adds to these
@@ -100,14 +100,14 @@ def build_config(stated: Stated) -> Config:
     )
 
 
-def as_mapping(value: Any, where: str) -> Stated:
+def as_mapping(value: object, where: str) -> Stated:
     """A mapping of keys to values; raises ValueError where it is something else."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{where} is {value!r}: it must be a mapping of keys to values")
     return dict(value)
 
 
-def check_keys(stated: Mapping[str, Any], known: Iterable[str], where: str, more: Iterable[str] = ()) -> None:
+def check_keys(stated: Mapping[str, Json], known: Iterable[str], where: str, more: Iterable[str] = ()) -> None:
     """Raise ValueError for a key that is not known; `more` are known too, but read elsewhere."""
     allowed = [*known, *more]
     for key in stated:
@@ -115,19 +115,19 @@ def check_keys(stated: Mapping[str, Any], known: Iterable[str], where: str, more
             raise ValueError(f"{where}{'.' if where else ''}{key}: unknown key{suggest(str(key), allowed)}")
 
 
-def with_detectors(study: Study, detectors: Mapping[str, Any]) -> Study:
+def with_detectors(study: Study, detectors: Mapping[str, Json]) -> Study:
     """A study with its detectors: those that it names, or all."""
     return study if study.detectors else replace(study, detectors=tuple(detectors))
 
 
-def read_differences(stated: Any, where: str) -> Mapping[str, Stated]:
+def read_differences(stated: object, where: str) -> Mapping[str, Stated]:
     """Differences of settings by section; raises ValueError for an unknown section."""
     found = as_mapping(stated, where)
     check_keys(found, [*TRAININGS, *SECTIONS], where)
     return {name: with_one_lengths({name: as_mapping(v, f"{where}.{name}")})[name] for name, v in found.items()}
 
 
-def read_variant(name: str, stated: Any) -> Variant:
+def read_variant(name: str, stated: object) -> Variant:
     """A variant; raises ValueError naming what is wrong in it."""
     where = f"variants.{name}"
     found = as_mapping(stated, where)

@@ -8,17 +8,17 @@ import json
 import re
 import sys
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic.fields import FieldInfo
 
 from fig.data.catalogue import IdDataset, OodSource
 from fig.detectors.table import DETECTORS, LIBRARY
 from fig.methods.table import METHODS, SECTIONS
-from fig.settings import Finetuning, Pretraining, adapter_of, bare
+from fig.settings import Annotation, Finetuning, Json, Pretraining, adapter_of, bare
 from fig.study.config import Blocks, Config, Variant
 
 MARKER = re.compile(r"(<!-- (?P<table>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -45,18 +45,18 @@ def describe_field(cls: type, name: str) -> str:
     for each in cls.__mro__:
         found = getattr(each, "__pydantic_fields__", {}).get(name)
         if found is not None and found.description:
-            return found.description
+            return str(found.description)
     return ""
 
 
-def describe_range(metadata: Any) -> str:
+def describe_range(metadata: Iterable[object]) -> str:
     """The limits of a number, as pydantic's field has them."""
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     found = [(sign, getattr(each, name)) for each in metadata for name, sign in signs.items() if hasattr(each, name)]
     return " ".join(f"{sign} {limit:.10g}" for sign, limit in found)
 
 
-def describe_kind(annotation: Any) -> str:
+def describe_kind(annotation: object) -> str:
     """A type in a few words."""
     if typing.get_origin(annotation) is typing.Annotated:
         base, *more = typing.get_args(annotation)
@@ -69,11 +69,11 @@ def describe_kind(annotation: Any) -> str:
         return f"list of {describe_kind(arguments[0])}"
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         return "mapping"
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    names: dict[object, str] = {int: "whole number", float: "number", str: "text", bool: "true or false"}
     return describe_kind(arguments[0]) if arguments else names.get(annotation, "mapping")
 
 
-def describe_default(field: Any) -> str:
+def describe_default(field: Field[Json]) -> str:
     """The default of a field as YAML has it; empty where it must be stated."""
     info = field.default
     value = info.get_default(call_default_factory=True, validated_data={}) if isinstance(info, FieldInfo) else info
@@ -86,7 +86,7 @@ def describe_default(field: Any) -> str:
     return "" if value in ("", [], {}) else f"`{text if len(text) < 40 else text[:36] + ' …'}`"
 
 
-def list_keys(cls: type, prefix: str = "") -> Iterator[KeyRow]:
+def list_keys(cls: Annotation, prefix: str = "") -> Iterator[KeyRow]:
     """The keys of a settings class and of those within it."""
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in fields(cls):
@@ -172,7 +172,7 @@ def fill_page(page: str) -> str:
     return MARKER.sub(lambda found: f"{found[1]}\n{tables[found['table']]}\n{found[3]}", page)
 
 
-def make_schema() -> dict[str, Any]:
+def make_schema() -> dict[str, Json]:
     """A JSON schema of the configuration, for editors."""
     schema = adapter_of(Blocks).json_schema()
     definitions = schema.setdefault("$defs", {})

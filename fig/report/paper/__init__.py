@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ DETECTORS = {"baseline": "baseline", "odin": "odin", "mlb": "mahalanobis", "drf"
 METHODS = {"gs": "gaussian", "ad": "adversarial", "dcc": "deconf"}  # the others are called the same
 PROTOCOLS = ("", "oracle")  # of the paper: settings chosen on the test OOD set, where there is something to choose
 
-Printed = pd.DataFrame  # columns of a place, with titles of data sets; column; paper, a share of one
+Printed: TypeAlias = pd.DataFrame  # columns of a place, with titles of data sets; column; paper, a share of one
 
 
 def read_printed(name: str) -> pd.DataFrame:

@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fig.report.plots import COLOURS, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import COLOURS, Style, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Arrays, Results, note_missing, stack_tables
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
 from fig.study.selection import Key, Selection
 
 CLASSES = (*COLOURS[:6], "#f0e442", "#8c564b", "#999999", "#4c4cb8")  # the classes of an ID data set, in turn
-ABOVE = {"marker": "D", "color": "black", "s": 9}
-BELOW = {"marker": "D", "facecolor": "none", "edgecolor": "black", "s": 11}  # where none is confident enough
+ABOVE: Style = {"marker": "D", "color": "black", "s": 9}
+BELOW: Style = {"marker": "D", "facecolor": "none", "edgecolor": "black", "s": 11}  # where none is confident enough
 ABOUT = "t-SNE of the penultimate features: each panel has a plane of its own."
 
 
@@ -54,7 +54,7 @@ def draw_embeddings(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str],
     """
     if not embeddings:
         return make_empty(f"There is no embedding to show. {note}")
-    rows = list(dict.fromkeys(key[:2] for key in embeddings))
+    rows = list(dict.fromkeys((id_dataset, network) for id_dataset, network, *_ in embeddings))
     columns = list(dict.fromkeys(key[2] for key in embeddings))
     figure, axes = make_panels(len(rows), len(columns), width=3.5, height=3.4)
     found = {key[:3]: arrays for key, arrays in embeddings.items()}
@@ -74,8 +74,10 @@ def draw_embeddings(embeddings: Mapping[Key, Arrays], titles: Mapping[str, str],
 def draw_embedding(axes: Axes, arrays: Arrays) -> None:
     """Draw test images as dots coloured by class, samples as diamonds: full above the confidence, else hollow."""
     colours = np.array(CLASSES)[arrays["labels"] % len(CLASSES)]
-    axes.scatter(*arrays["test"].T, s=5, c=colours, linewidth=0, alpha=0.75)
-    axes.scatter(*arrays["generated"].T, linewidth=0.6, **(ABOVE if arrays["above"] else BELOW))
+    x, y = arrays["test"].T
+    axes.scatter(x, y, s=5, c=colours, linewidth=0, alpha=0.75)
+    x, y = arrays["generated"].T
+    axes.scatter(x, y, linewidth=0.6, **(ABOVE if arrays["above"] else BELOW))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(True)
     axes.set_xlabel(describe_samples(arrays), fontsize=7)

@@ -14,7 +14,7 @@ from fig.report.measures import (
     find_comparable,
     find_lacking,
 )
-from fig.report.plots import COLOURS, MARKERS, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import COLOURS, MARKERS, Style, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing
 from fig.report.targets import Made
 from fig.report.titles import network_title
@@ -62,7 +62,7 @@ def draw_k_curves(axes: Axes, values: pd.DataFrame) -> None:
         curve = rows.dropna(subset=["K", "mean"]).sort_values("K")
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         aside = DODGE * (number - (len(networks) - 1) / 2)
-        style = {"linewidth": 1.5, "elinewidth": 1, "capsize": 2, "label": network_title(network)}
+        style: Style = {"linewidth": 1.5, "elinewidth": 1, "capsize": 2, "label": network_title(network)}
         where, means, bars = np.sqrt(curve["K"]) + aside, 100 * curve["mean"], 100 * curve["sd"].fillna(0)
         axes.errorbar(where, means, bars, color=colour, marker=marker, markersize=4.5, **style)
         for mean in rows.loc[rows["variant"] == STANDARD, "mean"].dropna():

@@ -1,7 +1,7 @@
 """FIG compared with each other method on the same OOD sets and seeds: differences, intervals, and ranks of all."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ RANKED = (
     "sets as independent, which a source's (r) and (c) are not, so it is smaller than it should be."
 )
 
-Wide = pd.DataFrame  # differences; rows are seeds, columns ID data set, network and OOD set
+Wide: TypeAlias = pd.DataFrame  # differences; rows are seeds, columns ID data set, network and OOD set
 
 
 def make(results: Results, selection: Selection) -> Made:
@@ -59,7 +59,7 @@ def compare_pairs(values: pd.DataFrame, results: Results, selection: Selection) 
     """
     lacking = find_lacking(values)
     wides = {name: difference_to(values, name) for name in values["variant"].unique() if name != PATCHED}
-    places = list(dict.fromkeys(values[PLACE].itertuples(index=False, name=None)))
+    places: list[tuple[str, str]] = list(dict.fromkeys(values[PLACE].itertuples(index=False, name=None)))
     printed = paper.read_by_method()
     rows = []
     for place in places:
@@ -75,7 +75,7 @@ def compare_pairs(values: pd.DataFrame, results: Results, selection: Selection) 
     return pd.DataFrame(rows, columns=COLUMNS).astype({"difference": float, "paper": float})
 
 
-def summarize(wide: Wide) -> dict[str, Any]:
+def summarize(wide: Wide) -> dict[str, object]:
     """Mean and intervals of the differences of those seeds that have all OOD sets."""
     whole = wide.dropna()
     values = whole.to_numpy(float)
@@ -96,7 +96,7 @@ def summarize(wide: Wide) -> dict[str, Any]:
     }
 
 
-def summarize_all(wide: Wide) -> dict[str, Any]:
+def summarize_all(wide: Wide) -> dict[str, object]:
     """The same on all ID data sets and networks that no seed lacks, every OOD set counting alike."""
     pairs = wide.columns.droplevel("ood_dataset")
     lacking = set(pairs[wide.isna().any()])
@@ -110,7 +110,7 @@ def find_printed(
     """By how much FIG's average exceeds a method's in the paper's Tables 2 and 3; NaN where it has none."""
     here = printed[(printed["id_dataset"] == titles.get(id_dataset, id_dataset)) & (printed["network"] == network)]
     averages = here[here["ood_dataset"] == AVERAGE].set_index("column")["paper"]
-    return averages.get(PATCHED, np.nan) - averages.get(variant, np.nan)
+    return float(averages.get(PATCHED, np.nan) - averages.get(variant, np.nan))
 
 
 def find_opposed(table: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """The paper's Tables 1 to 4: ours, the paper's printed values, and the differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Protocol, TypeAlias
 
 import pandas as pd
 
@@ -36,8 +36,25 @@ WITH_SETTINGS = (
 RESIZED = "The paper does not say how images of T(r) were resized: its value is given for each resampler of ours."
 HALVES = "The paper prints a·b/(a+b), half of the harmonic mean; the whole is compared with twice what it prints."
 
-Values = pd.DataFrame  # columns of a place, then column, seed and value, a share of one; NaN where it is missing
-Form = pd.DataFrame  # columns of a place, then column, mean, sd, seeds, paper, difference, disagrees, reason
+Values: TypeAlias = (
+    pd.DataFrame
+)  # columns of a place, then column, seed and value, a share of one; NaN where it is missing
+
+
+class FormRow(Protocol):
+    """A row of a form, as pandas gives it."""
+
+    column: str
+    mean: float
+    sd: float
+    seeds: int
+    paper: float
+    difference: float
+    disagrees: bool
+    reason: str
+
+
+Form: TypeAlias = pd.DataFrame  # columns of a place, then column, mean, sd, seeds, paper, difference, disagrees, reason
 
 
 def make_table1(results: Results, selection: Selection) -> Made:
@@ -158,7 +175,7 @@ def lay_out_form(form: Form, place: Sequence[str], seeds: int) -> pd.DataFrame:
     return table.drop(columns=[name for name in ("protocol",) if name in table and not table[name].any()])
 
 
-def format_cell(row: Any, seeds: int) -> str:
+def format_cell(row: FormRow, seeds: int) -> str:
     """A row of a form in per cent, `ours | paper | difference`; where seeds are missing it says how many are there."""
     ours = format_percent(row.mean, row.sd, signed=row.column == GAIN) or ABSENT
     if 0 < row.seeds < seeds:

@@ -18,7 +18,7 @@ from fig.report.measures import (
     gains_over_standard,
     gather_rows,
 )
-from fig.report.plots import COLOURS, LINES, MARKERS, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import COLOURS, LINES, MARKERS, Style, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing
 from fig.report.spectra import HIGH, Spectrum, excess, spectrum
 from fig.report.tables import ABSENT, Table, format_number, format_percent, format_seeds, pivot_cells
@@ -36,7 +36,7 @@ NOTES = (
     "Gains are over standard, paired by seed, in points.",
 )
 
-Styles = Mapping[str, Mapping[str, str]]  # by OOD set: how it is drawn
+Styles = Mapping[str, Style]  # by OOD set: how it is drawn
 Spectra = Mapping[str, Mapping[str, Spectrum]]  # by ID data set, then by its own name and those of its OOD sets
 
 
@@ -206,7 +206,7 @@ def draw_spectra(axes: Axes, id_dataset: str, sets: Mapping[str, Spectrum], styl
         if name == id_dataset:
             axes.plot(each.frequency, each.power, color="black", linewidth=2.5, label="ID")
         elif name in styles:
-            points = {"linewidth": 1.2, "markersize": 4, "markevery": max(1, len(each.power) // 6)}
+            points: Style = {"linewidth": 1.2, "markersize": 4, "markevery": max(1, len(each.power) // 6)}
             axes.plot(each.frequency, each.power, **points, **styles[name])
     axes.axvspan(HIGH, 0.5, color="0.92", zorder=0)
     axes.set(yscale="log", xlabel="cycles a pixel (grey: high)", ylabel="power of the luminance")
@@ -218,6 +218,6 @@ def draw_gains_by_excess(axes: Axes, rows: pd.DataFrame, styles: Styles) -> None
     axes.axvline(0, color="0.6", linewidth=0.8)
     for row in rows.dropna(subset=["mean", "excess"]).itertuples():
         style = {key: styles[row.ood_dataset][key] for key in ("color", "marker")}
-        bars = {"elinewidth": 1, "capsize": 2, "linestyle": "", "markersize": 5}
+        bars: Style = {"elinewidth": 1, "capsize": 2, "linestyle": "", "markersize": 5}
         axes.errorbar(row.excess, 100 * row.mean, 100 * (0 if pd.isna(row.sd) else row.sd), **style, **bars)
     axes.set(xlabel="excess of high frequencies over ID (log2)", ylabel="AUROC gain (points)")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fig.report.measures import NAMES, PATCHED, STANDARD, ask_comparable
-from fig.report.plots import COLOURS, ID_COLOUR, LINES, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import COLOURS, ID_COLOUR, LINES, Style, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import UNEVALUATED, Arrays, Results, note_missing
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
@@ -38,7 +38,8 @@ def make(results: Results, selection: Selection) -> Made:
 
 def count_scores(sets: Arrays) -> pd.DataFrame:
     """Histograms over the same bins, which leave out the two in a thousand at either end: scores have long tails."""
-    edges = np.linspace(*np.quantile(np.concatenate(list(sets.values())), [0.002, 0.998]), BINS + 1)
+    low, high = np.quantile(np.concatenate(list(sets.values())), [0.002, 0.998])
+    edges = np.linspace(low, high, BINS + 1)
     rows = [
         pd.DataFrame({"dataset": name, "low": edges[:-1], "high": edges[1:], "density": density})
         for name, density in ((name, np.histogram(scores, edges, density=True)[0]) for name, scores in sets.items())
@@ -51,7 +52,7 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
     if values.empty:
         return make_empty(f"There is nothing to compare: neither standard nor FIG has scores. {note}")
     grouped = dict(iter(values.groupby(NAMES, sort=False)))
-    places = list(dict.fromkeys(names[:2] for names in grouped))
+    places: list[tuple[str, str]] = list(dict.fromkeys(names[:2] for names in grouped))
     variants = sorted(dict.fromkeys(names[2] for names in grouped), key=lambda name: name != STANDARD)
     others = [colour for colour in COLOURS if colour != ID_COLOUR]
     looks = {
@@ -72,7 +73,7 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
     return add_notes(figure, note)
 
 
-def draw_histogram(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Mapping[str, str]]) -> None:
+def draw_histogram(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Style]) -> None:
     """Draw the histogram of the ID images filled, and those of the OOD sets as outlines."""
     for name, bins in rows.groupby("dataset", sort=False):
         edges = [*bins["low"], bins["high"].iloc[-1]]

@@ -1,12 +1,12 @@
 """Figure 2: what a student gains by samples of one teacher or another."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from fig.report.measures import (
     NAMES,
@@ -22,6 +22,7 @@ from fig.report.plots import DPI, add_notes, make_empty
 from fig.report.results import Results, note_missing
 from fig.report.targets import Made
 from fig.report.titles import network_title, ood_titles
+from fig.settings import Json
 from fig.study.selection import Selection
 
 CELL = (0.72, 0.4)  # inches
@@ -41,7 +42,7 @@ def make(results: Results, selection: Selection) -> Made:
     return Made(figure=draw_teachers(values, selection, note), figure_values=values)
 
 
-def teacher_title(variant: str, stated: Mapping[str, Any]) -> str:
+def teacher_title(variant: str, stated: Mapping[str, Json]) -> str:
     """The name of a variant's teacher, by what the configuration states of the variant."""
     if stated.get("method") == "scratch":
         return "none: from scratch"
@@ -80,7 +81,7 @@ def draw_teachers(values: pd.DataFrame, selection: Selection, note: str) -> Figu
     return add_notes(figure, ABOUT, note)
 
 
-def draw_gain_map(axes: Axes, means: pd.DataFrame, deviations: pd.DataFrame, most: float) -> Any:
+def draw_gain_map(axes: Axes, means: pd.DataFrame, deviations: pd.DataFrame, most: float) -> AxesImage:
     """Draw a heat map with its values in points of per cent; rows and columns are labelled as the table is."""
     image = axes.imshow(means, cmap="PuOr", vmin=-most, vmax=most, aspect="auto")
     axes.set_xticks(range(means.shape[1]), means.columns, rotation=38, ha="right", rotation_mode="anchor")

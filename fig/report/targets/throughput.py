@@ -1,7 +1,6 @@
 """The paper's Table 5: how many images a second the sampler draws, and the paper's numbers."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -10,6 +9,7 @@ from fig.report.measures import PLACE
 from fig.report.results import Results
 from fig.report.tables import ABSENT, Table, format_number
 from fig.report.targets import Made
+from fig.settings import Json
 from fig.study.selection import Selection
 
 COLUMNS = [*PLACE, "width", "size", "device", "precision", "batch", "steps", "images", "seconds", "images_per_second"]
@@ -31,7 +31,7 @@ def make(results: Results, selection: Selection) -> Made:
     return Made((Table("", lay_out_speeds(form), [UNSAID, *notes]),), form)
 
 
-def compare_speeds(measured: list[Mapping[str, Any]], asked: list[tuple[str, str]]) -> pd.DataFrame:
+def compare_speeds(measured: list[Mapping[str, Json]], asked: list[tuple[str, str]]) -> pd.DataFrame:
     """The speeds that are asked for: COLUMNS, paper, difference (images a second) and the reason where there is none.
 
     The paper's networks have their whole width; a narrower one has nothing to be compared with.
@@ -59,7 +59,7 @@ def lay_out_speeds(form: pd.DataFrame) -> pd.DataFrame:
     return cells.rename(columns=HEADINGS).astype(str)
 
 
-def format_speed(row: Mapping[str, Any]) -> str:
+def format_speed(row: Mapping[str, Json]) -> str:
     """A speed as text, with the paper's where it has one."""
     ours = format_number(row["images_per_second"], ".1f") or ABSENT
     if pd.isna(row["paper"]):

@@ -45,7 +45,7 @@ def draw_histories(values: pd.DataFrame, classes: Mapping[Key, int], titles: Map
     if values.empty:
         return make_empty(f"No variant here draws low-entropy samples. {note}")
     grouped = dict(iter(values.groupby(["id_dataset", "network", "variant"], sort=False)))
-    places = list(dict.fromkeys(names[:2] for names in grouped))
+    places: list[tuple[str, str]] = list(dict.fromkeys(names[:2] for names in grouped))
     variants = list(dict.fromkeys(names[2] for names in grouped))
     chances = {key[:3]: 1 / count for key, count in classes.items()}
     wide = len(variants) > len(places)

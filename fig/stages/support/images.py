@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -19,15 +20,16 @@ def load_on_device(folder: Path) -> tuple[Discriminator, Card]:
     return load(folder).to(parallel.device()), load_card(folder)
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, **arrays: ArrayLike) -> None:
     """Write arrays as one .npz file, whole or not at all."""
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
-def pixels_of(images: Tensor) -> np.ndarray:
+def pixels_of(images: Tensor) -> NDArray[np.uint8]:
     """Images (N, 3, height, width) in [-1, 1] as pixels (N, height, width, 3), 0 at -1 and 255 at 1."""
-    return ((images.cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels: NDArray[np.uint8] = ((images.cpu() + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return pixels
 
 
 def write_samples(picture: Path, samples: Samples) -> None:
@@ -39,7 +41,7 @@ def write_samples(picture: Path, samples: Samples) -> None:
         Image.fromarray(grid(pixels)).save(partial, format="png")
 
 
-def grid(images: np.ndarray, border: int = 2) -> np.ndarray:
+def grid(images: NDArray[np.uint8], border: int = 2) -> NDArray[np.uint8]:
     """Images (N, height, width, 3) as one picture, about as wide as high, with black borders."""
     columns = ceil(sqrt(len(images)))
     missing = -len(images) % columns

@@ -61,7 +61,7 @@ def run_chains(job: Chains) -> None:
         confidence=kept.confidence.cpu().numpy(),
         predicted=np.array(classes)[kept.predicted.cpu().numpy()],
         wanted=np.array(wanted),
-        found=np.array(int((samples.predicted == number).sum()) if wanted else len(samples.images)),
+        found=np.array(int(samples.predicted.eq(number).sum()) if number is not None else len(samples.images)),
         chains=np.array(len(samples.images)),
         steps=np.array(steps),
         mean_confidence=samples.confidence.mean().cpu().numpy(),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 from torch import Tensor
 
@@ -39,10 +40,11 @@ def choose_rows(samples: Samples, confident: float) -> Tensor:
     return above if len(above) else samples.confidence.argsort(descending=True)[:FEWEST]
 
 
-def project(features: np.ndarray, seed: int) -> np.ndarray:
+def project(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Features (n, D) as points of the plane (n, 2), by t-SNE."""
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features).astype(np.float32)
+    points: NDArray[np.float32] = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+    return points.astype(np.float32)
 
 
 def lay_out(job: Embedding) -> None:

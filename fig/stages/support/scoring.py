@@ -27,9 +27,10 @@ from fig.evaluation import (
 from fig.files import replacing
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
-from fig.sampler import SamplerSettings, Samples, sample
+from fig.sampler import Samples, sample
 from fig.sampling import CONFIDENT, joined
 from fig.seeding import generator
+from fig.settings import SamplerSettings
 from fig.stages.evaluate import Evaluate
 from fig.stages.support.images import load_on_device, write_arrays, write_samples
 
@@ -64,7 +65,8 @@ def score(job: Evaluate) -> None:
     samples = draw_samples(discriminator, card.seed, job.sampler)
     write_samples(job.discriminator / "samples.png", samples)
     own = own_rows(found["id"].logits, labels_of(open_split(job.test))[found["id"].rows])
-    write_metrics(job.discriminator, [*own, *metric_rows(own[0]["value"], scorers, grids), *sample_rows(samples)])
+    accuracy = float(own[0]["value"])
+    write_metrics(job.discriminator, [*own, *metric_rows(accuracy, scorers, grids), *sample_rows(samples)])
 
 
 def draw_samples(discriminator: Discriminator, seed: int, settings: SamplerSettings) -> Samples:
@@ -91,7 +93,7 @@ def sample_rows(samples: Samples) -> list[MetricRow]:
 def write_metrics(folder: Path, rows: list[MetricRow]) -> None:
     """Write the tidy metrics of a discriminator, each row with the names and the key of the weights it describes."""
     card = load_card(folder)
-    names = {"id_dataset": card.id_dataset, "network": card.architecture.network, "variant": card.variant}
+    names: MetricRow = {"id_dataset": card.id_dataset, "network": card.architecture.network, "variant": card.variant}
     names |= {"seed": card.seed, "key": card.key}
     with replacing(folder / "metrics.csv") as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*names, *rows[0]])

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -24,7 +23,7 @@ from fig.methods.table import build_method
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.progress import followed
 from fig.runtime.record import Origin, Times
-from fig.settings import read_settings
+from fig.settings import Json, read_settings
 from fig.stages.support.training import FromRandomWeights, Training
 from fig.training import DivergedError, Row, iterations_of, players_of, train
 
@@ -45,7 +44,7 @@ class Call:
     origin: Origin  # its paths as they were given
 
 
-def build_architecture(train: Path, network: str, stated: Mapping[str, Any], scaling: str, size: int) -> Architecture:
+def build_architecture(train: Path, network: str, stated: Mapping[str, Json], scaling: str, size: int) -> Architecture:
     """The architecture of a network for a prepared training split, from what is `stated` of it.
 
     `scaling` is symmetric (to [-1, 1]) or standardised (by the training pixels' mean and standard deviation); a mean
@@ -93,10 +92,11 @@ def start(job: Training) -> tuple[Discriminator, Method]:
     """The discriminator that a job begins with, on this worker's device, and its method with the teacher it follows."""
     device = parallel.device()
     method = build_method(job.method, job.settings)
-    standard, *teachers = [load(folder) for folder in job.parents()] or [None]
-    discriminator = standard or Discriminator(architecture_of(job, method), job.seed)
-    if teachers:
-        method = replace(method, teacher=teachers[0].network.to(device))
+    loaded = [load(folder) for folder in job.parents()]
+    discriminator = loaded[0] if loaded else Discriminator(architecture_of(job, method), job.seed)
+    if loaded[1:]:
+        follower: Json = method  # only a method that has a field `teacher` is given one
+        method = replace(follower, teacher=loaded[1].network.to(device))
     return discriminator.to(device), method
 
 
@@ -166,7 +166,7 @@ def hold_lock(job: Training, key: str) -> Iterator[None]:
             yield
 
 
-def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], Call], Any]) -> None:
+def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], Call], None]) -> None:
     """Train a discriminator into its folder; `call` calls a function with its argument, on whatever workers it likes.
 
     Its checkpoints are kept under the job's provenance key until it is done: a killed job resumes from them, a

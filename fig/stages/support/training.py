@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from fig.networks.table import NETWORKS, UNKNOWN, module_of_network
 from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting, plain
 from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
-from fig.settings import Augmentation, Pretraining, Resources, TrainingSettings, read_settings, settings
+from fig.settings import Augmentation, Json, Pretraining, Resources, TrainingSettings, read_settings, settings
 
 RECORD = "training.record.json"  # of whatever makes a discriminator
 
@@ -32,7 +32,7 @@ class Training(Job):
     """Seed of weights, batches, crops and chains."""
     method: Setting[str] = "standard"
     """Name of the method."""
-    settings: Setting[dict[str, Any]] = field(default_factory=dict)
+    settings: Setting[dict[str, Json]] = field(default_factory=dict)
     """What differs from the method's default settings, as JSON."""
     training: Setting[TrainingSettings]
     """How the weights are trained."""
@@ -49,7 +49,7 @@ class Training(Job):
         """The method's module."""
         return (module_of_method(self.method),)
 
-    def values(self, role: Role) -> dict[str, Any]:
+    def values(self, role: Role) -> dict[str, Json]:
         """The fields of a role as JSON has them, the method's settings complete."""
         found = super().values(role)
         if role is Role.SETTING:
@@ -74,7 +74,7 @@ class Training(Job):
         """Train on Ray's workers, from the last checkpoint if there is one."""
         self.load_work()(self, times)
 
-    def mirror(self) -> None:
+    def publish(self) -> None:
         """Mirror the discriminator in MLflow."""
         from fig.runtime.tracking import try_to_mirror
 
@@ -89,7 +89,7 @@ class FromRandomWeights(Training):
     """How the weights are trained."""
     network: Setting[str]
     """Name of the network."""
-    architecture: Setting[dict[str, Any]] = field(default_factory=dict)
+    architecture: Setting[dict[str, Json]] = field(default_factory=dict)
     """What is stated of the network (width, factory, arguments, …), as JSON."""
     scaling: Setting[str] = "symmetric"
     """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
@@ -100,15 +100,15 @@ class FromRandomWeights(Training):
 
     def factory(self) -> str:
         """The module that makes the network, where it is one's own."""
-        return self.architecture.get("factory", "").partition(":")[0]
+        return str(self.architecture.get("factory", "")).partition(":")[0]
 
-    def values(self, role: Role) -> dict[str, Any]:
+    def values(self, role: Role) -> dict[str, Json]:
         """The fields of a role as JSON has them, with the stages whose outputs detectors will look at."""
         found = super().values(role)
         return found | {"stages": network_stages(self.network)} if role is Role.SETTING else found
 
 
-def network_modules(network: str, architecture: Mapping[str, Any]) -> tuple[str, ...]:
+def network_modules(network: str, architecture: Mapping[str, Json]) -> tuple[str, ...]:
     """The module of a network that comes with the project; none for one's own."""
     return () if architecture.get("factory") else (module_of_network(network),)
 

@@ -17,7 +17,7 @@ def write_made(run: Path, target: Target, made: Made) -> None:
     """Write what a target made below the run's folder: tables/<target>.* and figures/<target>.*."""
     for suffix, text in render_tables(made).items():
         write_text(run / "tables" / f"{target.name}.{suffix}", text)
-    if made.figure is not None:
+    if made.figure is not None and made.figure_values is not None:
         write_text(run / "figures" / f"{target.name}.csv", made.figure_values.to_csv(index=False))
         with replacing(run / "figures" / f"{target.name}.png") as partial:
             made.figure.savefig(partial, format="png")
