@@ -95,8 +95,8 @@ def start(job: Training) -> tuple[Discriminator, Method]:
     loaded = [load(folder) for folder in job.parents()]
     discriminator = loaded[0] if loaded else Discriminator(architecture_of(job, method), job.seed)
     if loaded[1:]:
-        follower: Json = method  # only a method that has a field `teacher` is given one
-        method = replace(follower, teacher=loaded[1].network.to(device))
+        teacher = loaded[1].network.to(device)
+        method = replace(method, teacher=teacher)  # type: ignore[type-var]  # only one with that field has one
     return discriminator.to(device), method
 
 
