@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest docs clean
+.PHONY: help install demo slurm-demo check test test-all lint types lowest docs lock clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -17,16 +17,26 @@ help:
 	@echo "make check     in 90 seconds: format, lint, types, import contracts, tests of the mathematics and the parts"
 	@echo "make test      in ten minutes: these, and the pipeline for real"
 	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
+	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
+	@echo "make lock      rewrite requirements.lock after a change of the dependencies in pyproject.toml"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 
 install: .venv/installed
 
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "uv>=0.9"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet "uv>=0.9"
+	uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+lowest: .venv-lowest/installed
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --core -m "not pipeline and not long" -n auto --dist worksteal
+
+.venv-lowest/installed: pyproject.toml .venv/installed
+	uv venv --quiet --clear --python 3.11 .venv-lowest
+	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group test --editable .
 	touch $@
 
 demo: install
@@ -43,6 +53,10 @@ slurm-demo: install
 docs: install
 	python -m fig.study.reference config/README.md
 	PYTHONPATH=.:tests python -m support.reruns_page > docs/reruns.md.new && mv docs/reruns.md.new docs/reruns.md
+
+lock: install
+	uv pip compile --quiet --universal --all-extras --group dev pyproject.toml --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements.lock
 
 types: install
 	mypy

@@ -70,6 +70,7 @@ def test_sample_resumes_after_an_interrupt_with_the_same_samples(folder: Path, t
 
 
 def test_probe_reports_a_number_a_curve_and_a_picture(folder: Path, tmp_path: Path):
+    pytest.importorskip("matplotlib")
     out = tmp_path / "probe.json"
     fig("probe", folder, "--count", 16, "--steps", 30, "--out", out)
     report = json.loads(out.read_text())["discriminators"]["stripes/resnet18/standard/0"]

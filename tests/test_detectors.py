@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from pytorch_ood import detector as library
 from sklearn.covariance import EmpiricalCovariance
 from torch import nn
 
@@ -70,6 +69,7 @@ def test_odin_is_its_formula_setting_by_setting(small: Discriminator, stripes: S
 
 
 def test_odin_equals_pytorch_oods(small: Discriminator, stripes: Split, seen: Seen):
+    library = pytest.importorskip("pytorch_ood.detector")
     theirs = library.ODIN(small.network, eps=0.002, temperature=1000, norm_std=[0.5, 0.5, 0.5])
     probability = -theirs.predict(seen.inputs.clone()).detach().double()
     ours = torch.from_numpy(scores(Odin((1000,), (0.002,)), small, stripes)[:, 0]).sigmoid()
@@ -79,6 +79,7 @@ def test_odin_equals_pytorch_oods(small: Discriminator, stripes: Split, seen: Se
 def test_energy_through_the_library_is_pytorch_oods_with_its_sign_turned(
     small: Discriminator, stripes: Split, seen: Seen
 ):
+    library = pytest.importorskip("pytorch_ood.detector")
     ours = scores(LibraryDetector(name="pytorch_ood.detector.EnergyBased"), small, stripes)[:, 0]
     np.testing.assert_allclose(ours, -library.EnergyBased.score(seen.logits).double().numpy(), rtol=1e-5)
 
@@ -186,6 +187,7 @@ def test_mahalanobis_is_its_formula_layer_by_layer(small: Discriminator, stripes
 
 
 def test_mahalanobis_of_the_last_layer_without_noise_equals_pytorch_oods(features):
+    library = pytest.importorskip("pytorch_ood.detector")
     values, labels = features
     values = values[:, :5]  # theirs has no pseudo-inverse, and does not divide its covariance by the 300 images
     theirs = library.Mahalanobis(None).fit_features(values, labels)
@@ -417,6 +419,7 @@ def test_deconf_refuses_a_discriminator_without_its_head(small: Discriminator, s
 def test_a_library_detector_that_asks_for_the_weights_of_logits_refuses_a_head_that_has_none(
     cosine: Discriminator, stripes: Split
 ):
+    pytest.importorskip("pytorch_ood")
     with pytest.raises(
         ValueError, match="needs a last linear layer that gives the logits: this network has another head"
     ):
@@ -434,6 +437,7 @@ def test_taps_take_no_note_of_the_detectors_own_passes(small: Discriminator, str
 
 
 def test_a_library_detector_that_needs_whole_images_is_refused():
+    pytest.importorskip("pytorch_ood")
     with pytest.raises(ValueError, match="scores neither logits nor features"):
         LibraryDetector(name="pytorch_ood.detector.ODIN")
 

@@ -104,6 +104,7 @@ def test_a_jobs_origin_holds_its_settings_in_full_and_none_of_its_runtime(job: J
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_help_is_instant_and_has_an_example(stage: str):
+    pytest.importorskip("psutil")
     code = (
         "import sys; sys.argv = ['x', '--help']; from fig.runtime.job import run_stage;"
         f"run_stage('fig.stages.{stage}');"
@@ -179,6 +180,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
 
 
 def test_a_job_called_from_python_leaves_the_record_of_one_called_from_a_shell(tmp_path: Path):
+    pytest.importorskip("psutil")
     recipe = Recipe("photographs", "test", 16, "crop")
     jobs = [Prepare(recipe=recipe, output=tmp_path / name / "photos-c" / "test.npy") for name in ("python", "shell")]
     jobs[0].execute()
