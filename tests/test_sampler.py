@@ -17,6 +17,7 @@ from fig.sampler import (
     converged,
     initial,
     logits_and_gradient,
+    logits_of,
     prepared,
     sample,
     started,
@@ -159,15 +160,12 @@ def test_a_prepared_network_has_its_batch_norms_folded_and_computes_in_the_wante
         with prepared(small.network, images, settings) as network:
             assert network.conv1.weight is not weight and network(images).dtype == dtype
             logits, gradient = logits_and_gradient(network, images, settings.c)
-            assert logits.dtype == gradient.dtype == torch.float32
-    samples = sample(
-        small.network, 2, (3, 16, 16), SamplerSettings(min_steps=0, max_steps=0, precision="bfloat16"), again()
-    )
-    assert samples.confidence.dtype == samples.energy.dtype == torch.float32
+            assert logits.dtype == gradient.dtype == logits_of(network, images).dtype == torch.float32
 
 
-def test_samples_are_described_as_the_discriminator_sees_them(linear: nn.Module, generator: torch.Generator):
-    samples = sample(linear, 12, SHAPE, SamplerSettings(), generator)
+@pytest.mark.parametrize("settings", [SamplerSettings(), SamplerSettings(max_steps=10)])
+def test_samples_are_described_as_the_discriminator_sees_them(linear: nn.Module, settings: SamplerSettings):
+    samples = sample(linear, 12, SHAPE, settings, again())
     logits = linear(samples.images).detach()
     torch.testing.assert_close(samples.confidence, confidence(logits))
     torch.testing.assert_close(samples.energy, energy(logits))
