@@ -231,8 +231,6 @@ def difference_to(values: pd.DataFrame, variant: str) -> pd.DataFrame:
     sets = [rows[places].drop_duplicates() for rows in both.values()]
     columns = pd.MultiIndex.from_frame(sets[0].merge(sets[1], on=places))
     seeds = list(dict.fromkeys(values["seed"]))
-    if columns.empty:
-        return pd.DataFrame(index=seeds, columns=columns)
     wide = {name: rows.pivot(index="seed", columns=places, values="value") for name, rows in both.items()}
     fig, other = (wide[name].reindex(index=seeds, columns=columns) for name in (PATCHED, variant))
     return fig - other
