@@ -20,7 +20,6 @@ from contextlib import suppress
 from importlib import import_module
 from inspect import unwrap
 from multiprocessing.sharedctypes import RawArray
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FunctionType, ModuleType
@@ -101,6 +100,11 @@ EQUIVALENT = {  # module -> how a line and its change begin, and why no test can
         ),
         ("logits, gradient = logits_of(", "torch.zeros_like(state.images) -> state.images", STILL),
         ("logits, gradient = logits_of(", "torch.zeros_like -> torch.ones_like", STILL),
+        ("noise = noise_of(", "noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(", GPU),
+        ("with frozen(network), folded(", ":1 -> :", SPEED),
+        ("with frozen(network), folded(", "1 -> 2", SPEED),
+        ("stride = stride or (1", "state.images.device.type == 'cpu' -> True", GPU),
+        ("state = initial(", "chains.to(device_of(network, generator)) -> chains", GPU),
     ),
 }
 
@@ -140,8 +144,8 @@ def apply(change: Change) -> None:
                     setattr(other, name, vars(scratch)[name])
 
 
-def passes(items: Sequence[pytest.Item], change: Change | None, seconds: int, times: Any, loaded: Path) -> bool:
-    """Whether all tests pass in a child, with a change, within so many seconds.
+def passes(items: Sequence[pytest.Item], change: Change | None, limits: Sequence, times: Any, loaded: Path) -> bool:
+    """Whether all tests pass in a child, with a change, each within its limit of seconds.
 
     The child writes down how long each took, and which modules they imported on their way where all pass.
     """
@@ -149,12 +153,12 @@ def passes(items: Sequence[pytest.Item], change: Change | None, seconds: int, ti
     if child:
         return os.waitpid(child, 0)[1] == 0
     try:
-        signal.alarm(seconds)
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         if change:
             apply(change)
         for number, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
+            signal.alarm(int(limits[number]))
             began = time.monotonic()
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             times[number] = time.monotonic() - began
@@ -185,17 +189,17 @@ class Mutation:
             changes = random.Random(self.seed).sample(changes, self.sample)
         self.changes = len(changes)
         times = RawArray("d", len(session.items))  # that a child writes and this process reads
-        if not passes(session.items, None, 600, times, self.loaded):
+        if not passes(session.items, None, [600] * len(times), times, self.loaded):
             raise pytest.UsageError(f"the tests of {self.module} fail without a change")
-        seconds = 5 + int(3 * sum(times))
-        items = [item for _, item in sorted(zip(times, session.items, strict=True), key=itemgetter(0))]
+        order = sorted(range(len(times)), key=times.__getitem__)  # the quickest first
+        items, limits = [session.items[place] for place in order], [4 + 5 * times[place] for place in order]
         for name in self.loaded.read_text().splitlines():  # once here instead of in every child
             with suppress(Exception):
                 import_module(name)
         gc.freeze()  # a child's collector then touches, and copies, no memory of this process
         bar = tqdm(changes, self.module, unit="change")
         for change in bar:
-            if passes(items, change, seconds, times, self.loaded):
+            if passes(items, change, limits, times, self.loaded):
                 self.missed.append(change)
                 reason = f"\n    cannot be noticed: {reason_of(change)}" if reason_of(change) else ""
                 tqdm.write(f"{self.module}:{change.line}: {change.text}\n    {change.source}{reason}", sys.stdout)

@@ -15,6 +15,7 @@ from fig.sampler import (
     SamplerSettings,
     advance,
     converged,
+    device_of,
     initial,
     logits_and_gradient,
     logits_of,
@@ -295,6 +296,11 @@ def test_chains_may_start_at_the_ends_of_the_range(linear: nn.Module):
 def test_a_network_without_weights_is_sampled_and_one_sample_too():
     samples = sample(Called(lambda images: images.flatten(1)[:, :3]), 1, SHAPE, SamplerSettings(), again())
     assert samples.images.shape == (1, *SHAPE)
+
+
+def test_chains_move_where_the_weights_are():
+    assert device_of(nn.Linear(1, 1, device="meta"), again()) == torch.device("meta")
+    assert device_of(nn.Flatten(), again()) == torch.device("cpu")
 
 
 def test_what_cannot_be_sampled_is_refused_by_name(linear: nn.Module, generator: torch.Generator):
