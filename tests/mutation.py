@@ -85,6 +85,7 @@ EQUIVALENT = {  # module -> how a line and its change begin, and why no test can
     ),
     "fig/sampler.py": (
         ("STRIDE = 5", "5 -> 6", SPEED),
+        ("stride: int = 0", "0 -> 1", SPEED),
         ("return draw((count, *shape)", "device=generator.device -> (left out)", GPU),
         ("images = (2 * uniform - 1)", "(2 * uniform - 1).to(chains.device) -> ", GPU),
         ("images = (2 * uniform - 1)", "(2 * uniform - 1).to(chains.device)[chains].contiguous(", SPEED),
@@ -134,14 +135,15 @@ def apply(change: Change) -> None:
         function.__code__, function.__defaults__ = changed[name].__code__, changed[name].__defaults__
         function.__kwdefaults__ = changed[name].__kwdefaults__
     if not change.in_function:
-        old = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+        old = {name: value for name, value in vars(module).items() if not isinstance(value, FunctionType)}
+        ours = [other for name, other in sys.modules.items() if name.startswith(("fig", "support", "test_"))]
         for name, value in old.items():
-            for other in list(sys.modules.values()):
-                if vars(other).get(name) is value and not isinstance(value, FunctionType | ModuleType):
+            for other in ours if not name.startswith("__") else ():
+                if vars(other).get(name) is value:
                     setattr(other, name, vars(scratch)[name])
 
 
-def passes(items: Sequence[pytest.Item], change: Change | None, limits: Sequence, times: Any, loaded: Path) -> bool:
+def passes(items: Sequence[pytest.Item], change: Change, limits: Sequence, times: Any, loaded: Path) -> bool:
     """Whether all tests pass in a child, with a change, each within its limit of seconds.
 
     The child writes down how long each took, and which modules they imported on their way where all pass.
@@ -152,8 +154,7 @@ def passes(items: Sequence[pytest.Item], change: Change | None, limits: Sequence
     try:
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        if change:
-            apply(change)
+        apply(change)
         for number, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
             signal.alarm(int(limits[number]))
             began = time.monotonic()
@@ -186,7 +187,9 @@ class Mutation:
             changes = random.Random(self.seed).sample(changes, self.sample)
         self.changes = len(changes)
         times = RawArray("d", len(session.items))  # that a child writes and this process reads
-        if not passes(session.items, None, [600] * len(times), times, self.loaded):
+        code = compile((ROOT / self.module).read_text(), self.module, "exec")
+        same = Change(self.module, 0, "", "", False, code)  # put in place as a change is, it must break nothing
+        if not passes(session.items, same, [600] * len(times), times, self.loaded):
             raise pytest.UsageError(f"the tests of {self.module} fail without a change")
         order = sorted(range(len(times)), key=times.__getitem__)  # the quickest first
         items, limits = [session.items[place] for place in order], [4 + 5 * times[place] for place in order]
@@ -194,13 +197,13 @@ class Mutation:
             with suppress(Exception):
                 import_module(name)
         gc.freeze()  # a child's collector then touches, and copies, no memory of this process
-        bar = tqdm(changes, self.module, unit="change")
-        for change in bar:
+        if not passes(items, same, limits, times, self.loaded):
+            raise pytest.UsageError(f"the tests of {self.module} depend on their order")
+        for change in tqdm(changes, self.module, unit="change"):
             if passes(items, change, limits, times, self.loaded):
                 self.missed.append(change)
                 reason = f"\n    cannot be noticed: {reason_of(change)}" if reason_of(change) else ""
                 tqdm.write(f"{self.module}:{change.line}: {change.text}\n    {change.source}{reason}", sys.stdout)
-                bar.set_postfix(missed=len(self.missed))
         return True
 
 

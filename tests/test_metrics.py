@@ -76,6 +76,10 @@ def test_average_precision_by_hand():
     assert aupr_out(np.array([3.0, 1.0]), np.array([2.0])) == pytest.approx(1 / 2)
 
 
+def test_a_metric_has_the_name_of_its_function():
+    assert all(function.__name__ == name for name, function in OOD_METRICS.items())
+
+
 def test_perfect_and_useless_scores():
     high, low, same = np.arange(5.0) + 10, np.arange(5.0), np.zeros(5)
     assert (auroc(high, low), fpr95_id_positive(high, low), aupr_in(high, low)) == (1, 0, 1)
