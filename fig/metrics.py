@@ -71,7 +71,7 @@ def fpr95_ood_positive(id_scores: Scores, ood_scores: Scores) -> float:
 def detection_error(id_scores: Scores, ood_scores: Scores) -> float:
     """Smallest mean, over thresholds, of the shares of ID images rejected and of OOD images accepted; in [0, 1/2]."""
     is_id, scores = joined(id_scores, ood_scores)
-    accepted_ood, accepted_id, _ = roc_curve(is_id, scores, drop_intermediate=False)
+    accepted_ood, accepted_id, _ = roc_curve(is_id, scores)
     return float(np.min((1 - accepted_id + accepted_ood) / 2))
 
 
@@ -102,7 +102,7 @@ def calibration_error(confidence: Scores, correct: NDArray[np.bool_], bins: int 
     if not len(confidence):
         raise ValueError("there are no images: their calibration error is not known")
     places = np.minimum((confidence * bins).astype(int), bins - 1)
-    excess = np.bincount(places, correct - confidence, minlength=bins)
+    excess = np.bincount(places, correct - confidence)
     return float(np.abs(excess).sum() / len(confidence))
 
 

@@ -67,16 +67,16 @@ class Samples:
     steps: Tensor  # (n,) steps taken
 
 
-def noise_of(draw: Maker[Tensor], state_shape: torch.Size, count: int, generator: torch.Generator) -> Tensor:
+def noise_of(draw: Maker[Tensor], shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
     """One draw for each of the `count` chains: (count, channels, height, width)."""
-    return draw((count, *state_shape), generator=generator, device=generator.device)
+    return draw((count, *shape), generator=generator, device=generator.device)
 
 
 def initial(
     count: int, shape: tuple[int, ...], settings: SamplerSettings, generator: torch.Generator, chains: Tensor
 ) -> ChainState:
     """Chains at x0 ~ U(-1, 1), drawn for all `count` of them and then indexed by `chains` (n,)."""
-    uniform = noise_of(torch.rand, torch.Size(shape), count, generator)
+    uniform = noise_of(torch.rand, shape, count, generator)
     images = (2 * uniform - 1).to(chains.device)[chains].contiguous(memory_format=torch.channels_last)
     return started(images, settings, count, chains)
 
@@ -88,8 +88,8 @@ def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tenso
     """
     if not len(images):
         raise ValueError("no image was given for a chain to start at")
-    if not (images.min() >= -1 and images.max() <= 1):
-        lowest, highest = images.min().item(), images.max().item()
+    lowest, highest = images.min(), images.max()
+    if not (lowest >= -1 and highest <= 1):
         raise ValueError(f"chains start at pixels between {lowest:.3g} and {highest:.3g}: they must lie in [-1, 1]")
     recent = images.new_full((len(chains), 2 * settings.window), torch.nan)
     running, none, zeros = torch.ones_like(chains, dtype=torch.bool), recent[:, 0], torch.zeros_like(chains)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fig.objectives import cross_entropy, fig_objective, negative_entropy
+from fig.objectives import cross_entropy, divergence_from_uniform, fig_objective, negative_entropy
 
 LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
 LABELS = torch.tensor([1, 1])
@@ -28,6 +28,15 @@ def test_the_parts_of_two_workers_add_up_to_the_whole():
     whole = fig_objective(LOGITS, LABELS, UNSURE)
     parts = [fig_objective(LOGITS[[i]], LABELS[[i]], UNSURE[[i]], total=2, ood_total=2) for i in (0, 1)]
     torch.testing.assert_close(sum(parts), whole)
+
+
+def test_the_divergence_from_uniform_is_the_mean_of_torchs_and_adds_up_from_parts():
+    logits = torch.tensor([[0.0, 1.0, -2.0], [3.0, 3.0, 3.0]])
+    uniform = torch.distributions.Categorical(probs=torch.ones(2, 3))
+    expected = torch.distributions.kl_divergence(uniform, torch.distributions.Categorical(logits=logits))
+    torch.testing.assert_close(divergence_from_uniform(logits), expected.mean())
+    torch.testing.assert_close(sum(divergence_from_uniform(logits[[i]], total=2) for i in (0, 1)), expected.mean())
+    assert divergence_from_uniform(logits[1:]).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_minimising_negative_entropy_makes_the_discriminator_uniform():

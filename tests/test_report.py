@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fig.report.claim import list_gains
-from fig.report.measures import choose_detector, compare_all, find_comparable
+from fig.report.measures import compare_all, find_comparable
 from fig.report.page import average_times, list_discriminators
 from fig.report.results import Results, describe_missing, find_reason, note_missing, read_results
 from fig.report.tables import format_percent, to_markdown
@@ -94,12 +94,6 @@ def test_a_stages_seconds_are_means_over_its_jobs():
 
 
 # One policy of what is comparable
-
-
-def test_a_variant_has_one_detector_its_methods_own_or_the_baseline_or_the_studies_first():
-    assert choose_detector(["odin", "baseline", "deconf"]) == "deconf"
-    assert choose_detector(["odin", "baseline"]) == "baseline"
-    assert choose_detector(["odin", "gram"]) == "odin"
 
 
 ODIN, GRAM, ORACLE = (

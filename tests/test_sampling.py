@@ -104,10 +104,12 @@ def test_a_classifier_of_any_kind_is_sampled(small: Discriminator):
     assert quiet(small.network, Request(3, (3, 16, 16))).images.shape == (3, 3, 16, 16)
 
 
-@pytest.mark.parametrize("pixels", [1.5, -2.0, float("nan")])
-def test_chains_that_start_out_of_range_are_refused(pixels: float):
-    with pytest.raises(ValueError, match=r"they must lie in \[-1, 1\]"):
-        started(torch.full((2, *SHAPE), pixels), SamplerSettings(), 2, torch.arange(2))
+@pytest.mark.parametrize(("pixel", "ends"), [(1.5, "0 and 1.5"), (-2.0, "-2 and 0"), (float("nan"), "nan and nan")])
+def test_chains_that_start_out_of_range_are_refused(pixel: float, ends: str):
+    images = torch.zeros(2, *SHAPE)
+    images[1, 0, 0, 0] = pixel
+    with pytest.raises(ValueError, match=rf"pixels between {ends}: they must lie in \[-1, 1\]"):
+        started(images, SamplerSettings(), 2, torch.arange(2))
     with pytest.raises(ValueError, match="no image was given"):
         started(torch.zeros((0, *SHAPE)), SamplerSettings(), 2, torch.arange(0))
 

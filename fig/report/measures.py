@@ -59,7 +59,7 @@ def ask(studies: Sequence[Study]) -> pd.DataFrame:
 def ask_comparable(studies: Sequence[Study]) -> pd.DataFrame:
     """What the studies ask of every seed, each variant under the one detector by which it is compared."""
     asked = ask(studies)
-    chosen = {names: choose_detector(rows["detector"]) for names, rows in asked.groupby(NAMES, sort=False)}
+    chosen = {names: choose_detector(rows["detector"]) for names, rows in asked.groupby(NAMES)}
     detectors = [chosen[names] for names in asked[NAMES].itertuples(index=False, name=None)]
     return asked.assign(detector=detectors).drop_duplicates(ignore_index=True)
 
@@ -85,7 +85,7 @@ def find_by_protocol(metrics: pd.DataFrame, selection: Selection, variants: Sequ
     A detector that never scored anything is taken to have no protocol.
     """
     asked = ask(selection.studies)
-    scored = metrics.loc[(metrics["detector"] != "") & (metrics["protocol"] != "grid"), ["detector", "protocol"]]
+    scored = metrics.loc[metrics["protocol"] != "grid", ["detector", "protocol"]]
     protocols = asked.merge(scored.drop_duplicates(), on="detector", how="left").fillna({"protocol": ""})
     return find_aurocs(metrics, protocols[protocols["variant"].isin(variants)], selection.seeds)
 
@@ -99,7 +99,7 @@ def find_lacking(values: pd.DataFrame) -> list[Key]:
 def is_compared(metrics: pd.DataFrame) -> pd.Series:
     """Which rows of a run's metrics are comparable, each variant under the one detector by which it is compared."""
     scored = metrics[metrics["detector"] != ""]
-    chosen = {(*names, choose_detector(rows["detector"].unique())) for names, rows in scored.groupby(NAMES, sort=False)}
+    chosen = {(*names, choose_detector(rows["detector"])) for names, rows in scored.groupby(NAMES)}
     found = pd.MultiIndex.from_frame(metrics[[*NAMES, "detector"]]).isin(chosen)
     return metrics["protocol"].isin(COMPARABLE) & found
 
@@ -186,7 +186,7 @@ def add_harmonic_means(aurocs: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFr
     own = metrics.loc[metrics["metric"] == "accuracy", [*NAMES, "seed", "value"]].rename(columns={"value": "accuracy"})
     both = aurocs.merge(own.astype({"seed": int}), on=[*NAMES, "seed"], how="left")
     means = [harmonic_mean(auroc, accuracy) for auroc, accuracy in zip(both["value"], both["accuracy"], strict=True)]
-    return both.assign(harmonic_mean=pd.Series(means, both.index, dtype=float))
+    return both.assign(harmonic_mean=means)
 
 
 def tidy_by_seed(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -231,8 +231,6 @@ def difference_to(values: pd.DataFrame, variant: str) -> pd.DataFrame:
     sets = [rows[places].drop_duplicates() for rows in both.values()]
     columns = pd.MultiIndex.from_frame(sets[0].merge(sets[1], on=places))
     seeds = list(dict.fromkeys(values["seed"]))
-    if columns.empty:
-        return pd.DataFrame(index=seeds, columns=columns)
     wide = {name: rows.pivot(index="seed", columns=places, values="value") for name, rows in both.items()}
     fig, other = (wide[name].reindex(index=seeds, columns=columns) for name in (PATCHED, variant))
     return fig - other
