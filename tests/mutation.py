@@ -27,8 +27,9 @@ from typing import Any
 
 import cyclopts
 import pytest
-from support.changes import ROOT, Change, list_changes
 from tqdm import tqdm
+
+from support.changes import ROOT, Change, list_changes
 
 LEAST = 0.95  # share of the changes of a module that its tests must notice
 

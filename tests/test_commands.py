@@ -19,6 +19,9 @@ from support.barriers import AFTER_DRAWING, Barrier
 from support.workspace import ROOT
 
 
+pytestmark = pytest.mark.command
+
+
 def fig(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fig", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from support.runs import measure
 
 from fig.report.measures import (
     add_harmonic_means,
@@ -30,6 +29,7 @@ from fig.report.measures import (
     tidy_by_seed,
 )
 from fig.study.selection import Selection, Study
+from support.runs import measure
 
 NAN = float("nan")
 SETS = ("lsun", "coco")
