@@ -69,7 +69,7 @@ lint: install
 	snakemake --lint --configfile config/demo.yaml
 
 check: lint types
-	OMP_NUM_THREADS=1 pytest -m "not pipeline and not command and not long" -n auto --dist worksteal
+	OMP_NUM_THREADS=1 pytest -m "not pipeline and not slow and not long" -n auto --dist worksteal
 
 test: lint types
 	pytest -m "not long" $(SIDE_BY_SIDE)

@@ -18,8 +18,7 @@ from fig.discriminator import Card, Discriminator, load_card, save
 from support.barriers import AFTER_DRAWING, Barrier
 from support.workspace import ROOT
 
-
-pytestmark = pytest.mark.command
+pytestmark = pytest.mark.slow
 
 
 def fig(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import yaml
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, save
 
-pytestmark = pytest.mark.command
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -179,6 +179,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
     assert read_record(tmp_path / "none.json") is None
 
 
+@pytest.mark.slow
 def test_a_job_called_from_python_leaves_the_record_of_one_called_from_a_shell(tmp_path: Path):
     pytest.importorskip("psutil")
     recipe = Recipe("photographs", "test", 16, "crop")

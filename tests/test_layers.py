@@ -24,6 +24,7 @@ OF_THE_PIPELINE = [
 NEEDS_THE_PIPELINE = ("fig.commands", "fig.runtime", "fig.stages", "fig.report", "fig.__main__")
 
 
+@pytest.mark.slow
 def test_the_mathematics_and_the_parts_run_where_no_pipeline_is_installed():
     modules = sorted(name.removesuffix(".__init__") for name in MODULES if not name.startswith(NEEDS_THE_PIPELINE))
     code = f"""

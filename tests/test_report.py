@@ -234,6 +234,7 @@ def test_the_detector_of_the_scores_is_the_one_that_compares(tmp_path: Path):
     assert areas.sum().tolist() == pytest.approx([1.0] * 8)
 
 
+@pytest.mark.slow
 def test_tables_need_no_matplotlib_and_nothing_here_needs_torch():
     code = """
 import importlib, pkgutil, sys

@@ -136,6 +136,7 @@ def signs(network: nn.Module, settings: SamplerSettings) -> torch.Tensor:
         return logits_and_gradient(network, images, settings.c)[1].sign()
 
 
+@pytest.mark.slow
 def test_folding_and_bfloat16_change_few_signs_and_no_mean(small: Discriminator, monkeypatch: pytest.MonkeyPatch):
     """A thousand chains: the mean confidence within 0.01, and within 0.1 % and 15 % of the gradient's signs."""
     network = small.network
