@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest docs lock clean
+.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation docs lock clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -18,6 +18,7 @@ help:
 	@echo "make test      in ten minutes: these, and the pipeline for real"
 	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
 	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
+	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
 	@echo "make lock      rewrite requirements.lock after a change of the dependencies in pyproject.toml"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
@@ -30,6 +31,9 @@ install: .venv/installed
 	uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+mutation: install
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests python tests/mutation.py
 
 lowest: .venv-lowest/installed
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --core -m "not pipeline and not long" -n auto --dist worksteal
