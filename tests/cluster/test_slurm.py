@@ -101,7 +101,7 @@ def number(job: str) -> int:
 def requeued(workspace: Workspace) -> None:
     """Wait until Slurm has put the pretraining back into the queue, and have it start again at once."""
     (job,) = wait_for(
-        lambda: [job for job in jobs(workspace)[PRETRAINING] if "JobState=PENDING" in job], 60, "requeued job"
+        lambda: [job for job in jobs(workspace)[PRETRAINING] if "JobState=PENDING" in job], "requeued job"
     )
     asked(f"scontrol update JobId={number(job)} StartTime=now")  # Slurm would wait for two minutes
 
