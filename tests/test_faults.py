@@ -16,7 +16,16 @@ from fig.discriminator import Discriminator
 from fig.sampler import SamplerSettings, Samples
 from fig.stages.support.scoring import draw_samples
 from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
-from support.processes import HANGS, count_saved_rows, find_processes, hash_of, processes_of, ray_processes, wait_for
+from support.processes import (
+    HANGS,
+    count_saved_rows,
+    find_processes,
+    hash_of,
+    is_agent,
+    processes_of,
+    ray_processes,
+    wait_for,
+)
 from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
@@ -156,7 +165,7 @@ def test_whatever_is_killed_a_job_resumes_from_its_last_checkpoint_and_ends_with
         assert kept[0][0] and all(rows and times[rows - 1] < at for rows, at in kept), (
             "a saved iteration was done again"
         )
-    wait_for(lambda: not list(processes_of(workspace)), "end of all processes")
+    wait_for(lambda: not [each for each in processes_of(workspace) if not is_agent(each)], "end of all processes")
 
 
 @pytest.fixture

@@ -89,9 +89,20 @@ def find_processes(workspace: Workspace, words: str) -> list[psutil.Process]:
     return found
 
 
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "dashboard/agent.py", "runtime_env/agent/main.py")
+
+
+def is_agent(process: psutil.Process) -> bool:
+    """Whether it is an agent of Ray's: one whose raylet died may try for minutes to report that to a dead Ray."""
+    with suppress(psutil.Error):
+        return any(words in " ".join(process.cmdline()) for words in AGENTS)
+    return False
+
+
 def ray_processes(workspace: Workspace) -> list[psutil.Process]:
-    """The processes of the Ray clusters that this workspace's jobs have started: other work may have its own."""
-    return find_processes(workspace, "/ray/") + find_processes(workspace, "ray::")
+    """The processes of the Ray clusters that this workspace's jobs have started, agents aside."""
+    found = find_processes(workspace, "/ray/") + find_processes(workspace, "ray::")
+    return [process for process in found if not is_agent(process)]
 
 
 def count_saved_rows(folder: Path) -> int:
