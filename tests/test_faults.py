@@ -15,7 +15,14 @@ import torch
 from fig.discriminator import Discriminator
 from fig.sampler import SamplerSettings, Samples
 from fig.stages.support.scoring import draw_samples
-from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
+from support.barriers import (
+    AFTER_CHECKPOINT,
+    BEFORE_CHECKPOINT,
+    BETWEEN_SCORES,
+    WRITING_CHECKPOINT,
+    Barrier,
+    barrier_in,
+)
 from support.processes import (
     HANGS,
     count_saved_rows,
@@ -83,7 +90,7 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
 @pytest.fixture
 def barrier(workspace: Workspace) -> Iterator[Barrier]:
     """A barrier for the workspace's jobs, all of which are ended in the end: a failure leaves no orphan."""
-    yield Barrier(workspace.folder / "barrier", workspace.folder)
+    yield barrier_in(workspace)
     for process in processes_of(workspace):
         process.kill()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.barriers import AFTER_CHECKPOINT, Barrier
+from support.barriers import AFTER_CHECKPOINT, Barrier, barrier_in
 from support.processes import hash_of, processes_of, ray_processes, wait_for
 from support.workspace import Workspace, copy_of_project
 
@@ -64,10 +64,6 @@ def started(workspace: Workspace, *options: str, **environment: str) -> subproce
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-
-
-def barrier_in(workspace: Workspace) -> Barrier:
-    return Barrier(workspace.folder / "barrier", workspace.folder)
 
 
 def ended(running: subprocess.Popen[bytes], workspace: Workspace) -> None:

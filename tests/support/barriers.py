@@ -2,14 +2,13 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from support.processes import wait_for
-from support.workspace import HOOKS
+from support.workspace import HOOKS, Workspace
 
 BEFORE_CHECKPOINT = "before fig.checkpoint.save_checkpoint"
 WRITING_CHECKPOINT = "after fig.checkpoint.write_state"  # the new file is not yet in the place of the old one
@@ -27,8 +26,7 @@ class Barrier:
 
     folder: Path
     code: Path
-    serial: count = field(default_factory=lambda: count(1))
-    armed: int = 0
+    serial: int = 0  # of the point where it is closed
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
@@ -47,8 +45,8 @@ class Barrier:
 
     def close(self, point: str) -> None:
         """Hold the next that comes to this point; whoever is held at another goes on."""
-        self.armed = next(self.serial)
-        self.write(f"{self.armed} {point}")
+        self.serial += 1
+        self.write(f"{self.serial} {point}")
 
     def open(self) -> None:
         """Hold nobody any more."""
@@ -58,7 +56,7 @@ class Barrier:
         """Wait until a process is held, and return it."""
 
         def held() -> psutil.Process | None:
-            for path in self.folder.glob(f"{self.armed}-*"):
+            for path in self.folder.glob(f"{self.serial}-*"):
                 with suppress(psutil.Error):
                     process = psutil.Process(int(path.name.partition("-")[2]))
                     if process.status() != psutil.STATUS_ZOMBIE:
@@ -66,3 +64,8 @@ class Barrier:
             return None
 
         return wait_for(held, f"process at {(self.folder / 'point').read_text()!r}")
+
+
+def barrier_in(workspace: Workspace) -> Barrier:
+    """A barrier for the jobs of a workspace."""
+    return Barrier(workspace.folder / "barrier", workspace.folder)
