@@ -76,11 +76,11 @@ check: lint types
 	OMP_NUM_THREADS=1 pytest -m "not pipeline and not slow and not long" -n auto --dist worksteal
 
 test: lint types
-	pytest -m "not long" $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 pytest -m "not long" $(SIDE_BY_SIDE)
 
 test-all: lint types
 	rm -f .coverage*
-	coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
 	coverage combine --quiet
 	coverage report
 	$(MAKE) lowest

@@ -1,6 +1,8 @@
 """What holds for every detector; each one's own formula is tested in test_detectors.py."""
 
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from fig.detectors.table import DETECTORS, build_detector
 from fig.discriminator import Discriminator
 from fig.evaluation import EvaluationSettings, evaluated, fitted, metric_rows, own_rows, scores
 from fig.frozen import frozen
+from support.workers import run_on_gloo
 
 SMALL = {  # settings that make a detector quick
     "odin": {"temperatures": [1, 1000], "magnitudes": [0, 0.002]},
@@ -92,6 +95,22 @@ def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
     assert together.shape == (40, len(scorers[name].settings)) and together.dtype == np.float64
     assert np.isfinite(together).all() and 0 <= scorers[name].chosen < len(scorers[name].settings)
     assert alike(together, alone)
+
+
+def score_together(names: list[str], trained: Discriminator, train: Split, others: Split) -> dict[str, np.ndarray]:
+    detectors = {name: made(name) for name in names}
+    with frozen(trained):
+        scorers = fitted(detectors, trained, train, seed=0)
+        return dict(evaluated(detectors, scorers, trained, others).grids)
+
+
+def test_two_workers_fit_and_score_as_one(trained: Discriminator, stripes: Split, others: Split, tmp_path: Path):
+    known = find_spec("pytorch_ood") is not None
+    names = [name for name in ALL if name != "deconf" and (name in (*DETECTORS, "gram-test") or known)]
+    alone = score_together(names, trained, stripes, others)
+    for together in run_on_gloo(2, tmp_path, score_together, names, trained, stripes, others):
+        assert together.keys() == set(names)
+        assert all(alike(grid, alone[name]) for name, grid in together.items())
 
 
 @pytest.mark.parametrize("name", ALL)

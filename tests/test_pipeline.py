@@ -1,7 +1,6 @@
 """Stages run for real: divergence, jobs side by side, several workers."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -35,6 +34,7 @@ def test_a_diverging_fine_tuning_fails_in_one_sentence_and_writes_no_model(finis
     assert list(tmp_path.glob("checkpoints/*/history.csv"))
 
 
+@pytest.mark.long
 def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, tmp_path: Path):
     common = ("--train", "data/32/digits/train.npy", "--network", "resnet18", "--architecture", '{"width": 0.0625}')
     training = ("--training.epochs", "1", "--augmentation.size", "32")
@@ -56,24 +56,7 @@ def test_two_jobs_side_by_side_end_and_leave_no_ray_behind(finished: Workspace, 
     wait_for(lambda: not ray_processes(finished), "end of Ray")
 
 
-def rank_sums(values: list[float]) -> list[float]:
-    import torch
-
-    from fig import parallel
-
-    tensor = torch.tensor(values) * (parallel.rank() + 1)
-    parallel.sum_over_workers([tensor])
-    rows = parallel.gathered(torch.arange(parallel.rank(), 5, parallel.workers()), 5)
-    return [*tensor.tolist(), *rows.tolist()]
-
-
-def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(monkeypatch: pytest.MonkeyPatch):
-    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", here)
-    value = run_on_workers(rank_sums, [1.0, 10.0], Resources(workers=2), Times())
-    assert value == [3.0, 30.0, 0, 1, 2, 3, 4]
-
-
+@pytest.mark.long
 def test_scores_do_not_depend_on_the_number_of_workers(finished: Workspace, tmp_path: Path):
     workspace = copy_of_results(finished, tmp_path / "workspace")
     folder = workspace.folder / STANDARD
