@@ -78,7 +78,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progress: Progress) -> None:
     """Write the players' state and the progress into `folder`; the checkpoint before it is kept."""
-    header = {"key": key, "progress": json.dumps([progress.done, progress.rows, progress.since])}
+    rows, since = ([dict(row) for row in some] for some in (progress.rows, progress.since))
+    header = {"key": key, "progress": json.dumps([progress.done, rows, since])}
     with replacing(folder / FILES[0]) as partial:
         write_state(partial, state_of(players), header)
         if (folder / FILES[0]).exists():

@@ -96,9 +96,8 @@ class Discriminator(nn.Module):
     @property
     def range(self) -> tuple[Tensor, Tensor]:
         """Black and unit (3, 1, 1): a pixel p in [0, 1] enters the network as black + p unit."""
-        device = next(self.parameters()).device
         mean, std = (
-            torch.tensor(values, device=device).view(3, 1, 1)
+            torch.tensor(values, device=self.device).view(3, 1, 1)
             for values in (self.architecture.mean, self.architecture.std)
         )
         return -mean / std, 1 / std
@@ -107,6 +106,11 @@ class Discriminator(nn.Module):
         """Logits (B, classes) of uint8 images (B, 3, size, size)."""
         logits: Tensor = self.network(self.scaled(images))
         return logits
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ from fig.memory import halve_until_it_fits
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
 from fig.networks.table import NETWORKS
 from fig.networks.taps import Tap, stages, tapped
+from fig.precision import computing
 from fig.seeding import generator
 from fig.settings import EvaluationSettings
 
@@ -47,7 +48,7 @@ def subject_of(discriminator: Discriminator) -> Subject:
 
     Those of networks that come with the project are known, stem included; those of one's own are found.
     """
-    architecture, device = discriminator.architecture, parallel.device()
+    architecture, device = discriminator.architecture, discriminator.device
     unit = 1 / torch.tensor(architecture.std, device=device).view(3, 1, 1)
     if architecture.taps:
         names = tuple(architecture.taps)
@@ -62,7 +63,7 @@ def subject_of(discriminator: Discriminator) -> Subject:
 def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -> tuple[Subject, dict[str, Tap]]:
     """What detectors are told of a discriminator, and all their taps."""
     subject = subject_of(discriminator)
-    example = torch.zeros(1, *discriminator.shape, device=parallel.device())
+    example = torch.zeros(1, *discriminator.shape, device=discriminator.device)
     return subject, {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
 
 
@@ -82,7 +83,7 @@ def seen_in_turn(
 
 def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor) -> Seen:
     """Images of a split in these rows, as the frozen network saw them."""
-    square = images_at(data, rows).to(parallel.device())
+    square = images_at(data, rows).to(discriminator.device)
     inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
     with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
         logits = discriminator.network(inputs)
@@ -128,17 +129,19 @@ def fitted(
     kept_out, rest = (rows[these].sort().values for these in order.split([part, len(rows) - part]))
     observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
     labels = labels_of(train)
-    if observers:
-        mine = rest[parallel.rank() :: parallel.workers()]
-        for seen in seen_in_turn(discriminator, taps, train, mine, settings.batch):
-            for observer in observers.values():
-                observer.see(seen, labels[seen.rows].to(parallel.device()))
-        observers = parallel.merged(observers)
+    with computing("float32", discriminator.device):
+        if observers:
+            mine = rest[parallel.rank() :: parallel.workers()]
+            for seen in seen_in_turn(discriminator, taps, train, mine, settings.batch):
+                for observer in observers.values():
+                    observer.see(seen, labels[seen.rows].to(discriminator.device))
+            observers = parallel.merged(observers)
 
     def held_out() -> Iterator[Seen]:
         return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
 
-    return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
+    with computing("float32", discriminator.device):
+        return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
 
 
 def ready(found: Observer | Detector) -> Ready:
@@ -163,13 +166,15 @@ def evaluated(
     rows = some(len(data.images), settings.images)
     parts: dict[str, list[Tensor]] = {name: [] for name in scorers}
     logits = []
-    for seen in seen_in_turn(discriminator, taps, data, rows[parallel.rank() :: parallel.workers()], settings.batch):
-        logits.append(seen.logits.cpu())
-        for name, scorer in scorers.items():
-            scores = scored(scorer, seen)
-            if not scores.isfinite().all():
-                raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
-            parts[name].append(scores)
+    mine = rows[parallel.rank() :: parallel.workers()]
+    with computing("float32", discriminator.device):
+        for seen in seen_in_turn(discriminator, taps, data, mine, settings.batch):
+            logits.append(seen.logits.cpu())
+            for name, scorer in scorers.items():
+                scores = scored(scorer, seen)
+                if not scores.isfinite().all():
+                    raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
+                parts[name].append(scores)
     grids = {name: parallel.gathered(torch.cat(each), len(rows)).numpy() for name, each in parts.items()}
     return Evaluated(rows, grids, parallel.gathered(torch.cat(logits), len(rows)))
 

@@ -1,5 +1,7 @@
 """This process among the workers that share a job: one process is rank 0 of 1."""
 
+import io
+import logging
 from collections.abc import Iterable
 from typing import Protocol, Self, TypeVar, cast
 
@@ -8,6 +10,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 Object = TypeVar("Object")
+
+log = logging.getLogger("fig")
 
 
 def workers() -> int:
@@ -60,16 +64,34 @@ T = TypeVar("T", bound=Mergeable)
 
 
 def merged(mine: dict[str, T]) -> dict[str, T]:
-    """What all workers hold under each name as one, the same on every worker: merged in the order of their ranks."""
+    """What all workers hold under each name as one, the same on every worker: merged in the order of their ranks.
+
+    Its tensors are on the CPU then: a worker does not see the others' GPUs.
+    """
     if workers() == 1:
         return mine
-    first, *others = gather_objects(mine)
+    written = io.BytesIO()
+    torch.save(mine, written)
+    parts = gather_objects(written.getvalue())
+    loaded = [torch.load(io.BytesIO(part), map_location="cpu", weights_only=False) for part in parts]
+    first, *others = cast(list[dict[str, T]], loaded)
     for name, value in first.items():
         for other in others:
             value.merge(other[name])
     return first
 
 
-def device() -> torch.device:
-    """Where this process computes: its own GPU where there is one."""
+def own_device() -> torch.device:
+    """This process's GPU where it sees one, else the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def device_for(gpus: float) -> torch.device:
+    """Where a worker computes that was given so many GPUs: on its own one, or on the CPU where it was given none.
+
+    Warns where it was given one and sees none.
+    """
+    found = own_device() if gpus else torch.device("cpu")
+    if gpus and found.type == "cpu":
+        log.warning("this worker was given %g of a GPU and sees none: it works on the CPU", gpus)
+    return found

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fig.energy import confidence, energy, energy_gradient
 from fig.folding import folded
 from fig.frozen import frozen
+from fig.precision import computing, lowered, scale_of_rows
 from fig.settings import Maker, SamplerSettings
 
 STRIDE = 5  # steps between looks at a GPU's results, each of which makes it wait
@@ -111,8 +112,13 @@ def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[T
         if logits.ndim != 2 or len(logits) != len(images):
             raise ValueError(f"the discriminator's logits have shape {tuple(logits.shape)}, not (batch, classes)")
         given = logits.detach().float()
-        (gradient,) = torch.autograd.grad(logits, images, grad_outputs=energy_gradient(given, c).to(logits.dtype))
-    return given, gradient
+        towards = energy_gradient(given, c)  # (n, C)
+        if logits.dtype != torch.float16:
+            (gradient,) = torch.autograd.grad(logits, images, grad_outputs=towards.to(logits.dtype))
+            return given, gradient
+        scale = scale_of_rows(towards)
+        (gradient,) = torch.autograd.grad(logits, images, grad_outputs=(towards * scale).half())
+    return given, gradient.float() / scale[:, :, None, None]
 
 
 def step(
@@ -191,8 +197,8 @@ def stopping_steps(confidences: Tensor, settings: SamplerSettings) -> Tensor:
 @contextmanager
 def prepared(network: nn.Module, images: Tensor, settings: SamplerSettings) -> Iterator[nn.Module]:
     """Hold a network as sampling wants it: frozen, batch norms folded, in the wanted precision; then restore it."""
-    lower = settings.precision == "bfloat16"
-    with frozen(network), folded(network, images[:1]), torch.autocast(images.device.type, torch.bfloat16, lower):
+    chosen = settings.precision
+    with frozen(network), folded(network, images[:1]), lowered(network, chosen), computing(chosen, images.device):
         yield network
 
 

@@ -40,9 +40,10 @@ class Gate:
         if images.size and images.max() <= 1:
             raise ValueError("no pixel is above 1: images are whole numbers from 0 to 255, not shares from 0 to 1")
         accepting = threshold(self.id_scores, (params or {}).get("id_acceptance", ID_ACCEPTANCE))
+        device = self.discriminator.device
         batches = torch.tensor(images).permute(0, 3, 1, 2).split(BATCH)  # a copy: what comes may be read-only
         with torch.no_grad():
-            logits = torch.cat([self.discriminator(batch.to(parallel.device())).double().cpu() for batch in batches])
+            logits = torch.cat([self.discriminator(batch.to(device)).double().cpu() for batch in batches])
         score = log_odds(logits).numpy()
         return {"probabilities": logits.softmax(dim=1).numpy(), "score": score, "accepted": score >= accepting}
 
@@ -50,6 +51,6 @@ class Gate:
 def _load_pyfunc(path: str) -> Gate:
     """The gate of the discriminator in a folder."""
     folder = Path(path)
-    discriminator = load(folder).to(parallel.device()).eval().requires_grad_(False)
+    discriminator = load(folder).to(parallel.own_device()).eval().requires_grad_(False)
     with np.load(folder / ID_SCORES) as scores:
         return Gate(discriminator, scores["id"])

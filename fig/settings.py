@@ -29,7 +29,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "float16", "bfloat16"]
 
 
 @overload
@@ -228,7 +228,7 @@ class SamplerSettings:
     c: Positive = 5.0
     """Factor of the energy's second term (Eq. 16)."""
     precision: Precision = "float32"
-    """Precision of the passes; with bfloat16 some signs of small gradients differ (docs/performance.md)."""
+    """Precision of the passes; in lower ones some signs of small gradients differ (docs/performance.md)."""
 
     def __post_init__(self) -> None:
         if self.min_steps > self.max_steps:
@@ -256,7 +256,9 @@ class TrainingSettings:
     log_every: Count = 50
     """Iterations averaged into one row of the history."""
     precision: Precision = "float32"
-    """Precision of the passes: with bfloat16 autocast computes in it, and the weights stay in float32."""
+    """Precision of the passes: in float16 and bfloat16 autocast computes, and the weights stay in float32."""
+    deterministic: bool = False
+    """Keep a GPU to algorithms that repeat to the bit, so that a resumed training ends with the same weights there."""
 
     def __post_init__(self) -> None:
         if self.epochs and self.iterations:

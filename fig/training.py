@@ -1,7 +1,8 @@
 """The one optimisation loop: every method, from scratch or from a trained discriminator, on one worker or several."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from math import ceil, isfinite
 
 import torch
@@ -14,10 +15,34 @@ from fig.data.batches import images_at, labels_of
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Method, Player
+from fig.normalisation import share_statistics
+from fig.precision import computing, scale_of
 from fig.seeding import generator
-from fig.settings import Augmentation, TrainingSettings
+from fig.settings import Augmentation, Precision, TrainingSettings
 
-Row = dict[str, float]
+Row = Mapping[str, float]
+
+
+class Reading(Row):
+    """Values by name that a device may still be computing: to read one is to wait for it."""
+
+    def __init__(self, names: Sequence[str], values: Tensor, known: Row) -> None:
+        """Values (k,) under their names, beside those that are known already."""
+        self.names, self.computed, self.known = names, values, known
+
+    @cached_property
+    def read(self) -> dict[str, float]:
+        """All of them."""
+        return {**self.known, **dict(zip(self.names, self.computed.tolist(), strict=True))}
+
+    def __getitem__(self, name: str) -> float:
+        return self.read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.known, *self.names))
+
+    def __len__(self) -> int:
+        return len(self.known) + len(self.names)
 
 
 class DivergedError(ArithmeticError):
@@ -51,11 +76,14 @@ def players_of(
     discriminator: Discriminator, method: Method, settings: TrainingSettings, seed: int
 ) -> dict[str, Player]:
     """Who takes part in a training: the discriminator's network and the method's companions, with their optimisers."""
-    network, device = discriminator.network, parallel.device()
+    network = discriminator.network
     companions = method.companions(network, discriminator.shape, generator(seed, "companions"))
     for companion in companions.values():
-        companion.module.to(device).to(memory_format=torch.channels_last)
-    return {NETWORK: Player(network, optimizer_of(network, settings)), **companions}
+        companion.module.to(discriminator.device).to(memory_format=torch.channels_last)
+    players = {NETWORK: Player(network, optimizer_of(network, settings)), **companions}
+    for player in players.values():
+        share_statistics(player.module)
+    return players
 
 
 def batch_rows(images: int, iteration: int, settings: TrainingSettings, seed: int) -> Tensor:
@@ -76,7 +104,7 @@ def batch_at(
 ) -> Batch:
     """The mini-batch of an iteration, augmented and scaled."""
     rows = batch_rows(len(data.images), iteration, settings, seed)
-    device = parallel.device()
+    device = discriminator.device
     images = augment(images_at(data, rows).to(device), augmentation, generator(seed, "augment", iteration))
     return Batch(
         discriminator.scaled(images).contiguous(memory_format=torch.channels_last),
@@ -88,37 +116,51 @@ def batch_at(
     )
 
 
-def step(player: Player, loss: Tensor) -> None:
-    """Move a player's weights, and nothing else, by its loss summed over the workers."""
+def step(player: Player, loss: Tensor, scale: float = 1.0) -> None:
+    """Move a player's weights, and nothing else, by its loss summed over the workers.
+
+    Gradients are computed of the loss times a `scale`, and divided by it.
+    """
     if player.optimizer is None:
         raise ValueError("a loss names a player that has no optimiser: nothing can move it")
     weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
-        weight.grad = gradient
+    for weight, gradient in zip(weights, torch.autograd.grad(loss * scale, weights, allow_unused=True), strict=True):
+        weight.grad = gradient if gradient is None or scale == 1 else gradient / scale
     parallel.sum_over_workers(weight.grad for weight in weights if weight.grad is not None)
     player.optimizer.step()
     player.optimizer.zero_grad()
 
 
 def update(
-    players: Mapping[str, Player], method: Method, batch: Batch, noise: torch.Generator, precision: str = "float32"
+    players: Mapping[str, Player],
+    method: Method,
+    batch: Batch,
+    noise: torch.Generator,
+    precision: Precision = "float32",
+    deterministic: bool = False,
+    known: Row | None = None,
 ) -> Row:
-    """One step of every player on a batch: the history's row of it, over all workers."""
+    """One step of every player on a batch: the losses, and the means over all workers' images of what they told."""
     for player in players.values():
         player.module.train()
     losses = method.losses({name: player.module for name, player in players.items()}, batch, noise)
-    seen: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}  # scalars of this worker, whose sum over workers is wanted
+    told: dict[str, Tensor] = {}
     while True:
-        with torch.autocast(batch.whole.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with computing(precision, batch.whole.device, deterministic):
             loss = next(losses, None)
-        if loss is None:
-            break
-        name = "loss" if loss.player == NETWORK else f"{loss.player}_loss"
-        seen |= {name: loss.value.detach() * batch.workers, **loss.row}
-        step(players[loss.player], loss.value)
-    values = torch.stack(list(seen.values())).double()
-    parallel.sum_over_workers([values])
-    return dict(zip(seen, (values / batch.workers).tolist(), strict=True))
+            if loss is None:
+                break
+            name = "loss" if loss.player == NETWORK else f"{loss.player}_loss"
+            found[name] = loss.value.detach()
+            told |= loss.row
+            with torch.autocast(batch.whole.device.type, enabled=False):
+                step(players[loss.player], loss.value, scale_of(precision))
+    sums = torch.stack([value.double().sum() for value in (*found.values(), *told.values())])
+    counts = sums.new_tensor([value.numel() for value in told.values()])
+    parallel.sum_over_workers([sums, counts])
+    values = torch.cat([sums[: len(found)], sums[len(found) :] / counts])
+    return Reading([*found, *told], values, known or {})
 
 
 def train(
@@ -134,17 +176,33 @@ def train(
     """Train in place from iteration `start` on; yields (iterations done, row) after each iteration.
 
     Every batch, crop and chain depends on `seed` and the iteration alone, so training that stops and starts again
-    from a checkpoint gives the same weights. Raises DivergedError after the row of a loss that is not finite.
+    from a checkpoint gives the same weights. Rows are read, which waits for the device, every `log_every` iterations.
+    Raises DivergedError after the row in which a loss that is not finite was found.
     """
     labels = labels_of(data)
     length = iterations_of(settings, len(data.images))
     groups = [group for player in players.values() if player.optimizer for group in player.optimizer.param_groups]
+    unread: dict[int, Row] = {}
     for iteration in range(start, length):
         for group in groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * decay_at(settings, iteration / length)
         batch = batch_at(discriminator, data, labels, augmentation, iteration, settings, seed)
-        noise = generator(seed, "chains", iteration, parallel.device())
-        row = update(players, method, batch, noise, settings.precision)
-        yield iteration + 1, {"learning_rate": groups[0]["lr"]} | row
+        noise = generator(seed, "chains", iteration, discriminator.device)
+        known = {"learning_rate": groups[0]["lr"]}
+        try:
+            row = update(players, method, batch, noise, settings.precision, settings.deterministic, known)
+        except FloatingPointError:  # of a sampler: the network had diverged already
+            check_finite(unread, length)
+            raise
+        unread[iteration + 1] = row
+        yield iteration + 1, row
+        if (iteration + 1) % settings.log_every == 0 or iteration + 1 == length:
+            check_finite(unread, length)
+            unread.clear()
+
+
+def check_finite(rows: Mapping[int, Row], length: int) -> None:
+    """Raise DivergedError for the first of the rows, by iteration, in which a loss is not finite."""
+    for iteration, row in rows.items():
         if wild := [f"{name} is {value}" for name, value in row.items() if "loss" in name and not isfinite(value)]:
-            raise DivergedError(f"the {' and the '.join(wild)} at iteration {iteration + 1} of {length}")
+            raise DivergedError(f"the {' and the '.join(wild)} at iteration {iteration} of {length}")

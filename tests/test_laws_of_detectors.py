@@ -104,6 +104,7 @@ def score_together(names: list[str], trained: Discriminator, train: Split, other
         return dict(evaluated(detectors, scorers, trained, others).grids)
 
 
+@pytest.mark.slow
 def test_two_workers_fit_and_score_as_one(trained: Discriminator, stripes: Split, others: Split, tmp_path: Path):
     known = find_spec("pytorch_ood") is not None
     names = [name for name in ALL if name != "deconf" and (name in (*DETECTORS, "gram-test") or known)]

@@ -1,10 +1,21 @@
-"""Several workers do together what one does alone."""
+"""Several workers do together what one does alone, each on the device that it was given."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
+from torch import Tensor, nn
 
 from fig import parallel
+from fig.data.arrays import Split
+from fig.detectors.table import build_detector
+from fig.discriminator import Architecture, Discriminator
+from fig.evaluation import scores
+from fig.methods.table import build_method
+from fig.normalisation import share_statistics
+from fig.settings import Augmentation, SamplerSettings, TrainingSettings
+from fig.training import players_of, train
 from support.workers import run_on_gloo
 
 
@@ -15,5 +26,105 @@ def exchange(values: list[float]) -> list[float]:
     return [*tensor.tolist(), *rows.tolist()]
 
 
+@pytest.mark.slow
 def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(tmp_path: Path):
     assert run_on_gloo(2, tmp_path, exchange, [1.0, 10.0]) == [[3.0, 30.0, 0, 1, 2, 3, 4]] * 2
+
+
+Normalised = tuple[Tensor, Tensor, dict[str, Tensor]]  # what a norm gives, the images' gradient, what the norm keeps
+
+
+def normalise(momenta: list[float | None], images: Tensor, weights: Tensor) -> list[Normalised]:
+    """What batch norms of these momenta do to a worker's part of the images, in a loss of these weights."""
+    found = []
+    for momentum in momenta:
+        norm = nn.BatchNorm2d(images.shape[1], momentum=momentum)
+        share_statistics(norm)
+        mine, of_loss = (each[parallel.rank() :: parallel.workers()] for each in (images, weights))
+        mine = mine.clone().requires_grad_()
+        given = norm(mine)
+        (given * of_loss).sum().backward()
+        found.append((given.detach(), mine.grad, norm.state_dict()))
+    return found
+
+
+@pytest.mark.slow
+def test_a_batch_norm_of_three_workers_is_that_of_the_whole_batch(tmp_path: Path):
+    draw, momenta = torch.Generator().manual_seed(0), [0.1, None]
+    images, weights = (torch.randn(10, 4, 3, 3, generator=draw) + 50 * scale for scale in (1, 0))
+    whole = normalise(momenta, images, weights)
+    for rank, parts in enumerate(run_on_gloo(3, tmp_path, normalise, momenta, images, weights)):
+        for (given, own, kept), (expected, gradient, state) in zip(parts, whole, strict=True):
+            torch.testing.assert_close(given, expected[rank::3], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(own, gradient[rank::3], rtol=1e-3, atol=1e-4)
+            assert all(torch.allclose(kept[name], value, rtol=1e-4) for name, value in state.items())
+
+
+SETTINGS = TrainingSettings(learning_rate=0.01, iterations=3, batch_size=15)
+
+
+def train_some(name: str, data: Split) -> dict[str, Tensor]:
+    """The weights after some iterations of a method."""
+    method = build_method(name, {})
+    if hasattr(method, "sampler"):  # chains amplify rounding: one step of them shows what is shared
+        method = replace(method, sampler=SamplerSettings(min_steps=1, max_steps=1))
+    discriminator = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=method.head), 0)
+    players = players_of(discriminator, method, SETTINGS, 0)
+    for _ in train(discriminator, players, data, method, SETTINGS, Augmentation(16), seed=0):
+        pass
+    return dict(discriminator.network.state_dict())
+
+
+def train_each(names: list[str], data: Split) -> dict[str, dict[str, Tensor]]:
+    return {name: train_some(name, data) for name in names}
+
+
+@pytest.mark.slow
+def test_two_workers_train_the_weights_and_the_running_statistics_of_one(stripes: Split, tmp_path: Path):
+    names = ["standard", "gaussian", "fig", "jcl"]
+    alone = train_each(names, stripes)
+    first, second = run_on_gloo(2, tmp_path, train_each, names, stripes)
+    before = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16), 0).network.state_dict()
+    for name, weights in alone.items():
+        assert all(value.equal(second[name][key]) for key, value in first[name].items())
+        for kind in ("weight", "running_mean", "running_var"):
+            keys = [key for key in weights if key.endswith(kind)]
+            moved, apart = (
+                torch.cat([(weights[key] - other[key]).flatten() for key in keys]).norm()
+                for other in (before, first[name])
+            )
+            assert apart < (0.1 if name == "jcl" else 0.01) * moved  # Adam's first steps amplify rounding
+
+
+@pytest.fixture
+def gpu_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch says that there is a GPU; whatever is sent there fails."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)  # torch's optimisers ask it
+
+
+@pytest.mark.usefixtures("gpu_in_sight")
+def test_a_worker_without_a_gpu_works_on_the_cpu_though_it_sees_one():
+    assert parallel.device_for(0) == torch.device("cpu")
+    assert parallel.device_for(0.5) == parallel.own_device() == torch.device("cuda", 0)
+
+
+def test_a_worker_that_was_given_a_gpu_and_sees_none_says_so(caplog: pytest.LogCaptureFixture):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert parallel.device_for(1) == torch.device("cpu")
+    assert "was given 1 of a GPU and sees none" in caplog.text
+
+
+@pytest.mark.usefixtures("gpu_in_sight")
+@pytest.mark.parametrize("name", ["standard", "fig", "gaussian", "mixup", "adversarial", "jcl", "scratch", "deconf"])
+def test_a_network_on_the_cpu_is_trained_there_where_there_is_a_gpu(name: str, stripes: Split):
+    assert all(value.device.type == "cpu" for value in train_some(name, stripes).values())
+
+
+@pytest.mark.usefixtures("gpu_in_sight")
+@pytest.mark.parametrize("name", ["baseline", "odin", "mahalanobis", "residual_flow", "gram"])
+def test_a_network_on_the_cpu_is_evaluated_there_where_there_is_a_gpu(name: str, small: Discriminator, stripes: Split):
+    quick = {"odin": {"magnitudes": [0.01]}, "residual_flow": {"epochs": 1}}
+    assert len(scores(build_detector(name, quick.get(name, {})), small, stripes)) == len(stripes.images)

@@ -1,6 +1,7 @@
 """Stages run for real: divergence, jobs side by side, several workers."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_scores_do_not_depend_on_the_number_of_workers(finished: Workspace, tmp_
         shared = dict(np.load(folder / "scores" / f"{name}.npz"))
         for key, scores in shared.items():
             np.testing.assert_allclose(scores, alone[name][key], rtol=2e-3, atol=2e-3 * np.abs(scores).max())
+
+
+def niceness(settings: None) -> int:
+    return os.nice(0)
+
+
+@pytest.mark.long
+def test_workers_are_as_nice_to_other_work_as_their_job(monkeypatch: pytest.MonkeyPatch):
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", here)
+    assert run_on_workers(niceness, None, Resources(workers=1), Times()) == os.nice(0)
 
 
 def broken(settings: None) -> None:

@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_job_is_refused(stripes: Split, tmp_path: Path):
         trained(stripes, Standard(), tmp_path, key="other")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
 def test_training_learns(precision: str, stripes: Split):
     rows = list(rows_of(replace(SETTINGS, iterations=30, precision=precision), stripes, Standard()))
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"] and rows[-1]["accuracy"] > 0.95

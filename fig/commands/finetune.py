@@ -56,7 +56,8 @@ def finetune(
     """
     from fig.data.arrays import description_of
     from fig.discriminator import load_card
-    from fig.settings import Augmentation, Finetuning, SamplerSettings, read_settings
+    from fig.parallel import own_device
+    from fig.settings import Augmentation, Finetuning, Resources, SamplerSettings, read_settings
     from fig.stages.finetune import Finetune
     from fig.stages.support.trainer import train_discriminator
 
@@ -79,6 +80,7 @@ def finetune(
         augmentation=Augmentation(size=architecture.size, padding=padding, flip=flip),
         output=out.resolve(),
         checkpoints=out.resolve() / "checkpoints",
+        resources=Resources(workers=0, gpus_per_worker=float(own_device().type == "cuda")),
     )
     try:
         train_discriminator(job, lambda function, call: function(call))

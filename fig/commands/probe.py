@@ -41,7 +41,7 @@ def probe(
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     reports = {}
     for folder in discriminators:
-        loaded = load(folder).to(parallel.device())
+        loaded = load(folder).to(parallel.own_device())
         report = probed(loaded.network, count, loaded.shape, steps, chosen, seed, batch)
         reports["/".join(folder.resolve().parts[-4:])] = report
         what = f"after {report.steps:.1f} steps; {100 * report.share_confident:.0f} % of the samples above 0.9"

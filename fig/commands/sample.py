@@ -49,13 +49,13 @@ def sample(
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     if steps is not None:
         chosen = replace(chosen, min_steps=steps, max_steps=steps)
-    loaded = load(discriminator).to(parallel.device())
+    loaded = load(discriminator).to(parallel.own_device())
     if wanted is not None and wanted >= (classes := loaded.architecture.classes):
         raise ValueError(f"--class is {wanted}: the discriminator's classes are 0 to {classes - 1}")
     request = Request(count, loaded.shape, chosen, seed, batch, wanted)
     key = provenance_key({"request": asdict(request), "weights": file_hash(discriminator / "model.safetensors")})
     unfinished = out.with_name(f".{out.stem}-{key}.unfinished")
-    saved, last = time.monotonic(), load_drawing(unfinished, parallel.device())
+    saved, last = time.monotonic(), load_drawing(unfinished, loaded.device)
 
     def keep(drawing: Drawing) -> None:
         nonlocal saved, last

@@ -90,16 +90,16 @@ class GramObserver:
             shape = (self.classes, *values.shape[1:])
             lowest = self.lowest.setdefault(name, torch.full(shape, torch.inf, device=values.device))
             highest = self.highest.setdefault(name, torch.full(shape, -torch.inf, device=values.device))
-            for c in predicted.unique():
-                lowest[c] = lowest[c].minimum(values[predicted == c].amin(dim=0))
-                highest[c] = highest[c].maximum(values[predicted == c].amax(dim=0))
+            rows = predicted[:, None, None].expand_as(values)
+            lowest.scatter_reduce_(0, rows, values, "amin")
+            highest.scatter_reduce_(0, rows, values, "amax")
 
     def merge(self, other: "GramObserver") -> None:
         """Widen the ranges by another worker's."""
         for name in other.lowest:
             if name in self.lowest:
-                self.lowest[name] = self.lowest[name].minimum(other.lowest[name].to(self.lowest[name]))
-                self.highest[name] = self.highest[name].maximum(other.highest[name].to(self.highest[name]))
+                self.lowest[name] = self.lowest[name].minimum(other.lowest[name])
+                self.highest[name] = self.highest[name].maximum(other.highest[name])
             else:
                 self.lowest[name], self.highest[name] = other.lowest[name], other.highest[name]
 
@@ -108,10 +108,11 @@ class GramObserver:
 
         A class that no training image was predicted as has the range of all classes together.
         """
-        for lowest, highest in zip(self.lowest.values(), self.highest.values(), strict=True):
-            unseen = lowest.isinf().flatten(1).all(dim=1)
-            lowest[unseen], highest[unseen] = lowest.amin(dim=0), highest.amax(dim=0)
-        ranges = Ranges(self.lowest, self.highest)
+        device = subject.unit.device
+        ranges = Ranges(
+            {name: widen_unseen(lowest, lowest.amin(dim=0)).to(device) for name, lowest in self.lowest.items()},
+            {name: widen_unseen(highest, highest.amax(dim=0)).to(device) for name, highest in self.highest.items()},
+        )
         if self.normalised_over == "test":
             return SplitGramScorer(ranges)
         sums, count = torch.zeros(()), 0
@@ -119,6 +120,12 @@ class GramObserver:
             deviations = ranges.deviations(seen)
             sums, count = sums.to(deviations) + deviations.sum(dim=0), count + len(deviations)
         return GramScorer(ranges, sums / count + SMALLEST)
+
+
+def widen_unseen(ends: Tensor, widest: Tensor) -> Tensor:
+    """Ends of ranges (classes, orders, C), the widest (orders, C) for a class of which nothing was seen."""
+    unseen = ends.isinf().flatten(1).all(dim=1)
+    return torch.where(unseen[:, None, None], widest, ends)
 
 
 def gram_values(seen: Seen) -> dict[str, Tensor]:

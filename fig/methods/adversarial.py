@@ -31,7 +31,7 @@ class Adversarial(AdversarialSettings, Method):
         perturbed = inputs + self.magnitude * unit * rising_signs(network, inputs, labels)
         logits, perturbed_logits = logits_of_both(network, batch, perturbed)  # (b, C) each
         clean, moved = (cross_entropy(each, labels, batch.total) for each in (logits, perturbed_logits))
-        accuracy = (perturbed_logits.argmax(dim=1) == labels).float().mean()
+        accuracy = (perturbed_logits.argmax(dim=1) == labels).float()
         row = seen_of(logits, labels) | {"perturbed_accuracy": accuracy}
         yield Loss((1 - self.weight) * clean + self.weight * moved, row)
 

@@ -24,7 +24,8 @@ class Gaussian(GaussianSettings, Method):
         noise = torch.randn((count, *batch.whole.shape[1:]), generator=generator, device=generator.device)
         images = noise[batch.share(count)].clamp(-1, 1).to(batch.whole)
         loss = penalised(network, batch, images, count)
-        if len(images):
+        if count:
             with torch.no_grad(), frozen(network):
-                loss = replace(loss, row={**loss.row, **seen("generated", network(images))})
+                logits = network(images) if len(images) else images.new_zeros(0, 1)  # another worker may have some
+            loss = replace(loss, row={**loss.row, **seen("generated", logits)})
         yield loss

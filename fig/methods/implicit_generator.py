@@ -13,6 +13,8 @@ from fig.methods.table import FigSettings
 from fig.sampler import sample
 from fig.settings import settings
 
+DRAWN = ("generated_confidence", "generated_energy", "steps")  # of samples, in the history
+
 
 @settings
 class ImplicitGenerator(FigSettings, Method):
@@ -36,15 +38,11 @@ class ImplicitGenerator(FigSettings, Method):
         """The loss of `network` on samples drawn from the implicit generator of the network that is `followed`."""
         count = share_of(self.K, batch.total)
         rows = batch.share(count)
-        if not len(rows):
-            return penalised(network, batch, batch.whole[:0], count)
-        channels, height, width = batch.whole.shape[1:]
-        with torch.autocast(batch.whole.device.type, enabled=False):  # the sampler has a precision of its own
+        images, drawn = batch.whole[:0], dict.fromkeys(DRAWN if count else (), batch.whole.new_zeros(0))
+        if len(rows):  # of few samples another worker may have all
+            channels, height, width = batch.whole.shape[1:]
             samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows)
-        loss = penalised(network, batch, samples.images, count)
-        drawn = {
-            "generated_confidence": samples.confidence.mean(),
-            "generated_energy": samples.energy.mean(),
-            "steps": samples.steps.float().mean(),
-        }
+            images = samples.images
+            drawn = dict(zip(DRAWN, (samples.confidence, samples.energy, samples.steps), strict=True))
+        loss = penalised(network, batch, images, count)
         return replace(loss, row={**loss.row, **drawn})

@@ -25,7 +25,7 @@ class Loss:
     """What one player is to lessen on a batch."""
 
     value: Tensor  # scalar: this worker's part of it, to be summed over workers
-    row: Mapping[str, Tensor] = field(default_factory=dict)  # scalars for the history
+    row: Mapping[str, Tensor] = field(default_factory=dict)  # for the history: values of this worker's images, (n,)
     player: str = NETWORK
 
 

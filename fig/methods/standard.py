@@ -23,11 +23,11 @@ class Standard(NoSettings, Method):
 
 
 def seen(prefix: str, logits: Tensor) -> dict[str, Tensor]:
-    """Mean confidence and energy of a batch's logits (B, C), as named in the history."""
+    """Confidence and energy (b,) of a batch's logits (b, C), as named in the history."""
     logits = logits.detach()
-    return {f"{prefix}_confidence": confidence(logits).mean(), f"{prefix}_energy": energy(logits).mean()}
+    return {f"{prefix}_confidence": confidence(logits), f"{prefix}_energy": energy(logits)}
 
 
 def seen_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What the history keeps of ID images, from their logits (B, C) and labels (B,)."""
-    return seen("id", logits) | {"accuracy": (logits.argmax(dim=1) == labels).float().mean()}
+    """What the history keeps of ID images, from their logits (b, C) and labels (b,)."""
+    return seen("id", logits) | {"accuracy": (logits.argmax(dim=1) == labels).float()}

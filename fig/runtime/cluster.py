@@ -22,6 +22,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray warns it will change to
     "RAY_enable_worker_prestart": "0",  # spare workers would each import Ray for nothing
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",  # with Ray's 15, whatever else the machine does takes 97 % of a core from a worker
 }
 
 RESTARTS = 2  # of the workers, when one of them dies

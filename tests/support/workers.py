@@ -14,13 +14,15 @@ Value = TypeVar("Value")
 
 def run_on_gloo(count: int, folder: Path, function: Callable[Given, Value], *given: Given.args) -> list[Value]:
     """Call a function of a module in `count` processes, which meet in a folder; the values by rank."""
-    processes.spawn(work, (count, folder, function, given), nprocs=count)
+    torch.save(given, folder / "given.pt")  # spawn alone would let the workers share the memory of tensors
+    processes.spawn(work, (count, folder, function), nprocs=count)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 
 
-def work(rank: int, count: int, folder: Path, function: Callable[..., object], given: tuple[object, ...]) -> None:
+def work(rank: int, count: int, folder: Path, function: Callable[..., object]) -> None:
     """Be one of the workers, and leave the function's value."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
+    given = torch.load(folder / "given.pt", weights_only=False)
     torch.save(function(*given), folder / f"{rank}.pt")
     dist.destroy_process_group()

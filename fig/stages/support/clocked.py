@@ -31,9 +31,8 @@ class Measurement:
     images_per_second: float
 
 
-def device_name() -> str:
-    """The device that samples are drawn on, with the threads of a CPU."""
-    device = parallel.device()
+def name_device(device: torch.device) -> str:
+    """The name of a device, with the threads of a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     stated = Path("/proc/cpuinfo")
@@ -43,24 +42,24 @@ def device_name() -> str:
     return f"{names[0] if names else 'CPU'}, {count} thread{'s' * (count > 1)}"
 
 
-def wait_for_device() -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until a GPU has done all it was asked to do."""
-    if parallel.device().type == "cuda":
-        torch.cuda.synchronize()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def time_sampler(job: Throughput) -> None:
     """Time the sampler on the worker of rank 0, after one batch that no clock sees; the others have nothing to do."""
     if parallel.rank():
         return
-    discriminator, card = load_on_device(job.discriminator)
+    discriminator, card = load_on_device(job.discriminator, job.resources)
     batch = min(job.settings.batch, job.settings.images)
     request = Request(job.settings.images, discriminator.shape, job.sampler, card.seed, batch)
     draw(discriminator.network, replace(request, count=batch, seed=card.seed + 1), progress=False)
-    wait_for_device()
+    wait_for(discriminator.device)
     began = time.perf_counter()
     samples = draw(discriminator.network, request, progress=False)
-    wait_for_device()
+    wait_for(discriminator.device)
     seconds = time.perf_counter() - began
     measured = Measurement(
         id_dataset=card.id_dataset,
@@ -68,7 +67,7 @@ def time_sampler(job: Throughput) -> None:
         width=card.architecture.width,
         size=card.architecture.size,
         batch=batch,
-        device=device_name(),
+        device=name_device(discriminator.device),
         precision=job.sampler.precision,
         steps=samples.steps.float().mean().item(),
         images=len(samples.images),

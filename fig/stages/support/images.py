@@ -13,11 +13,12 @@ from fig import parallel
 from fig.discriminator import Card, Discriminator, load, load_card
 from fig.files import replacing
 from fig.sampler import Samples
+from fig.settings import Resources
 
 
-def load_on_device(folder: Path) -> tuple[Discriminator, Card]:
-    """The discriminator in a folder, on this worker's device, and its card."""
-    return load(folder).to(parallel.device()), load_card(folder)
+def load_on_device(folder: Path, resources: Resources) -> tuple[Discriminator, Card]:
+    """The discriminator in a folder, on the device of a worker with these resources, and its card."""
+    return load(folder).to(parallel.device_for(resources.gpus_per_worker)), load_card(folder)
 
 
 def write_arrays(path: Path, **arrays: ArrayLike) -> None:

@@ -48,7 +48,7 @@ def run_chains(job: Chains) -> None:
     classes, wanted = wanted_class(job.test, job.settings.wanted)
     if parallel.rank():
         return
-    discriminator, card = load_on_device(job.discriminator)
+    discriminator, card = load_on_device(job.discriminator, job.resources)
     steps = job.settings.steps
     unstopped = replace(job.sampler, stop="chain", min_steps=steps, max_steps=steps)
     request = Request(job.settings.chains, discriminator.shape, unstopped, card.seed, BATCH)

@@ -51,7 +51,7 @@ def lay_out(job: Embedding) -> None:
     """Lay out on the worker of rank 0, which writes embedding.npz; the others have nothing to do."""
     if parallel.rank():
         return
-    discriminator, card = load_on_device(job.discriminator)
+    discriminator, card = load_on_device(job.discriminator, job.resources)
     request = Request(job.settings.samples, discriminator.shape, job.sampler, card.seed, job.settings.batch)
     with frozen(discriminator), torch.no_grad():
         real, labels = features_of_test(discriminator, job.test, job.settings)

@@ -49,7 +49,7 @@ def evaluate_on_this_worker(job: Evaluate) -> None:
 
 def score(job: Evaluate) -> None:
     """Score on this worker; rank 0 writes the scores, the metrics and the samples."""
-    discriminator, card = load_on_device(job.discriminator)
+    discriminator, card = load_on_device(job.discriminator, job.resources)
     detectors = {name: build_detector(name, stated) for name, stated in job.detectors.items()}
     sets = {"id": job.test} | {path.parent.name: path for path in job.ood}
     found: dict[str, Evaluated] = {}

@@ -90,7 +90,7 @@ def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
 
 def start(job: Training) -> tuple[Discriminator, Method]:
     """The discriminator that a job begins with, on this worker's device, and its method with the teacher it follows."""
-    device = parallel.device()
+    device = parallel.device_for(job.resources.gpus_per_worker)
     method = build_method(job.method, job.settings)
     loaded = [load(folder) for folder in job.parents()]
     discriminator = loaded[0] if loaded else Discriminator(architecture_of(job, method), job.seed)

@@ -1,0 +1,92 @@
+"""Batch norms whose statistics are those of the whole mini-batch, however many workers share it."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fig import parallel
+
+
+class SumOverWorkers(torch.autograd.Function):
+    """The sum over the workers of a tensor that each has; its gradient is the sum of the workers' gradients."""
+
+    @staticmethod
+    def forward(context: FunctionCtx, part: Tensor) -> Tensor:
+        """The workers' sum, the same on each."""
+        total = part.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: FunctionCtx, gradient: Tensor) -> Tensor:
+        """The workers' sum of gradients."""
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def share_rows(mine: Tensor) -> Tensor:
+    """The rows (n,) that the workers have: (workers, n), with gradients to each worker's own."""
+    places = torch.arange(parallel.workers(), device=mine.device) == parallel.rank()
+    rows: Tensor = SumOverWorkers.apply(torch.where(places[:, None], mine, 0.0))
+    return rows
+
+
+def normalise_together(norm: _BatchNorm, values: Tensor) -> Tensor:
+    """Normalise this worker's part (b, C, ...) of a mini-batch by the statistics of the whole, and let them run on."""
+    shape = (1, -1, *[1] * (values.ndim - 2))
+    planes = [dim for dim in range(values.ndim) if dim != 1]
+    wide = values.float()
+    count = wide.numel() / norm.num_features
+    own = wide.sum(planes) / max(1, count)  # (C,)
+    squares = (wide - own.view(shape)).square().sum(planes)  # (C,)
+    parts = share_rows(torch.cat([wide.new_full((1,), count), own, squares]))  # (workers, 1 + 2 C)
+    counts, means, squares = parts.split([1, norm.num_features, norm.num_features], dim=1)
+    total = counts.sum()
+    mean = (counts * means).sum(dim=0) / total
+    variance = (squares + counts * (means - mean).square()).sum(dim=0) / total  # exact where means are far from 0
+    with torch.no_grad():
+        update_running(norm, mean, variance, total)
+    normal = (wide - mean.view(shape)) * torch.rsqrt(variance + norm.eps).view(shape)
+    if norm.affine:
+        normal = normal * norm.weight.view(shape) + norm.bias.view(shape)
+    given: Tensor = normal.to(values.dtype)
+    return given
+
+
+def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+    """Move running statistics towards a mini-batch's mean and variance (C,) over `count` values, as torch does."""
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked += 1
+    share = norm.momentum if norm.momentum is not None else 1 / float(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance * count / (count - 1), share)
+
+
+class Shared(_BatchNorm):
+    """A batch norm over the whole mini-batch of a job's workers; unlike torch's SyncBatchNorm it needs no GPU."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalised (b, C, ...)."""
+        together = self.training and parallel.workers() > 1
+        return normalise_together(self, values) if together else super().forward(values)
+
+
+class SharedBatchNorm1d(Shared, nn.BatchNorm1d):
+    """Of (b, C) or (b, C, length)."""
+
+
+class SharedBatchNorm2d(Shared, nn.BatchNorm2d):
+    """Of (b, C, h, w)."""
+
+
+KINDS: dict[type, type] = {nn.BatchNorm1d: SharedBatchNorm1d, nn.BatchNorm2d: SharedBatchNorm2d}
+
+
+def share_statistics(network: nn.Module) -> None:
+    """Make the batch norms of a network those of the whole mini-batch, in place; all its tensors stay as they are."""
+    for module in network.modules():
+        module.__class__ = KINDS.get(type(module), type(module))

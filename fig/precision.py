@@ -1,0 +1,63 @@
+"""The arithmetic of a network's passes: in which precision, and whether a GPU repeats it to the bit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from fig.settings import Precision
+
+LOWER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+SCALE = 2.0**10  # of losses in float16, whose smallest gradients would otherwise become 0
+LARGEST = 8.0  # entry of a logit's gradient in float16: what SCALE makes of it in a batch of 128 images
+
+
+@contextmanager
+def computing(precision: Precision, device: torch.device, deterministic: bool = False) -> Iterator[None]:
+    """Compute in a precision on a device: float32 as such, also in cuDNN, whose own default for convolutions is TF32.
+
+    In float16 and bfloat16 autocast chooses the operations that bear it; weights stay as they are. `deterministic`
+    keeps cuDNN to algorithms that repeat to the bit. What held before holds again afterwards.
+    """
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # made when torch is imported
+    products = torch.backends.cuda.matmul
+    before = convolutions.fp32_precision, products.fp32_precision, torch.backends.cudnn.deterministic
+    try:
+        convolutions.fp32_precision = products.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        torch.backends.cudnn.deterministic = before[2] or deterministic
+        with torch.autocast(device.type, LOWER.get(precision), enabled=precision in LOWER):
+            yield
+    finally:
+        convolutions.fp32_precision, products.fp32_precision, torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def lowered(network: nn.Module, precision: Precision) -> Iterator[None]:
+    """Hold the weights of a frozen network's convolutions and linear layers in float16 or bfloat16, then restore them.
+
+    Autocast would cast them again in every pass.
+    """
+    kinds = (nn.Conv2d, nn.Linear)
+    modules = [module for module in network.modules() if isinstance(module, kinds)] if precision in LOWER else []
+    before = [dict(module._parameters) for module in modules]
+    try:
+        for module in modules:
+            for name, weight in module._parameters.items():
+                lower = None if weight is None else weight.detach().to(LOWER[precision])
+                module._parameters[name] = lower  # type: ignore[assignment]  # nothing trains it
+        yield
+    finally:
+        for module, parameters in zip(modules, before, strict=True):
+            module._parameters.clear()
+            module._parameters.update(parameters)
+
+
+def scale_of(precision: Precision) -> float:
+    """The factor of a loss whose gradients are computed in a precision, and are divided by it afterwards."""
+    return SCALE if precision == "float16" else 1.0
+
+
+def scale_of_rows(gradients: Tensor) -> Tensor:
+    """Factors (B, 1) that bring the largest entry of each row of gradients (B, C) to LARGEST: for float16."""
+    return LARGEST / gradients.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)

@@ -1,0 +1,74 @@
+"""What a precision changes, and that it changes nothing else."""
+
+from copy import deepcopy
+from typing import get_args
+
+import pytest
+import torch
+
+from fig import sampler
+from fig.discriminator import Discriminator
+from fig.precision import computing, lowered
+from fig.sampler import logits_and_gradient, prepared, sample
+from fig.settings import Precision, SamplerSettings
+
+PRECISIONS = get_args(Precision)
+FLIPS = {"float32": 1e-3, "tf32": 1e-3, "float16": 0.03, "bfloat16": 0.15}  # most of the signs; a CPU has no TF32
+CPU = torch.device("cpu")
+
+
+def flags() -> tuple[object, ...]:
+    convolutions = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    return (*convolutions, torch.backends.cudnn.deterministic, torch.is_autocast_enabled("cpu"))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_precision_holds_for_its_block_alone(precision: Precision):
+    before = flags()
+    kept = "tf32" if precision == "tf32" else "ieee"
+    with pytest.raises(KeyError), computing(precision, CPU, deterministic=True):
+        assert flags() == (kept, kept, True, precision.endswith("16"))
+        with computing("float32", CPU):
+            assert flags() == ("ieee", "ieee", True, False)
+        raise KeyError
+    assert flags() == before
+
+
+@pytest.fixture
+def trained(small: Discriminator) -> Discriminator:
+    """A network whose running statistics have moved."""
+    small.network.train()(2 * torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 1)
+    return small
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_gradient_has_the_size_and_nearly_all_signs_of_float64s(precision: Precision, trained: Discriminator):
+    images = 2 * torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
+    exact = deepcopy(trained.network).double()
+    with prepared(exact, images.double(), SamplerSettings()):
+        _, expected = logits_and_gradient(exact, images.double(), 5.0)
+    with prepared(trained.network, images, SamplerSettings(precision=precision)):
+        _, gradient = logits_and_gradient(trained.network, images, 5.0)
+    assert (gradient.sign() != expected.sign()).double().mean() < FLIPS[precision]
+    assert gradient.double().norm().item() == pytest.approx(expected.norm().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_weights_are_cast_once_and_restored_to_the_bit(
+    precision: Precision, trained: Discriminator, monkeypatch: pytest.MonkeyPatch
+):
+    settings, before = SamplerSettings(precision=precision, max_steps=12), deepcopy(trained.state_dict())
+    once = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
+    assert all(value.equal(before[name]) for name, value in trained.state_dict().items())
+    monkeypatch.setattr(sampler, "lowered", lambda network, _: lowered(network, "float32"))
+    each_time = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
+    assert once.images.equal(each_time.images) and once.energy.equal(each_time.energy)
+
+
+def test_no_gradient_of_float16_is_lost_where_logits_are_large(trained: Discriminator):
+    with torch.no_grad():
+        trained.network.fc.weight.mul_(30 / trained.network(torch.zeros(1, 3, 16, 16)).abs().max())
+    images = 2 * torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
+    with prepared(trained.network, images, SamplerSettings(precision="float16")):
+        _, gradient = logits_and_gradient(trained.network, images, 5.0)
+    assert gradient.isfinite().all() and (gradient == 0).float().mean() < 0.01
