@@ -97,28 +97,29 @@ def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tenso
     return ChainState(images, chains, recent, running, zeros, ChainInfo(none, none, zeros, running), count, step=0)
 
 
-def logits_of(network: nn.Module, images: Tensor) -> Tensor:
-    """Logits (n, C) alone."""
-    with torch.no_grad():
-        logits: Tensor = network(images).float()
-        return logits
+def forward(network: nn.Module, images: Tensor, traced: bool = True) -> tuple[Tensor, Tensor]:
+    """The images as a leaf of the autograd graph, and their logits (n, C); where not `traced`, without a graph."""
+    with torch.set_grad_enabled(traced):
+        leaf = images.detach().requires_grad_(traced)
+        logits = network(leaf)
+    if logits.ndim != 2 or len(logits) != len(images):
+        raise ValueError(f"the discriminator's logits have shape {tuple(logits.shape)}, not (batch, classes)")
+    return leaf, logits
+
+
+def backward(leaf: Tensor, logits: Tensor, c: float) -> Tensor:
+    """The energy's gradient by the images: (n, channels, height, width), from a traced forward pass."""
+    towards = energy_gradient(logits.detach().float(), c)  # (n, C)
+    if logits.dtype != torch.float16:
+        return torch.autograd.grad(logits, leaf, towards.to(logits.dtype))[0]
+    scale = scale_of_rows(towards)
+    return torch.autograd.grad(logits, leaf, (towards * scale).half())[0] / scale[:, :, None, None]
 
 
 def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[Tensor, Tensor]:
     """Logits (n, C) and the energy's gradient by the images (n, channels, height, width), from one forward pass."""
-    with torch.enable_grad():
-        images = images.detach().requires_grad_()
-        logits = network(images)
-        if logits.ndim != 2 or len(logits) != len(images):
-            raise ValueError(f"the discriminator's logits have shape {tuple(logits.shape)}, not (batch, classes)")
-        given = logits.detach().float()
-        towards = energy_gradient(given, c)  # (n, C)
-        if logits.dtype != torch.float16:
-            (gradient,) = torch.autograd.grad(logits, images, grad_outputs=towards.to(logits.dtype))
-            return given, gradient
-        scale = scale_of_rows(towards)
-        (gradient,) = torch.autograd.grad(logits, images, grad_outputs=(towards * scale).half())
-    return given, gradient.float() / scale[:, :, None, None]
+    leaf, logits = forward(network, images)
+    return logits.detach().float(), backward(leaf, logits, c)
 
 
 def step(
@@ -130,14 +131,14 @@ def step(
     happens to its neighbours. The confidence is that of the images before the step, from the same forward pass;
     a chain that it makes stop keeps those images.
     """
-    if state.step >= settings.max_steps:  # every chain ends here, and needs no direction
-        logits, gradient = logits_of(network, state.images), torch.zeros_like(state.images)
-    else:
-        logits, gradient = logits_and_gradient(network, state.images, settings.c)
+    leaf, traced = forward(network, state.images, traced=state.step < settings.max_steps)
+    logits = traced.detach().float()
+    confidences = confidence(logits)
+    recent = torch.cat([state.recent[:, 1:], confidences[:, None]], dim=1)
+    running = state.running & ~stopped(recent, confidences, state.step, settings)
+    gradient = backward(leaf, traced, settings.c) if go_on(running, state.step, settings) else torch.zeros_like(leaf)
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
-    info = ChainInfo(confidence(logits), energy(logits, settings.c), logits.argmax(dim=1), finite)
-    recent = torch.cat([state.recent[:, 1:], info.confidence[:, None]], dim=1)
-    running = state.running & ~stopped(recent, info.confidence, state.step, settings)
+    info = ChainInfo(confidences, energy(logits, settings.c), logits.argmax(dim=1), finite)
     step_size = step_size_at(settings, state.step)
     noise = noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
     moved = state.images - step_size / 2 * gradient.sign() + noise_deviation(settings, step_size) * noise
@@ -151,6 +152,11 @@ def step(
         step=state.step + 1,
     )
     return after, info
+
+
+def go_on(running: Tensor, steps: int, settings: SamplerSettings) -> bool:
+    """Whether a direction is needed: not where every chain ends; a GPU is not asked whether they do, but told."""
+    return steps < settings.max_steps and (running.device.type != "cpu" or bool(running.any()))
 
 
 def seen_last(state: ChainState, info: ChainInfo) -> ChainInfo:

@@ -9,16 +9,17 @@ import torch
 from scipy.stats import ks_2samp
 from torch import nn
 
+from fig import sampler
 from fig.discriminator import Discriminator
 from fig.energy import confidence, energy
 from fig.sampler import (
     SamplerSettings,
     advance,
+    backward,
     converged,
     device_of,
     initial,
     logits_and_gradient,
-    logits_of,
     prepared,
     sample,
     started,
@@ -162,7 +163,21 @@ def test_a_prepared_network_has_its_batch_norms_folded_and_computes_in_the_wante
         with prepared(small.network, images, settings) as network:
             assert network.conv1.weight is not weight and network(images).dtype == dtype
             logits, gradient = logits_and_gradient(network, images, settings.c)
-            assert logits.dtype == gradient.dtype == logits_of(network, images).dtype == torch.float32
+            assert logits.dtype == gradient.dtype == torch.float32
+
+
+@pytest.mark.parametrize("stop", ["batch", "chain"])
+def test_a_chain_is_given_no_direction_where_it_ends(stop: str, linear: nn.Module, monkeypatch: pytest.MonkeyPatch):
+    directions: list[int] = []
+
+    def counted(leaf: torch.Tensor, *given) -> torch.Tensor:
+        directions.append(len(leaf))
+        return backward(leaf, *given)
+
+    monkeypatch.setattr(sampler, "backward", counted)
+    settings = SamplerSettings(stop=stop, min_steps=4, max_steps=9, window=1, tolerance=2.0, confident=0.0)
+    assert sample(linear, 6, SHAPE, settings, again()).steps.tolist() == [4] * 6
+    assert directions == [6] * 4
 
 
 @pytest.mark.parametrize("settings", [SamplerSettings(), SamplerSettings(max_steps=10)])
