@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from digits import digits, trained
 from pytorch_ood import detector as library
-from ratios import machine, ratio
+from ratios import Device, machine, ratio
 from torch import Tensor, nn
 
 from fig.data.arrays import Split
@@ -99,7 +99,7 @@ class MaskedFlow(nn.Module):
         """Log densities, up to a constant: (B, k) -> (B,)."""
         total = z.new_zeros(len(z))
         for number, (scale, s, t) in enumerate(zip(self.scales, self.s, self.t, strict=True)):
-            mask = self.masks[number % 2]
+            mask = self.masks[number % 2].to(z)
             given = mask * z
             log_scale, shift = (1 - mask) * scale * s(given).tanh(), (1 - mask) * t(given)
             z, total = given + (1 - mask) * (z - shift) * (-log_scale).exp(), total - log_scale.sum(1)
@@ -121,11 +121,11 @@ def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: i
     """The authors' flows, trained in a loop over classes."""
     moments = Moments.of(classes, features.shape[1])
     moments.see(features, labels)
-    matrix = LinearFlow.of(moments.covariance).matrix.float()
+    matrix, means = LinearFlow.of(moments.covariance).matrix.float().to(features), moments.means.float().to(features)
     size = matrix.shape[1]
     for c in range(classes):
-        z = (features[labels == c] - moments.means[c].float()) @ matrix
-        masked = MaskedFlow(size, max(1, round(flow.hidden * size)), flow.couplings)
+        z = (features[labels == c] - means[c]) @ matrix
+        masked = MaskedFlow(size, max(1, round(flow.hidden * size)), flow.couplings).to(features.device)
         optimizer = torch.optim.Adam(masked.parameters(), flow.learning_rate)
         for _ in range(flow.epochs):
             for rows in torch.randperm(len(z)).split(flow.batch):
@@ -135,13 +135,13 @@ def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: i
                 optimizer.step()
 
 
-def fits_of_flows(pairs: int) -> None:
+def fits_of_flows(pairs: int, device: str) -> None:
     """Fits of CIFAR10's ten classes with features as many as ResNet18's stages give, whose values change no time."""
-    labels, flow = torch.arange(10 * 512) % 10, ResidualFlow(epochs=5)  # of two full batches
+    labels, flow = torch.arange(10 * 512, device=device) % 10, ResidualFlow(epochs=5)  # of two full batches
     for fit in (flows_one_class_after_the_other, trained_flows):
-        fit(torch.randn(len(labels), 2), labels, 10, flow)  # the first use of an optimiser imports much
+        fit(torch.randn(len(labels), 2, device=device), labels, 10, flow)  # the first use of an optimiser imports much
     for size in STAGES.values():
-        features = torch.randn(len(labels), size)
+        features = torch.randn(len(labels), size, device=device)
         told(
             f"residual_flow, fit of 10 classes of {size} features",
             partial(flows_one_class_after_the_other, features, labels, 10, flow),
@@ -214,17 +214,18 @@ def main(
     width: Annotated[float, Parameter(help="Width of the ResNet18.")] = 0.25,
     images: Annotated[int, Parameter(help="Images scored.")] = 128,
     pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 3,
+    device: Device = "cpu",
 ) -> None:
     """Print the detectors' table of docs/performance.md."""
     print(machine(), flush=True)
     with TemporaryDirectory() as folder:
         data = digits(Path(folder))
-        discriminator = trained("resnet18", data, 40, width)
+        discriminator = trained("resnet18", data, 40, width, device)
         with frozen(discriminator):
             subject = subject_of(discriminator)
             everything = torch.arange(len(data.images))
             mlb = Mahalanobis()
-            taps = mlb.taps(subject, torch.zeros(1, 3, 32, 32))
+            taps = mlb.taps(subject, torch.zeros(1, 3, 32, 32, device=device))
             seen = next(seen_in_turn(discriminator, taps, data, everything[:images], images))
             odin = Odin()
             grid = OdinScorer(subject, odin)
@@ -243,7 +244,7 @@ def main(
                 pairs,
                 same=False,
             )
-            features = torch.rand(32, 256, 8, 8)
+            features = torch.rand(32, 256, 8, 8, device=device)
             orders = tuple(range(1, 11))
             told(
                 "gram, 256 channels of 8 x 8",
@@ -253,8 +254,8 @@ def main(
             )
             kept = list(seen_in_turn(discriminator, taps, data, everything, 256))
             means = torch.cat([list(each.kept.values())[-1] for each in kept])
-            labels = torch.tensor(data.description.labels)
-            fits_of_flows(pairs)
+            labels = torch.tensor(data.description.labels, device=device)
+            fits_of_flows(pairs, device)
             against_the_library(subject, seen, means, labels, pairs)
             small = {
                 "baseline": {},

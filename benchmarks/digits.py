@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from fig.data.arrays import Split, open_split
 from fig.data.augment import Augmentation
 from fig.data.catalogue import datasets_of, entries, recipe
@@ -21,13 +19,11 @@ def digits(folder: Path, split: str = "train") -> Split:
     return open_split(output)
 
 
-def trained(name: str, data: Split, iterations: int, width: float = 1.0) -> Discriminator:
-    """A discriminator that has seen some digits."""
-    discriminator = Discriminator(Architecture(name, 10, 32, width))
+def trained(name: str, data: Split, iterations: int, width: float = 1.0, device: str = "cpu") -> Discriminator:
+    """A discriminator on a device that has seen some digits."""
+    discriminator = Discriminator(Architecture(name, 10, 32, width)).to(device)
     settings = TrainingSettings(learning_rate=0.02, iterations=iterations)
     players = players_of(discriminator, Standard(), settings, seed=0)
     for _ in train(discriminator, players, data, Standard(), settings, Augmentation(32, 2), seed=0):
         pass
-    if torch.cuda.is_available():
-        discriminator.cuda()
     return discriminator

@@ -12,7 +12,7 @@ import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from digits import digits
-from ratios import machine, ratio
+from ratios import Device, machine, ratio, seeded
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -24,13 +24,13 @@ from fig.methods.table import METHODS, build_method
 from fig.training import TrainingSettings, batch_at, players_of, update
 
 
-def iterations(method: Method, data, width: float, settings: TrainingSettings):
+def iterations(method: Method, data, width: float, settings: TrainingSettings, device: str):
     """A function that trains for one more iteration each time it is called, on the same batch."""
-    discriminator = Discriminator(Architecture("resnet18", 10, 32, width, head=method.head))
+    discriminator = Discriminator(Architecture("resnet18", 10, 32, width, head=method.head)).to(device)
     players = players_of(discriminator, method, settings, seed=0)
     labels = torch.from_numpy(data.labels)
     batch = batch_at(discriminator, data, labels, Augmentation(32, 2), 0, settings, 0)
-    return lambda: update(players, method, batch, torch.Generator().manual_seed(0), settings.precision)
+    return lambda: dict(update(players, method, batch, seeded(device), settings.precision))
 
 
 class Counter(TorchDispatchMode):
@@ -62,6 +62,7 @@ def main(
     filters: Annotated[
         int, Parameter(validator=Number(gte=1), help="Channels of the thinnest layer of JCL's GAN.")
     ] = 64,
+    device: Device = "cpu",
 ) -> None:
     """Print the methods' table of docs/performance.md."""
     print(machine(), flush=True)
@@ -69,10 +70,10 @@ def main(
     own = {"jcl": {"filters": filters}}
     with TemporaryDirectory() as folder:
         data = digits(Path(folder))
-        standard = iterations(Standard(), data, width, settings)
+        standard = iterations(Standard(), data, width, settings, device)
         unit = arithmetic(standard)
         for name in METHODS:
-            method = iterations(build_method(name, own.get(name, {})), data, width, settings)
+            method = iterations(build_method(name, own.get(name, {})), data, width, settings, device)
             expected = arithmetic(method) / unit
             print(f"| {name} | {ratio(method, standard, pairs)} | {expected:.2f} |", flush=True)
 

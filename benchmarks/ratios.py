@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from cyclopts import Parameter
+
+Device = Annotated[str, Parameter(help="Where both compute: cpu, cuda, cuda:1.")]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ def ratio(reference: Callable[[], object], ours: Callable[[], object], pairs: in
         reference(), ours()
     times = [(seconds(reference), seconds(ours)) for _ in range(pairs)]
     return Ratio([first for first, _ in times], [second for _, second in times])
+
+
+def seeded(device: str, seed: int = 0) -> torch.Generator:
+    """A generator on a device."""
+    return torch.Generator(device).manual_seed(seed)
 
 
 def machine() -> str:

@@ -23,7 +23,7 @@ def reference_sample(
     """Images (count, *shape), their confidence (count,), and the steps taken."""
     training = network.training
     network.eval()
-    images = torch.empty(count, *shape).uniform_(-1, 1)
+    images = torch.empty(count, *shape, device=next(network.parameters()).device).uniform_(-1, 1)
     steps = 0
     while steps < max_steps:
         images = images.detach().requires_grad_()

@@ -13,7 +13,7 @@ import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from digits import digits, trained
-from ratios import Ratio, machine, ratio
+from ratios import Device, Ratio, machine, ratio, seeded
 from reference_sampler import reference_sample
 from torch import nn
 
@@ -26,6 +26,7 @@ from fig.methods.protocol import NETWORK, Method
 from fig.methods.standard import Standard
 from fig.networks.table import NETWORKS
 from fig.sampler import SamplerSettings, sample
+from fig.settings import Precision
 from fig.training import TrainingSettings, batch_at, players_of, update
 
 STEPS = 10  # of each timed run at equal step counts
@@ -34,11 +35,11 @@ NEVER = 2.0  # a confidence that no batch exceeds
 
 def per_step(network: nn.Module, batch: int, size: int, settings: SamplerSettings, pairs: int) -> Ratio:
     """Equal numbers of steps of a whole batch."""
-    fixed = replace(settings, min_steps=STEPS, max_steps=STEPS)
+    fixed, device = replace(settings, min_steps=STEPS, max_steps=STEPS), str(next(network.parameters()).device)
     shape = (3, size, size)
     return ratio(
         lambda: reference_sample(network, batch, shape, STEPS, confident=NEVER),
-        lambda: sample(network, batch, shape, fixed, torch.Generator().manual_seed(0)),
+        lambda: sample(network, batch, shape, fixed, seeded(device)),
         pairs,
     )
 
@@ -50,7 +51,7 @@ def to_samples(network: nn.Module, settings: SamplerSettings, samples: int) -> t
     """
     batch = min(125, samples)
     ours_stops = replace(settings, stop="batch", min_steps=0, max_steps=100, noise="deviation")
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded(str(next(network.parameters()).device))
     means: dict[str, list[float]] = {}
 
     def theirs() -> None:
@@ -79,7 +80,7 @@ def finetuning(discriminator: Discriminator, data: Split, settings: SamplerSetti
             yield penalised(network, batch, images.contiguous(memory_format=torch.channels_last), count)
 
     def iteration(method) -> None:
-        update(players, method, batch, torch.Generator().manual_seed(0))
+        update(players, method, batch, seeded(str(discriminator.device)))
 
     return ratio(lambda: iteration(WithReference()), lambda: iteration(ImplicitGenerator(0.1, settings)), pairs)
 
@@ -90,21 +91,23 @@ def main(
     iterations: Annotated[int, Parameter(validator=Number(gte=1), help="Training iterations before sampling.")] = 15,
     samples: Annotated[int, Parameter(validator=Number(gte=12), help="Samples to equal mean confidence.")] = 1000,
     large: Annotated[bool, Parameter(help="Time ResNet18 at 224 x 224 too.")] = True,
+    device: Device = "cpu",
+    precisions: Annotated[list[Precision], Parameter(help="Of ours; repeatable.")] = ["float32", "bfloat16"],  # noqa: B006
 ) -> None:
     """Print the table of docs/performance.md."""
     print(machine(), flush=True)
-    precisions = {p: SamplerSettings(precision=p) for p in ("float32", "bfloat16")}
+    chosen = {p: SamplerSettings(precision=p) for p in precisions}
     with TemporaryDirectory() as folder:
         data = digits(Path(folder))
         for name in networks:
-            discriminator = trained(name, data, iterations)
+            discriminator = trained(name, data, iterations, device=device)
             for batch in (12, 128):
-                for precision, settings in precisions.items():
+                for precision, settings in chosen.items():
                     found = per_step(discriminator.network, batch, 32, settings, pairs)
                     print(f"| per step | {name} | 32 | {batch} | {precision} | {found} |", flush=True)
             if name == "resnet18":
-                quick = trained(name, data, 10 * iterations, 0.25).network
-                for precision, settings in precisions.items():
+                quick = trained(name, data, 10 * iterations, 0.25, device).network
+                for precision, settings in chosen.items():
                     found, (theirs, own) = to_samples(quick, settings, samples)
                     told = f"{found}; mean confidence {theirs:.3f} and {own:.3f}"
                     print(
@@ -113,8 +116,8 @@ def main(
                     found = finetuning(discriminator, data, settings, 1)
                     print(f"| fine-tuning iteration | {name} | 32 | 128 + 13 | {precision} | {found} |", flush=True)
         if large:
-            network = Discriminator(Architecture("resnet18", 10, 224)).network
-            for precision, settings in precisions.items():
+            network = Discriminator(Architecture("resnet18", 10, 224)).to(device).network
+            for precision, settings in chosen.items():
                 found = per_step(network, 12, 224, settings, 1)
                 print(f"| per step | resnet18 | 224 | 12 | {precision} | {found} |", flush=True)
 

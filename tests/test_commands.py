@@ -15,7 +15,7 @@ from PIL import Image
 from fig.__main__ import COMMANDS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load_card, save
-from support.barriers import AFTER_DRAWING, Barrier
+from support.barriers import AFTER_CHECKPOINT, AFTER_DRAWING, Barrier
 from support.workspace import ROOT
 
 pytestmark = pytest.mark.slow
@@ -51,18 +51,28 @@ def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
     assert f"{arrays['confidence'].mean():.3f}" in told
 
 
-def test_sample_resumes_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
-    arguments = ["sample", folder, "--count", 4, "--steps", 40, "--out"]
-    command = [sys.executable, "-m", "fig", *map(str, arguments), tmp_path / "broken.png"]
-    barrier = Barrier(tmp_path / "barrier", ROOT)
-    barrier.close(AFTER_DRAWING)
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
-    environment = os.environ | barrier.environment
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard, env=environment)
+def interrupt(folder: Path, point: str, *arguments: object) -> str:
+    """Start the command, and send it Ctrl-C's signal where it has come to a point; what it says."""
+    barrier = Barrier(folder, ROOT)
+    barrier.close(point)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fig", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+        env=os.environ | barrier.environment,
+    )
     barrier.wait()
     process.send_signal(signal.SIGINT)
     told = process.communicate()[1]
-    assert process.returncode == 130 and "the same command resumes" in told
+    assert process.returncode == 130
+    return told
+
+
+def test_sample_resumes_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
+    arguments = ["sample", folder, "--count", 4, "--steps", 40, "--out"]
+    told = interrupt(tmp_path / "barrier", AFTER_DRAWING, *arguments, tmp_path / "broken.png")
+    assert "the same command resumes" in told
     assert list(tmp_path.glob(".broken-*.unfinished"))
     fig(*arguments, tmp_path / "broken.png")
     fig(*arguments, tmp_path / "whole.png")
@@ -94,6 +104,26 @@ def test_finetune_patches_a_discriminator_with_a_folder_of_images(folder: Path, 
     assert (out / "history.csv").read_text().count("\n") == 2
     assert (out / "model.safetensors").read_bytes() != (folder / "model.safetensors").read_bytes()
     fig("sample", out, "--count", 2, "--out", tmp_path / "after.png")
+
+
+def test_finetune_resumes_after_an_interrupt_with_the_same_weights(folder: Path, stripes: Split, tmp_path: Path):
+    given = ["finetune", folder, Path(stripes.images.filename), "--iterations", 3, "--batch-size", 16, "--out"]
+    fig(*given, tmp_path / "whole")
+    told = interrupt(tmp_path / "barrier", AFTER_CHECKPOINT, *given, tmp_path / "resumed")
+    assert "the same command resumes" in told
+    assert list((tmp_path / "resumed").glob("checkpoints/*/state.safetensors"))
+    fig(*given, tmp_path / "resumed")
+    whole, resumed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "resumed"))
+    assert resumed == whole
+
+
+def test_finetune_wants_the_classes_that_the_discriminator_knows(folder: Path, tmp_path: Path):
+    for name in "abc":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (16, 16), (80 * number, 0, 0)).save(tmp_path / "images" / name / f"{number}.png")
+    done = fig("finetune", folder, tmp_path / "images", "--out", tmp_path / "out", check=False)
+    assert done.returncode == 1 and "has 3 classes, but the discriminator has 2" in done.stderr
 
 
 @pytest.mark.parametrize(

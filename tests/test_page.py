@@ -20,7 +20,7 @@ from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
 from fig.report.charts import Axis, Curve, bin_scores, draw_chart, score_range, thin_roc
 from fig.report.claim import list_gains, state_claim
-from fig.report.page import build_pages, list_troubles
+from fig.report.page import build_pages, format_duration, list_troubles
 from fig.report.results import Results, read_run
 from fig.report.single import show_samples
 from fig.report.tables import html_cells
@@ -173,6 +173,13 @@ def test_one_seed_claims_no_certainty_and_no_fig_claims_nothing(run: Path):
     assert "no variant called fig" in sentence
 
 
+def test_gains_on_several_data_sets_are_counted(run: Path):
+    metrics = pd.concat([pd.read_csv(path, keep_default_na=False) for path in run.rglob("metrics.csv")])
+    gains = list_gains(pd.concat([metrics, metrics.assign(id_dataset="others")]))
+    first, _ = state_claim(gains)
+    assert first.startswith("With the baseline detector,") and "2 of 2 pairs of ID data set and network" in first
+
+
 def test_a_collapsed_generator_and_a_loss_that_is_not_finite_are_reported():
     spread, wild = pd.DataFrame({"generated_spread": [0.9, 0.02]}), pd.DataFrame({"critic_loss": [1.0, np.inf]})
     fine = pd.DataFrame({"generated_spread": [0.02, 0.9], "loss": [1.0, 2.0]})
@@ -203,6 +210,12 @@ def test_a_chart_puts_values_where_its_axes_say():
     drawn = str(draw_chart("a line", [Curve("up", [0, 1], [0, 2], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
     assert 'd="M84 326l542 -312"' in drawn  # from the lower left corner of the plot to the upper right one
     assert 'aria-label="a line"' in drawn and "<title>up</title>" in drawn
+    nothing = str(draw_chart("none", [Curve("no", [0], [np.nan], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
+    assert "<title>no</title>" not in nothing and "nan" not in nothing
+
+
+def test_long_times_are_told_in_hours():
+    assert (format_duration(3599), format_duration(7200)) == ("59 min 59 s", "2.0 hours")
 
 
 def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(run: Path):

@@ -86,6 +86,7 @@ def test_trajectories_are_what_the_chains_went_through(linear: nn.Module):
     assert seen.confidence.shape == (20, int(drawn.steps.max()) + 1)
     assert seen.confidence.isfinite().sum(dim=1).equal(drawn.steps + 1)
     torch.testing.assert_close(seen.confidence.gather(1, drawn.steps[:, None])[:, 0], drawn.confidence)
+    torch.testing.assert_close(seen.energy.gather(1, drawn.steps[:, None])[:, 0], drawn.energy)
     images = torch.stack([seen.images[10][chain] for chain in range(20)])
     torch.testing.assert_close(confidence(linear(images)).detach(), seen.confidence[:, 10])
 

@@ -1,5 +1,6 @@
 """What a configuration says: what is refused and how, how layers merge, what follows from it, and its reference."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,15 @@ from fig.methods.table import METHODS, FigSettings, build_method
 from fig.networks.building import build
 from fig.networks.table import NETWORKS
 from fig.settings import EvaluationSettings, Finetuning, Pretraining, SamplerSettings, read_settings
-from fig.study import ConfigError, complete_config, list_discriminators, list_teachers, read_config, resolve_recipe
+from fig.study import (
+    ConfigError,
+    complete_config,
+    list_discriminators,
+    list_teachers,
+    read_config,
+    reference,
+    resolve_recipe,
+)
 from fig.study.reference import fill_page, list_all_keys, make_schema
 
 ROOT = Path(__file__).parents[1]
@@ -307,6 +316,16 @@ def test_every_key_says_what_it_means():
 def test_the_page_of_keys_is_made_from_the_types():
     page = (ROOT / "config" / "README.md").read_text()
     assert fill_page(page) == page, "out of date: python -m fig.study.reference config/README.md"
+
+
+def test_the_page_of_keys_is_rewritten_and_the_schema_printed(tmp_path: Path, capsys: pytest.CaptureFixture):
+    page = tmp_path / "README.md"
+    whole = (ROOT / "config" / "README.md").read_text()
+    page.write_text(whole.replace("GPUs of each worker", "…"))
+    reference.main(str(page))
+    assert page.read_text() == whole
+    reference.main("--schema")
+    assert {"run", "studies", "variants"} <= set(json.loads(capsys.readouterr().out)["properties"])
 
 
 def test_the_schema_knows_every_block():
