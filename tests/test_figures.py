@@ -14,7 +14,7 @@ from fig.report.results import Results
 from fig.report.spectra import Spectrum, excess, spectrum
 from fig.report.targets import embedding, k_sweep, resampling, samples, teachers, training
 from fig.report.titles import ood_titles, split_ood_name
-from support.runs import OOD, PLACE, given, measure, select, study, text_of
+from support.runs import OOD, PLACE, make_metrics, make_results, make_selection, make_study, read_text
 
 SEEDS = (0, 1)
 Probe = namedtuple("Probe", "steps stops mean low high share")
@@ -22,7 +22,7 @@ Probe = namedtuple("Probe", "steps stops mean low high share")
 
 @pytest.fixture
 def metrics() -> pd.DataFrame:
-    return measure(
+    return make_metrics(
         {
             "standard": {0: (0.6, 0.7, 0.8), 1: (0.5, 0.6, 0.7)},
             "fig": {0: (0.8, 0.8, 0.8), 1: (0.6, 0.9, 0.9)},
@@ -45,8 +45,8 @@ def holding(**cached: object) -> Results:
 
 
 def test_a_mean_over_fewer_seeds_or_ood_sets_is_no_mean(metrics: pd.DataFrame):
-    what = select(study("standard", "fig-k0", "fig", "fig-k1"))
-    values = k_sweep.make(given(metrics, cards=CARDS), what).figure_values.set_index("variant")
+    what = make_selection(make_study("standard", "fig-k0", "fig", "fig-k1"))
+    values = k_sweep.make(make_results(metrics, cards=CARDS), what).figure_values.set_index("variant")
     assert values.loc["standard", "mean"] == pytest.approx(0.65)
     assert values.loc["fig", "sd"] == pytest.approx(0.0)
     assert values.loc["fig-k0", ["mean", "sd"]].isna().all() and values.loc["fig-k0", "seeds"] == 1
@@ -55,7 +55,7 @@ def test_a_mean_over_fewer_seeds_or_ood_sets_is_no_mean(metrics: pd.DataFrame):
 
 def test_figure_1_draws_each_network_over_k_as_the_cards_have_it(metrics: pd.DataFrame):
     cards = {key: {"settings": {"method": {"K": 0.25} if key[2] == "fig" else {}}} for key in CARDS}
-    figure = k_sweep.make(given(metrics, cards=cards), select(study("standard", "fig"))).figure
+    figure = k_sweep.make(make_results(metrics, cards=cards), make_selection(make_study("standard", "fig"))).figure
     axes, (bars,) = figure.axes[0], figure.axes[0].containers
     assert axes.get_title() == "Digits" and [tick.get_text() for tick in axes.get_xticklabels()] == ["0.25"]
     assert bars.lines[0].get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(80.0)]]
@@ -64,16 +64,16 @@ def test_figure_1_draws_each_network_over_k_as_the_cards_have_it(metrics: pd.Dat
 
 def test_a_figure_of_a_run_with_gaps_says_what_is_missing_and_why(metrics: pd.DataFrame):
     fewer = metrics[(metrics["variant"] != "fig") | (metrics["seed"] != 1)]
-    results = given(fewer, {(*PLACE, "fig", 1): "it diverged"}, CARDS)
-    made = k_sweep.make(results, select(study("standard", "fig", "fig-k0")))
-    assert "Missing of digits/resnet18: fig (1): it diverged." in text_of(made.figure)
-    assert "Missing of digits/resnet18: fig-k0 (1): its metrics lack some of what is asked" in text_of(made.figure)
+    results = make_results(fewer, {(*PLACE, "fig", 1): "it diverged"}, CARDS)
+    made = k_sweep.make(results, make_selection(make_study("standard", "fig", "fig-k0")))
+    assert "Missing of digits/resnet18: fig (1): it diverged." in read_text(made.figure)
+    assert "Missing of digits/resnet18: fig-k0 (1): its metrics lack some of what is asked" in read_text(made.figure)
     values = made.figure_values.set_index("variant")
     assert values["mean"].notna().to_dict() == {"standard": True, "fig": False, "fig-k0": False}
 
 
 def test_figure_2_is_paired_by_seed_and_marks_what_is_missing(metrics: pd.DataFrame):
-    made = teachers.make(given(metrics), select(study("standard", "fig", "fig-k0")))
+    made = teachers.make(make_results(metrics), make_selection(make_study("standard", "fig", "fig-k0")))
     table = made.figure_values.set_index(["variant", "ood_dataset"])
     assert table.loc[("fig", "photos-r-nearest"), "mean"] == pytest.approx(0.2)
     assert table.loc[("fig", "photos-r-nearest"), "sd"] == pytest.approx(np.std([0.1, 0.3], ddof=1))
@@ -88,7 +88,7 @@ def test_figure_2_is_paired_by_seed_and_marks_what_is_missing(metrics: pd.DataFr
 
 def test_an_improvement_needs_the_standard_discriminator(metrics: pd.DataFrame):
     with pytest.raises(ValueError, match="name standard in the study's variants"):
-        teachers.make(given(metrics), select(study("fig")))
+        teachers.make(make_results(metrics), make_selection(make_study("fig")))
 
 
 def test_teachers_and_ood_sets_have_the_papers_names_and_differ():
@@ -109,12 +109,12 @@ def histories() -> dict:
 
 def test_figure_3_shows_the_variants_that_draw_samples_and_where_a_random_guess_would_be():
     cards = {(*PLACE, "fig", 0): {"architecture": {"classes": 10}}}
-    figure = training.make(holding(histories=histories(), cards=cards), select()).figure
+    figure = training.make(holding(histories=histories(), cards=cards), make_selection()).figure
     assert [axes.get_title() for axes in figure.axes] == ["FIG\nDigits · ResNet18", ""]
     *_, samples, chance = figure.axes[0].get_lines()
     np.testing.assert_allclose(samples.get_ydata(), np.linspace(0.9, 0.2, 5))
     np.testing.assert_allclose(chance.get_ydata(), 0.1)
-    assert not training.make_finetuning(holding(histories={}), select()).figure.axes
+    assert not training.make_finetuning(holding(histories={}), make_selection()).figure.axes
 
 
 def test_the_sample_figure_shows_the_first_seed_with_confidences(tmp_path: Path):
@@ -125,7 +125,7 @@ def test_the_sample_figure_shows_the_first_seed_with_confidences(tmp_path: Path)
         folder.mkdir()
         images, predicted = np.zeros((16, 8, 8, 3), np.uint8), np.arange(16)
         np.savez(folder / "samples.npz", images=images, confidence=np.full(16, 0.97), predicted=predicted)
-    made = samples.make(Results(tmp_path, folders), select(study("standard", "fig")))
+    made = samples.make(Results(tmp_path, folders), make_selection(make_study("standard", "fig")))
     assert sum(bool(axes.images) for axes in made.figure.axes) == len(made.figure_values) == 2 * samples.SHOWN
     assert made.figure.axes[1].get_xlabel() == "1\n97 %" and set(made.figure_values["seed"]) == {0}
 
@@ -165,7 +165,7 @@ def test_figure_5_says_what_there_was_of_the_wanted_class(wanted: str, found: in
         "mean_confidence": np.array(0.5),
     }
     np.savez(tmp_path / "chains.npz", **arrays)
-    made = samples.make_fig5(Results(tmp_path, {(*PLACE, "fig", 0): tmp_path}), select())
+    made = samples.make_fig5(Results(tmp_path, {(*PLACE, "fig", 0): tmp_path}), make_selection())
     title = made.figure.subfigs[0].get_suptitle()
     assert said in title and "500 steps" in title
     assert [axes.get_xlabel() for axes in made.figure.axes] == ["cat\n50 %", "dog\n25 %", "cat\n100 %"]
@@ -208,7 +208,7 @@ def test_gains_are_compared_with_the_excess_of_high_frequencies_by_rank_correlat
     sets = dict(zip((PLACE[0], *OOD), (1.0, 2.0, 8.0, 0.5), strict=True))
     flat = {PLACE[0]: {name: Spectrum(np.arange(1, 9) / 16, np.full(8, power)) for name, power in sets.items()}}
     monkeypatch.setattr(resampling, "find_spectra", lambda *_: flat)
-    made = resampling.make(given(metrics), select(study("standard", "fig", "fig-k0")))
+    made = resampling.make(make_results(metrics), make_selection(make_study("standard", "fig", "fig-k0")))
     nearest = made.table_values.set_index(["column", "ood_dataset"]).loc[("gain of fig", "photos-r-nearest")]
     assert nearest[["source", "way", "excess"]].tolist() == ["photos", "r nearest", 3]
     assert nearest["mean"] == pytest.approx(0.2)

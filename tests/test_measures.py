@@ -29,7 +29,7 @@ from fig.report.measures import (
     tidy_by_seed,
 )
 from fig.study.selection import Selection, Study
-from support.runs import measure
+from support.runs import make_metrics
 
 NAN = float("nan")
 SETS = ("lsun", "coco")
@@ -47,7 +47,7 @@ def select(*studies: Study, seeds: Sequence[int] = (0, 1)) -> Selection:
 
 def score(aurocs: dict, detector: str = "baseline", protocol: str = "", place: tuple = HERE) -> pd.DataFrame:
     """Rows of metrics.csv of these AUROCs, variant -> seed -> one for each of SETS, and an accuracy of 0.9."""
-    return measure(aurocs, detector, protocol, SETS, place)
+    return make_metrics(aurocs, detector, protocol, SETS, place)
 
 
 def join(*frames: pd.DataFrame) -> pd.DataFrame:

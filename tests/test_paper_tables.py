@@ -18,7 +18,7 @@ from fig.report.targets import Made, make_target, render_tables, throughput
 from fig.study import read_config, select_studies
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS
-from support.runs import given, measure
+from support.runs import make_metrics, make_results
 
 ROOT = Path(__file__).parents[1]
 WHERE = ("cifar10", "resnet18")
@@ -33,7 +33,7 @@ AUROC = {  # variant -> seed -> one for each OOD set
 
 def metrics(aurocs: Mapping[str, Mapping[int, Sequence[float | None]]], detector: str = "baseline", protocol: str = ""):
     """Rows of metrics.csv with these AUROCs, and an accuracy of 90 %."""
-    return measure(aurocs, detector, protocol, SETS, WHERE)
+    return make_metrics(aurocs, detector, protocol, SETS, WHERE)
 
 
 def asked(*variants: str, detectors: Sequence[str] = ("baseline",)) -> Study:
@@ -41,7 +41,7 @@ def asked(*variants: str, detectors: Sequence[str] = ("baseline",)) -> Study:
 
 
 def make(name: str, found: pd.DataFrame, *studies: Study, missing: Mapping[Key, str] = {}, titles=TITLES) -> Made:
-    return make_target(TARGETS[name], given(found, missing), Selection(studies or (asked(),), (0, 1), titles))
+    return make_target(TARGETS[name], make_results(found, missing), Selection(studies or (asked(),), (0, 1), titles))
 
 
 def filled(name: str, found: pd.DataFrame, *studies: Study, **more: Any) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def select_of_paper(name: str) -> Selection:
 )
 def test_the_papers_configuration_asks_for_every_value_that_the_paper_prints(name: str, count: int):
     selection = select_of_paper(name)
-    form = make_target(TARGETS[name], given(measure({})), selection).table_values
+    form = make_target(TARGETS[name], make_results(make_metrics({})), selection).table_values
     assert form["paper"].notna().sum() == count
     assert form["mean"].isna().all() and form["reason"].all()
     assert not list(paper.note_other_sets(selection))

@@ -19,19 +19,30 @@ from fig.report.targets import make_target, render_tables
 from fig.report.targets.comparison import lay_out_comparison
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS, Target
-from support.runs import OOD, PLACE, given, measure, said, select, study, text_of, write_images, write_run
+from support.runs import (
+    OOD,
+    PLACE,
+    make_metrics,
+    make_results,
+    make_selection,
+    make_study,
+    read_notes,
+    read_text,
+    write_images,
+    write_run,
+)
 
 TWO = ("photos-c", "coco-c")
 AUROC = {
     "standard": {0: (0.60, 0.70), 1: (0.50, 0.60)},
     "fig": {0: (0.80, 0.90), 1: (0.50, 0.80)},
 }
-SELECTION = select(study("standard", "fig"))
+SELECTION = make_selection(make_study("standard", "fig"))
 
 
 @pytest.fixture
 def metrics() -> pd.DataFrame:
-    rows = measure(AUROC, ood=TWO)
+    rows = make_metrics(AUROC, ood=TWO)
     rows.loc[(rows["metric"] == "accuracy") & (rows["seed"] == 1), "value"] = 0.92
     return rows
 
@@ -77,7 +88,7 @@ def test_the_comparison_is_in_per_cent_and_in_the_configurations_order(metrics: 
     assert table["variant"].tolist() == ["standard", "fig"]
     assert table["AUROC ↑"].tolist() == ["60.0 ± 7.1", "75.0 ± 14.1"]
     assert table["AUROC gain over standard ↑"].tolist() == ["", "+15.0 ± 7.1"]
-    made = make_target(TARGETS["comparison"], given(metrics), SELECTION)
+    made = make_target(TARGETS["comparison"], make_results(metrics), SELECTION)
     assert "| fig " in to_markdown(made.tables[0]) and made.tables[0].name == "comparison-digits"
 
 
@@ -103,10 +114,12 @@ ODIN, GRAM, ORACLE = (
 
 
 def test_without_the_baseline_everything_compares_under_the_studys_first_detector():
-    rows = pd.concat([measure(ODIN, "odin", "id-only"), measure(ORACLE, "odin", "oracle"), measure(GRAM, "gram")])
+    rows = pd.concat(
+        [make_metrics(ODIN, "odin", "id-only"), make_metrics(ORACLE, "odin", "oracle"), make_metrics(GRAM, "gram")]
+    )
     cards = {(*PLACE, "fig", 0): {"key": "k", "settings": {"method": {"K": 0.1}}}}
-    results = given(rows, cards=cards)
-    selection = select(study("standard", "fig", detectors=("odin", "gram")))
+    results = make_results(rows, cards=cards)
+    selection = make_selection(make_study("standard", "fig", detectors=("odin", "gram")))
     standard = np.mean([0.5, 0.5, 0.53, 0.5, 0.52, 0.5])
     fig = np.mean([0.7, 0.7, 0.76, 0.7, 0.7, 0.7])
     made = {name: make_target(TARGETS[name], results, selection) for name in ("table2", "table4", "paired", "fig1")}
@@ -128,9 +141,11 @@ def test_without_the_baseline_everything_compares_under_the_studys_first_detecto
 
 
 def test_what_is_asked_for_is_in_a_row_and_nan_where_it_is_missing():
-    values = find_comparable(measure({"fig": {0: (0.8, 0.7, None)}}), select(study("fig")))
+    values = find_comparable(make_metrics({"fig": {0: (0.8, 0.7, None)}}), make_selection(make_study("fig")))
     assert len(values) == 2 * 3 and values["value"].isna().sum() == 4
-    assert find_comparable(given(measure({})).metrics, select(study("fig")))["value"].isna().all()
+    assert (
+        find_comparable(make_results(make_metrics({})).metrics, make_selection(make_study("fig")))["value"].isna().all()
+    )
 
 
 # What is missing, and why
@@ -148,7 +163,7 @@ def test_only_metrics_of_other_weights_are_called_so(tmp_path: Path):
     }.items():
         (folder / "discriminator.json").write_text(json.dumps({"key": weights}))
         assert find_reason(tmp_path, key) == reason
-    assert not read_results(tmp_path, select(study("fig"), seeds=[0]), TARGETS["table1"]).folders
+    assert not read_results(tmp_path, make_selection(make_study("fig"), seeds=[0]), TARGETS["table1"]).folders
 
 
 def test_what_is_missing_is_said_once_for_each_reason():
@@ -185,7 +200,7 @@ def test_a_target_makes_what_its_row_says(target: Target, run: Path):
     assert all(target.title in files[suffix] for suffix in ("md", "html") if target.table)
     assert all(len(values) for values in (made.table_values, made.figure_values) if values is not None)
     assert (made.figure_values is not None) == target.figure
-    assert "Missing" not in said(made) and "nothing" not in said(made)
+    assert "Missing" not in read_notes(made) and "nothing" not in read_notes(made)
 
 
 @pytest.mark.parametrize("target", ROWS, ids=lambda target: target.name)
@@ -200,9 +215,9 @@ def test_a_target_names_the_discriminator_that_is_missing_and_the_reason(target:
     log.write_text("error: an earlier one\nerror: it diverged; the loss is not finite\nTraceback\n")
     made = make_target(target, read(copied, target), SELECTION)
     if target.throughput:
-        assert "Missing: digits/resnet18: it was not measured yet." in said(made)
+        assert "Missing: digits/resnet18: it was not measured yet." in read_notes(made)
     else:
-        assert "Missing of digits/resnet18: fig (0): it diverged; the loss is not finite." in said(made)
+        assert "Missing of digits/resnet18: fig (0): it diverged; the loss is not finite." in read_notes(made)
 
 
 @pytest.mark.parametrize("target", ROWS, ids=lambda target: target.name)
@@ -210,7 +225,7 @@ def test_a_target_of_nothing_says_so(target: Target, tmp_path: Path):
     made = make_target(target, read(tmp_path / "results" / "some", target), SELECTION)
     assert (bool(made.tables), made.figure is not None) == (target.table, target.figure)
     reason = "it was not measured yet" if target.throughput else "it was not made yet"
-    assert reason in said(made)
+    assert reason in read_notes(made)
     assert set(render_tables(made)) == ({"csv", "md", "tex", "html"} if target.table else set())
 
 
@@ -218,16 +233,16 @@ def test_images_that_are_missing_are_named_and_gains_are_shown_all_the_same(run:
     target = TARGETS["resampling"]
     some = [run.parents[1] / "data" / "8" / name / "test.npy" for name in (PLACE[0], *OOD[:2], "coco-none")]
     made = make_target(target, read_results(run, SELECTION, target, some), SELECTION)
-    assert "Missing of digits: prepared test images of coco-c." in said(made)
+    assert "Missing of digits: prepared test images of coco-c." in read_notes(made)
     lost = made.table_values.query("ood_dataset == 'coco-c'")
     assert lost["excess"].isna().all() and lost["mean"].notna().all() and "coco" in made.tables[0].cells.to_string()
 
 
 def test_the_detector_of_the_scores_is_the_one_that_compares(tmp_path: Path):
-    selection = select(study("standard", "fig", detectors=("gram", "odin")))
+    selection = make_selection(make_study("standard", "fig", detectors=("gram", "odin")))
     write_run(tmp_path, selection)
     made = make_target(TARGETS["scores"], read_results(tmp_path, selection, TARGETS["scores"]), selection)
-    assert "gram score" in text_of(made.figure) and "odin" not in text_of(made.figure)
+    assert "gram score" in read_text(made.figure) and "odin" not in read_text(made.figure)
     areas = made.figure_values.assign(area=lambda t: (t["high"] - t["low"]) * t["density"]).groupby(
         ["variant", "dataset"]
     )["area"]

@@ -11,7 +11,7 @@ from fig.report.statistics import critical_difference, interval_over_both, inter
 from fig.report.targets.paired import draw_diagram, make
 from fig.report.titles import split_ood_name
 from fig.study.selection import Selection, Study
-from support.runs import given, text_of
+from support.runs import make_results, read_text
 
 SETS = ("lsun-r-odin", "lsun-c-odin", "photos-c")
 METHODS = ("standard", "fig", "gaussian")
@@ -38,7 +38,7 @@ def metrics(what: Selection, wobble: float = 0.0) -> pd.DataFrame:
 
 def compare(found: pd.DataFrame, what: Selection) -> pd.DataFrame:
     """The values of the paired comparison."""
-    return make(given(found), what).table_values
+    return make(make_results(found), what).table_values
 
 
 def test_the_interval_over_seeds_is_that_of_students_test():
@@ -103,7 +103,7 @@ def test_a_seed_that_lacks_an_ood_set_is_left_out_of_its_comparisons_and_named()
     two = compare(whole[whole["seed"] < 2], what).set_index("variant")
     assert table.loc["gaussian", "difference"] == two.loc["gaussian", "difference"]
     assert table["seeds"].to_dict() == {"standard": 3, "gaussian": 2}
-    (shown_table,) = make(given(whole[~lacking]), what).tables
+    (shown_table,) = make(make_results(whole[~lacking]), what).tables
     assert "Missing of cifar10/resnet18: gaussian (2)" in "".join(shown_table.notes)
     ranked, dropped = select_to_rank(find_comparable(whole[~lacking], what))
     assert (len(ranked), dropped) == (2, 1)
@@ -165,8 +165,8 @@ def test_methods_that_do_not_differ_are_joined_in_the_largest_groups():
 
 def test_the_figure_names_every_method_with_its_rank():
     what = shown()
-    made = make(given(metrics(what)), what)
-    assert all(name in text_of(made.figure) for name in ("fig 1.00", "gaussian 2.00", "3.00 standard"))
+    made = make(make_results(metrics(what)), what)
+    assert all(name in read_text(made.figure) for name in ("fig 1.00", "gaussian 2.00", "3.00 standard"))
     assert made.figure_values["variant"].tolist() == ["fig", "gaussian", "standard"]
-    nothing = make(given(metrics(what)[:0]), what).figure
+    nothing = make(make_results(metrics(what)[:0]), what).figure
     assert nothing.texts[0].get_text() == "There is nothing to rank; 3 more lack seeds."

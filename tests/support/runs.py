@@ -19,7 +19,7 @@ OOD = ("photos-c", "photos-r-nearest", "coco-c")
 Aurocs = Mapping[str, Mapping[int, Sequence[float | None]]]  # variant -> seed -> one for each OOD set
 
 
-def measure(
+def make_metrics(
     aurocs: Aurocs, detector: str = "baseline", protocol: str = "", ood: Sequence[str] = OOD, place: Key | tuple = PLACE
 ) -> pd.DataFrame:
     """Rows of metrics.csv with these AUROCs, and an accuracy of 90 %; a None is left out."""
@@ -38,7 +38,7 @@ def measure(
     return pd.DataFrame(rows, columns=METRICS).astype({"seed": int, "value": float})
 
 
-def given(
+def make_results(
     metrics: pd.DataFrame, missing: Mapping[Key, str] | None = None, cards: Mapping[Key, Any] | None = None
 ) -> Results:
     """Results with these metrics and cards, of no folder."""
@@ -47,12 +47,12 @@ def given(
     return results
 
 
-def study(*variants: str, ood: Sequence[str] = OOD, detectors: Sequence[str] = ("baseline",)) -> Study:
+def make_study(*variants: str, ood: Sequence[str] = OOD, detectors: Sequence[str] = ("baseline",)) -> Study:
     """A study of these variants."""
     return Study(PLACE[:1], tuple(ood), PLACE[1:], variants, tuple(detectors))
 
 
-def select(*studies: Study, seeds: Sequence[int] = (0, 1), **titles: str) -> Selection:
+def make_selection(*studies: Study, seeds: Sequence[int] = (0, 1), **titles: str) -> Selection:
     """A selection of these studies."""
     stated = {"fig": {"method": "fig"}, "fig-k0": {"method": "fig", "teacher": "vgg19"}}
     return Selection(studies, tuple(seeds), titles or {"digits": "Digits"}, stated)
@@ -70,7 +70,7 @@ def write_run(run: Path, selection: Selection) -> None:
             np.savez(folder / "scores" / f"{detector}.npz", **sets)
             step = {"standard": 0.02, "fig": 0.03}[key[2]]
             aurocs = {key[2]: {key[3]: [level, level + step, level + 2 * step]}}
-            measure(aurocs, detector).to_csv(folder / "metrics.csv", index=False)
+            make_metrics(aurocs, detector).to_csv(folder / "metrics.csv", index=False)
         card = {"key": "key", "settings": {"method": {"K": 0.1}}, "architecture": {"classes": 10, "width": 1.0}}
         (folder / "discriminator.json").write_text(json.dumps(card))
         steps = np.arange(10, 60, 10)
@@ -102,12 +102,12 @@ def write_images(data: Path) -> list[Path]:
     return paths
 
 
-def text_of(figure: Figure) -> str:
+def read_text(figure: Figure) -> str:
     """Everything that is written in a figure."""
     return " ".join(" ".join(each.get_text() for each in figure.findobj(Text)).split())
 
 
-def said(made: Made) -> str:
+def read_notes(made: Made) -> str:
     """Everything that is written below the tables and in the figure of a target."""
     notes = [note for table in made.tables for note in (table.caption, *table.notes)]
-    return " ".join([*notes, *([text_of(made.figure)] if made.figure else [])])
+    return " ".join([*notes, *([read_text(made.figure)] if made.figure else [])])
