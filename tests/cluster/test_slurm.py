@@ -32,10 +32,16 @@ MODEL = f"{DISCRIMINATORS}/standard/0/model.safetensors"
 PRETRAINING = "rule_pretrain_wildcards_tiny_digits_resnet18_0"  # Slurm's comment on its job
 
 
+STARTED: list[subprocess.Popen[bytes]] = []  # every Snakemake, for what a failed test leaves
+
+
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[None]:
     subprocess.run([HERE / "slurm.sh", "up"], check=True)
     yield
+    for running in STARTED:
+        running.kill()
+        running.wait()
     subprocess.run([HERE / "slurm.sh", "down"], check=True)
 
 
@@ -57,13 +63,15 @@ def pretraining(folder: Path, finished: Workspace) -> Workspace:
 def started(workspace: Workspace, *options: str, **environment: str) -> subprocess.Popen[bytes]:
     """Snakemake pretraining in the workspace; what it says is in output.txt."""
     with (workspace.folder / "output.txt").open("a") as output:
-        return subprocess.Popen(
+        running = subprocess.Popen(
             ["snakemake", MODEL, *OPTIONS, *options],
             cwd=workspace.folder,
             env=workspace.environment | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    STARTED.append(running)
+    return running
 
 
 def ended(running: subprocess.Popen[bytes], workspace: Workspace) -> None:
