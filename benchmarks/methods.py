@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import cyclopts
-import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from digits import digits
@@ -17,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from fig.data.augment import Augmentation
+from fig.data.batches import source_on
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.protocol import Method
 from fig.methods.standard import Standard
@@ -28,8 +28,7 @@ def iterations(method: Method, data, width: float, settings: TrainingSettings, d
     """A function that trains for one more iteration each time it is called, on the same batch."""
     discriminator = Discriminator(Architecture("resnet18", 10, 32, width, head=method.head)).to(device)
     players = players_of(discriminator, method, settings, seed=0)
-    labels = torch.from_numpy(data.labels)
-    batch = batch_at(discriminator, data, labels, Augmentation(32, 2), 0, settings, 0)
+    batch = batch_at(discriminator, source_on(data, discriminator.device), Augmentation(32, 2), 0, settings, 0)
     return lambda: dict(update(players, method, batch, seeded(device), settings.precision))
 
 

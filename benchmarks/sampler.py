@@ -19,6 +19,7 @@ from torch import nn
 
 from fig.data.arrays import Split
 from fig.data.augment import Augmentation
+from fig.data.batches import source_on
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.penalty import penalised, share_of
@@ -70,7 +71,7 @@ def finetuning(discriminator: Discriminator, data: Split, settings: SamplerSetti
     """A whole fine-tuning iteration of 128 digits with K = 0.1: the reference samples for T = 100 steps."""
     training = TrainingSettings(learning_rate=0.001, iterations=100)
     players = players_of(discriminator, Standard(), training, 0)
-    batch = batch_at(discriminator, data, torch.from_numpy(data.labels), Augmentation(32, 2), 0, training, 0)
+    batch = batch_at(discriminator, source_on(data, discriminator.device), Augmentation(32, 2), 0, training, 0)
     count = share_of(0.1, batch.total)
 
     class WithReference(Method):

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, isfinite
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.augment import augment
-from fig.data.batches import images_at, labels_of
+from fig.data.batches import Source, source_on
 from fig.discriminator import Discriminator
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Method, Player
@@ -89,28 +89,31 @@ def players_of(
 def batch_rows(images: int, iteration: int, settings: TrainingSettings, seed: int) -> Tensor:
     """Which images the mini-batch of an iteration holds, over all workers: (B,) from the epoch's permutation."""
     epoch, place = divmod(iteration, iterations_per_epoch(settings, images))
-    order = torch.randperm(images, generator=generator(seed, "order", epoch))
-    return order[place * settings.batch_size :][: settings.batch_size]
+    return order_of(images, epoch, seed)[place * settings.batch_size :][: settings.batch_size]
+
+
+@lru_cache(maxsize=1)  # an epoch asks for it in every iteration
+def order_of(images: int, epoch: int, seed: int) -> Tensor:
+    """The order in which an epoch shows the images: (N,)."""
+    return torch.randperm(images, generator=generator(seed, "order", epoch))
 
 
 def batch_at(
     discriminator: Discriminator,
-    data: Split,
-    labels: Tensor,
+    source: Source,
     augmentation: Augmentation,
     iteration: int,
     settings: TrainingSettings,
     seed: int,
 ) -> Batch:
     """The mini-batch of an iteration, augmented and scaled."""
-    rows = batch_rows(len(data.images), iteration, settings, seed)
-    device = discriminator.device
-    images = augment(images_at(data, rows).to(device), augmentation, generator(seed, "augment", iteration))
+    images, labels = source.take(batch_rows(len(source), iteration, settings, seed))
+    images = augment(images, augmentation, generator(seed, "augment", iteration))
     return Batch(
         discriminator.scaled(images).contiguous(memory_format=torch.channels_last),
-        labels[rows].to(device),
+        labels,
         *discriminator.range,
-        begins_epoch=iteration % iterations_per_epoch(settings, len(data.images)) == 0,
+        begins_epoch=iteration % iterations_per_epoch(settings, len(source)) == 0,
         rank=parallel.rank(),
         workers=parallel.workers(),
     )
@@ -179,14 +182,14 @@ def train(
     from a checkpoint gives the same weights. Rows are read, which waits for the device, every `log_every` iterations.
     Raises DivergedError after the row in which a loss that is not finite was found.
     """
-    labels = labels_of(data)
+    source = source_on(data, discriminator.device)
     length = iterations_of(settings, len(data.images))
     groups = [group for player in players.values() if player.optimizer for group in player.optimizer.param_groups]
     unread: dict[int, Row] = {}
     for iteration in range(start, length):
         for group in groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * decay_at(settings, iteration / length)
-        batch = batch_at(discriminator, data, labels, augmentation, iteration, settings, seed)
+        batch = batch_at(discriminator, source, augmentation, iteration, settings, seed)
         noise = generator(seed, "chains", iteration, discriminator.device)
         known = {"learning_rate": groups[0]["lr"]}
         try:

@@ -1,6 +1,7 @@
 """Data: what is shipped, resized and cropped, prepared splits on disk, and batches of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.data.augment import Augmentation, augment
-from fig.data.batches import images_at
+from fig.data.batches import images_at, keep_all, source_on
 from fig.data.catalogue import datasets_of, entries, ood_parts, recipe
 from fig.data.packaged import photographs
 from fig.data.prepare import prepare
@@ -142,3 +143,12 @@ def test_a_crop_larger_than_the_image_is_refused(generator: torch.Generator):
 def test_a_batch_holds_the_asked_rows(stripes: Split):
     batch = images_at(stripes, torch.tensor([7, 0]))
     assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), np.asarray(stripes.images)[[7, 0]])
+
+
+def test_a_training_takes_the_same_images_from_memory_and_from_disk(stripes: Split):
+    from_disk = source_on(stripes, torch.device("cpu"))
+    from_memory = replace(from_disk, kept=keep_all(stripes, torch.device("cpu"), batch=7))
+    assert from_disk.kept is None and len(from_disk) == len(from_memory.kept) == len(stripes.images)
+    for rows in (torch.tensor([7, 0]), torch.arange(40)):
+        (images, labels), (others, same) = (source.take(rows) for source in (from_disk, from_memory))
+        assert images.equal(others) and labels.equal(same) and labels.equal(torch.from_numpy(stripes.labels)[rows])
