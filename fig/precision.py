@@ -17,8 +17,8 @@ LARGEST = 8.0  # entry of a logit's gradient in float16: what SCALE makes of it 
 def computing(precision: Precision, device: torch.device, deterministic: bool = False) -> Iterator[None]:
     """Compute in a precision on a device: float32 as such, also in cuDNN, whose own default for convolutions is TF32.
 
-    In float16 and bfloat16 autocast chooses the operations that bear it; weights stay as they are. `deterministic`
-    keeps cuDNN to algorithms that repeat to the bit. What held before holds again afterwards.
+    In float16 and bfloat16 autocast chooses the operations that tolerate it; weights stay as they are. `deterministic`
+    keeps cuDNN to algorithms that repeat to the bit. Afterwards everything is set as it was.
     """
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # made when torch is imported
     products = torch.backends.cuda.matmul
@@ -60,4 +60,4 @@ def scale_of(precision: Precision) -> float:
 
 def scale_of_rows(gradients: Tensor) -> Tensor:
     """Factors (B, 1) that bring the largest entry of each row of gradients (B, C) to LARGEST: for float16."""
-    return LARGEST / gradients.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return LARGEST / gradients.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)

@@ -155,7 +155,7 @@ def step(
 
 
 def go_on(running: Tensor, steps: int, settings: SamplerSettings) -> bool:
-    """Whether a direction is needed: not where every chain ends; a GPU is not asked whether they do, but told."""
+    """Whether chains need a direction: not where all of them end. A GPU is not asked, for the answer takes waiting."""
     return steps < settings.max_steps and (running.device.type != "cpu" or bool(running.any()))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from fig import sampler
 from fig.discriminator import Discriminator
-from fig.precision import computing, lowered
+from fig.precision import computing, lowered, scale_of_rows
 from fig.sampler import logits_and_gradient, prepared, sample
 from fig.settings import Precision, SamplerSettings
 
@@ -63,6 +63,13 @@ def test_weights_are_cast_once_and_restored_to_the_bit(
     monkeypatch.setattr(sampler, "lowered", lambda network, _: lowered(network, "float32"))
     each_time = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
     assert once.images.equal(each_time.images) and once.energy.equal(each_time.energy)
+
+
+def test_a_row_without_a_gradient_stays_without_one_in_float16():
+    gradients = torch.tensor([[0.0, 0.0], [1e-20, -2e-20], [3.0, 6.0]])
+    scaled = gradients * scale_of_rows(gradients)
+    assert scaled.isfinite().all()
+    assert scaled.abs().amax(dim=1).tolist() == pytest.approx([0, 8, 8])
 
 
 def test_no_gradient_of_float16_is_lost_where_logits_are_large(trained: Discriminator):

@@ -40,7 +40,7 @@ class Source:
             return self.kept[here], self.labels[here]
         images = images_at(self.split, rows)
         if self.labels.is_cuda:
-            images = images.pin_memory()  # so that nobody waits for the copy
+            images = images.pin_memory()  # so that the copy does not wait for the GPU
         return images.to(self.labels.device, non_blocking=True), self.labels[here]
 
 
