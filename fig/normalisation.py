@@ -35,7 +35,7 @@ def share_rows(mine: Tensor) -> Tensor:
 
 
 def normalise_together(norm: _BatchNorm, values: Tensor) -> Tensor:
-    """Normalise this worker's part (b, C, ...) of a mini-batch by the statistics of the whole, and update its running ones."""
+    """Normalise this worker's part (b, C, ...) of a mini-batch by the statistics of the whole; update running ones."""
     shape = (1, -1, *[1] * (values.ndim - 2))
     planes = [dim for dim in range(values.ndim) if dim != 1]
     wide = values.float()
