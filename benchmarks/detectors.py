@@ -216,7 +216,7 @@ def main(
     pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 3,
     device: Device = "cpu",
 ) -> None:
-    """Print the detectors' table of docs/performance.md."""
+    """Print the detectors' table of docs/results/performance.md."""
     print(machine(), flush=True)
     with TemporaryDirectory() as folder:
         data = digits(Path(folder))

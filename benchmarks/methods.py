@@ -63,7 +63,7 @@ def main(
     ] = 64,
     device: Device = "cpu",
 ) -> None:
-    """Print the methods' table of docs/performance.md."""
+    """Print the methods' table of docs/results/performance.md."""
     print(machine(), flush=True)
     settings = TrainingSettings(learning_rate=0.01, iterations=1, batch_size=batch)
     own = {"jcl": {"filters": filters}}

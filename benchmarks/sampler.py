@@ -95,7 +95,7 @@ def main(
     device: Device = "cpu",
     precisions: Annotated[list[Precision], Parameter(help="Of ours; repeatable.")] = ["float32", "bfloat16"],  # noqa: B006
 ) -> None:
-    """Print the table of docs/performance.md."""
+    """Print the table of docs/results/performance.md."""
     print(machine(), flush=True)
     chosen = {p: SamplerSettings(precision=p) for p in precisions}
     with TemporaryDirectory() as folder:

@@ -260,7 +260,7 @@ def main(
     mirroring: Annotated[float, Parameter(help="Seconds of a job in MLflow, for the paper's study.")] = 0.5,
     efficiency: Annotated[float, Parameter(help="Of eight GPUs that share a training, assumed.")] = 0.8,
 ) -> None:
-    """Print the tables of the section Scaling of docs/performance.md."""
+    """Print the tables of the section Scaling of docs/results/performance.md."""
     print(machine(), flush=True)
     ways = {
         Part.OVERHEAD: lambda: overhead(rounds),

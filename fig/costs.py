@@ -24,7 +24,7 @@ from fig.study.config import Config
 from fig.study.discriminators import Discriminator, list_discriminators, list_teachers, resolve_recipe, rule_of
 
 SIDE = 32  # pixels
-STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/performance.md
+STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/results/performance.md
 FORWARD = 1 / 3  # of an image's training
 TRAINING_IMAGES = 50_000  # where the data is not prepared yet
 TEST_IMAGES = 10_000

@@ -228,7 +228,7 @@ class SamplerSettings:
     c: Positive = 5.0
     """Factor of the energy's second term (Eq. 16)."""
     precision: Precision = "float32"
-    """Precision of the passes; in lower ones some signs of small gradients differ (docs/performance.md)."""
+    """Precision of the passes; in lower ones some signs of small gradients differ (docs/results/performance.md)."""
 
     def __post_init__(self) -> None:
         if self.min_steps > self.max_steps:

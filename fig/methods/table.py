@@ -91,7 +91,9 @@ class MethodRow:
     section: str = ""  # of the configuration, with its settings; empty: it has none
     from_standard: bool = False  # it fine-tunes a standard discriminator; otherwise it starts from random weights
     follows_teacher: bool = False  # its sampler may follow a teacher
-    cost: float = 1.0  # time of an iteration relative to standard training's, samples aside: docs/performance.md
+    cost: float = (
+        1.0  # time of an iteration relative to standard training, without samples: docs/results/performance.md
+    )
     cost_beside: float = (
         0.0  # units of work for an image in what is trained beside the discriminator, whatever its width
     )
