@@ -68,6 +68,8 @@ def test_scores_do_not_depend_on_the_number_of_workers(finished: Workspace, tmp_
         *("python", "-m", "fig.stages.evaluate", "--discriminator", STANDARD, "--train", "data/32/digits/train.npy"),
         *("--test", "data/32/digits/test.npy", "--ood", "data/32/photos-c/test.npy"),
         *("--detectors", json.dumps(detectors), "--resources.workers", "2"),
+        *("--settings.images", str(study["evaluation"]["images"])),
+        *("--settings.training-images", str(study["evaluation"]["training_images"])),
     )
     assert set(alone) == set(detectors)
     for name in detectors:
