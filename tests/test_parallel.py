@@ -101,7 +101,8 @@ def gpu_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch says that there is a GPU; whatever is sent there fails."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)  # torch's optimisers ask it
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)  # torch's optimisers ask it, or
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)  # before torch 2.10 this
 
 
 @pytest.mark.usefixtures("gpu_in_sight")

@@ -26,6 +26,8 @@ def probe(
 
     Example: fig probe results/demo/discriminators/digits/resnet18/{standard,fig}/0 --out probe.json
     """
+    if not discriminators:
+        raise ValueError("fig probe needs the folder of at least one discriminator")
     import json
     from dataclasses import asdict
 
@@ -36,8 +38,6 @@ def probe(
     from fig.sampling import probed
     from fig.settings import SamplerSettings, read_settings
 
-    if not discriminators:
-        raise ValueError("fig probe needs the folder of at least one discriminator")
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     reports = {}
     for folder in discriminators:
