@@ -209,7 +209,7 @@ def run(module: str, sample: int, seed: int) -> bool:
     with TemporaryDirectory() as scratch:
         plugin = Mutation(module, sample, seed, Path(scratch, "modules"))
         options = ["-qq", "--no-header", "-s", "-pno:cacheprovider", "-otimeout=0", f"--basetemp={scratch}/tests"]
-        marks = "not pipeline and not cluster and not browser"
+        marks = "not pipeline and not long"
         code = pytest.main([*options, "-m", marks, *(f"{ROOT}/tests/{name}" for name in TESTS[module])], [plugin])
     if not plugin.changes or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SystemExit(f"the tests of {module} could not be run")
