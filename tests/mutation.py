@@ -37,7 +37,7 @@ TESTS = {  # the tests that concern a module
     "fig/energy.py": ("test_energy.py",),
     "fig/objectives.py": ("test_objectives.py",),
     "fig/metrics.py": ("test_metrics.py",),
-    "fig/sampler.py": ("test_sampler.py", "test_sampling.py"),
+    "fig/sampler.py": ("test_sampler.py", "test_precision.py", "test_sampling.py"),
     "fig/report/measures.py": ("test_measures.py",),
 }
 # Slow, and about more than these modules:
