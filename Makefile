@@ -33,10 +33,10 @@ install: .venv/installed
 	touch $@
 
 mutation: install
-	OMP_NUM_THREADS=1 PYTHONPATH=.:tests python tests/mutation.py
+	PYTHONPATH=.:tests python tests/mutation.py
 
 lowest: .venv-lowest/installed
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest --core -m "not pipeline and not long" -n auto --dist worksteal
+	.venv-lowest/bin/python -m pytest --core -m "not pipeline and not long" -n auto --dist worksteal
 
 .venv-lowest/installed: pyproject.toml .venv/installed
 	uv venv --quiet --clear --python 3.11 .venv-lowest
@@ -72,15 +72,18 @@ lint: install
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/demo.yaml
 
+# Processes side by side have one thread each: several would wait for each other.
+check test test-all lowest mutation: export OMP_NUM_THREADS := 1
+
 check: lint types
-	OMP_NUM_THREADS=1 pytest -m "not pipeline and not slow and not long" -n auto --dist worksteal
+	pytest -m "not pipeline and not slow and not long" -n auto --dist worksteal
 
 test: lint types
-	OMP_NUM_THREADS=1 pytest -m "not long" $(SIDE_BY_SIDE)
+	pytest -m "not long" $(SIDE_BY_SIDE)
 
 test-all: lint types
 	rm -f .coverage*
-	OMP_NUM_THREADS=1 coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
+	coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
 	coverage combine --quiet
 	coverage report
 	$(MAKE) lowest

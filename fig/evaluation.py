@@ -129,6 +129,10 @@ def fitted(
     kept_out, rest = (rows[these].sort().values for these in order.split([part, len(rows) - part]))
     observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
     labels = labels_of(train)
+
+    def held_out() -> Iterator[Seen]:
+        return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
+
     with computing("float32", discriminator.device):
         if observers:
             mine = rest[parallel.rank() :: parallel.workers()]
@@ -136,11 +140,6 @@ def fitted(
                 for observer in observers.values():
                     observer.see(seen, labels[seen.rows].to(discriminator.device))
             observers = parallel.merged(observers)
-
-    def held_out() -> Iterator[Seen]:
-        return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
-
-    with computing("float32", discriminator.device):
         return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
 
 

@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from fig.frozen import restored
+
 TOLERANCE = 1e-2  # of the largest logit: what rounding can do, far below what a wrong fold does
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
@@ -81,18 +83,16 @@ def passed(images: Tensor) -> Tensor:
 @contextmanager
 def swapped(found: list[Pair]) -> Iterator[None]:
     """Hold convolutions that do their batch norm's work too, then restore them to the bit."""
-    before = [dict(convolution._parameters) for convolution, _ in found]
     try:
-        with torch.no_grad():
-            for convolution, norm in found:
-                weight, bias = fold(convolution, norm)
-                convolution._parameters |= {"weight": weight, "bias": bias}  # type: ignore[dict-item]  # not trained
-                norm.forward = passed  # type: ignore[method-assign, assignment]  # of this one instance; restored below
-        yield
+        with restored(convolution for convolution, _ in found):
+            with torch.no_grad():
+                for convolution, norm in found:
+                    weight, bias = fold(convolution, norm)
+                    convolution._parameters |= {"weight": weight, "bias": bias}  # type: ignore[dict-item]  # not trained
+                    norm.forward = passed  # type: ignore[method-assign, assignment]  # of this instance; restored below
+            yield
     finally:
-        for (convolution, norm), parameters in zip(found, before, strict=True):
-            convolution._parameters.clear()
-            convolution._parameters.update(parameters)
+        for _, norm in found:
             norm.__dict__.pop("forward", None)
 
 

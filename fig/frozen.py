@@ -1,6 +1,6 @@
-"""A network that cannot change for the length of a with-block."""
+"""Networks that cannot change for the length of a with-block, or are put back as they were after it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -19,3 +19,15 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
             module.training = mode
         for parameter, flag in trainable:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Let other tensors take the place of the modules' parameters, then put their own back, to the bit."""
+    before = [(module, dict(module._parameters)) for module in modules]
+    try:
+        yield
+    finally:
+        for module, parameters in before:
+            module._parameters.clear()
+            module._parameters.update(parameters)

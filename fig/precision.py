@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from fig.frozen import restored
 from fig.settings import Precision
 
 LOWER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -40,17 +41,12 @@ def lowered(network: nn.Module, precision: Precision) -> Iterator[None]:
     """
     kinds = (nn.Conv2d, nn.Linear)
     modules = [module for module in network.modules() if isinstance(module, kinds)] if precision in LOWER else []
-    before = [dict(module._parameters) for module in modules]
-    try:
+    with restored(modules):
         for module in modules:
             for name, weight in module._parameters.items():
                 lower = None if weight is None else weight.detach().to(LOWER[precision])
                 module._parameters[name] = lower  # type: ignore[assignment]  # nothing trains it
         yield
-    finally:
-        for module, parameters in zip(modules, before, strict=True):
-            module._parameters.clear()
-            module._parameters.update(parameters)
 
 
 def scale_of(precision: Precision) -> float:

@@ -136,7 +136,8 @@ def step(
     confidences = confidence(logits)
     recent = torch.cat([state.recent[:, 1:], confidences[:, None]], dim=1)
     running = state.running & ~stopped(recent, confidences, state.step, settings)
-    gradient = backward(leaf, traced, settings.c) if go_on(running, state.step, settings) else torch.zeros_like(leaf)
+    goes_on = leaf.requires_grad and may_run(running)
+    gradient = backward(leaf, traced, settings.c) if goes_on else torch.zeros_like(leaf)
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
     info = ChainInfo(confidences, energy(logits, settings.c), logits.argmax(dim=1), finite)
     step_size = step_size_at(settings, state.step)
@@ -154,9 +155,9 @@ def step(
     return after, info
 
 
-def go_on(running: Tensor, steps: int, settings: SamplerSettings) -> bool:
-    """Whether chains need a direction: not where all of them end. A GPU is not asked, for the answer takes waiting."""
-    return steps < settings.max_steps and (running.device.type != "cpu" or bool(running.any()))
+def may_run(running: Tensor) -> bool:
+    """Whether a chain may still run. A GPU is not asked, for the answer takes waiting."""
+    return running.device.type != "cpu" or bool(running.any())
 
 
 def seen_last(state: ChainState, info: ChainInfo) -> ChainInfo:

@@ -195,16 +195,16 @@ def train(
         try:
             row = update(players, method, batch, noise, settings.precision, settings.deterministic, known)
         except FloatingPointError:  # of a sampler: the network had diverged already
-            check_finite(unread, length)
+            check_losses(unread, length)
             raise
         unread[iteration + 1] = row
         yield iteration + 1, row
         if (iteration + 1) % settings.log_every == 0 or iteration + 1 == length:
-            check_finite(unread, length)
+            check_losses(unread, length)
             unread.clear()
 
 
-def check_finite(rows: Mapping[int, Row], length: int) -> None:
+def check_losses(rows: Mapping[int, Row], length: int) -> None:
     """Raise DivergedError for the first of the rows, by iteration, in which a loss is not finite."""
     for iteration, row in rows.items():
         if wild := [f"{name} is {value}" for name, value in row.items() if "loss" in name and not isfinite(value)]:

@@ -121,6 +121,18 @@ def test_a_loss_that_is_not_finite_stops_the_training_after_its_row(stripes: Spl
     assert not torch.tensor(rows[-1]["loss"]).isfinite()
 
 
+def test_a_sampler_that_fails_after_the_loss_did_is_told_as_the_loss(stripes: Split):
+    class Failing(Standard):
+        def losses(self, players, batch, generator):
+            if players[NETWORK].fc.weight.isnan().any():
+                raise FloatingPointError("sampling stopped")
+            for loss in super().losses(players, batch, generator):
+                yield replace(loss, value=loss.value * torch.nan)
+
+    with pytest.raises(DivergedError, match="the loss is nan at iteration 1 of 7"):
+        list(rows_of(SETTINGS, stripes, Failing()))
+
+
 def test_each_player_is_moved_by_its_own_loss_alone_before_the_next_is_asked_for():
     moves: list[float] = []
 
