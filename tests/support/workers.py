@@ -1,6 +1,7 @@
 """Several workers of one job on this machine: processes that share a gloo group, without Ray."""
 
 from collections.abc import Callable
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -14,8 +15,9 @@ Value = TypeVar("Value")
 
 def run_on_gloo(count: int, folder: Path, function: Callable[Given, Value], *given: Given.args) -> list[Value]:
     """Call a function of a module in `count` processes, which meet in a folder; the values by rank."""
-    torch.save(given, folder / "given.pt")  # spawn alone would let the workers share the memory of tensors
-    processes.spawn(work, (count, folder, function), nprocs=count)
+    torch.save(given, folder / "given.pt")  # arguments alone would let the workers share the memory of tensors
+    set_forkserver_preload(["fig.evaluation", "fig.networks.building", "fig.training"])  # imported once for all workers
+    processes.start_processes(work, (count, folder, function), nprocs=count, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 
 
