@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from fig.frozen import restored
+from fig.frozen import place_of, restored
 
 TOLERANCE = 1e-2  # of the largest logit: what rounding can do, far below what a wrong fold does
 
@@ -63,16 +63,27 @@ def fixed(norm: nn.BatchNorm2d) -> bool:
     return norm.running_mean is not None and norm.running_var is not None
 
 
-def fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that does what the two do in eval mode."""
-    if norm.running_mean is None or norm.running_var is None:
+def fold(found: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
+    """By what each convolution's weights are multiplied, and its biases, so that it does in eval mode what a pair does.
+
+    All of them are (channels,), and are computed side by side, for a GPU takes as long for one as for all.
+    """
+    if not found:
+        return [], []
+    variances = [stated(norm.running_var) for _, norm in found]
+    means = [stated(n.running_mean) if c.bias is None else stated(n.running_mean) - c.bias for c, n in found]
+    factors = [stated(n.weight, torch.ones_like(v)) for (_, n), v in zip(found, variances, strict=True)]
+    shifts = [stated(n.bias, torch.zeros_like(v)) for (_, n), v in zip(found, variances, strict=True)]
+    roots = torch._foreach_rsqrt(torch._foreach_add(variances, [norm.eps for _, norm in found]))
+    scales = list(torch._foreach_mul(list(roots), factors))
+    return scales, list(torch._foreach_sub(shifts, list(torch._foreach_mul(means, scales))))
+
+
+def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
+    """A batch norm's values, or others where it has none; raises ValueError where there are neither."""
+    if values is None and otherwise is None:
         raise ValueError("a batch norm without running statistics cannot be folded")
-    scale = torch.rsqrt(norm.running_var + norm.eps)  # (channels,)
-    if norm.weight is not None:
-        scale = scale * norm.weight
-    shift = -norm.running_mean * scale if norm.bias is None else norm.bias - norm.running_mean * scale
-    weight = (convolution.weight * scale.view(-1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
-    return weight, shift if convolution.bias is None else shift + convolution.bias * scale
+    return cast(Tensor, otherwise if values is None else values)
 
 
 def passed(images: Tensor) -> Tensor:
@@ -81,13 +92,17 @@ def passed(images: Tensor) -> Tensor:
 
 
 @contextmanager
-def swapped(found: list[Pair]) -> Iterator[None]:
+def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[None]:
     """Hold convolutions that do their batch norm's work too, then restore them to the bit."""
+    found = [pair for pair in found if "forward" not in pair[1].__dict__]  # others are held already
     try:
         with restored(convolution for convolution, _ in found):
             with torch.no_grad():
-                for convolution, norm in found:
-                    weight, bias = fold(convolution, norm)
+                for (convolution, norm), scale, bias in zip(found, *fold(found), strict=True):
+                    kind = dtype or convolution.weight.dtype
+                    weight = place_of(convolution, "weight", convolution.weight, kind)
+                    torch.mul(convolution.weight, scale.view(-1, 1, 1, 1), out=weight)
+                    bias = place_of(convolution, "bias", bias, kind).copy_(bias)
                     convolution._parameters |= {"weight": weight, "bias": bias}  # type: ignore[dict-item]  # not trained
                     norm.forward = passed  # type: ignore[method-assign, assignment]  # of this instance; restored below
             yield
@@ -97,10 +112,10 @@ def swapped(found: list[Pair]) -> Iterator[None]:
 
 
 @contextmanager
-def folded(network: nn.Module, images: Tensor) -> Iterator[nn.Module]:
+def folded(network: nn.Module, images: Tensor, dtype: torch.dtype | None = None) -> Iterator[nn.Module]:
     """Hold a frozen network (eval mode, weights without gradients) with its batch norms folded, then restore it.
 
-    `images` (B, channels, h, w) are any that it takes.
+    `images` (B, channels, h, w) are any that it takes. Folded weights are of `dtype` or, without one, as they were.
     """
-    with swapped(pairs(network, images)):
+    with swapped(pairs(network, images), dtype):
         yield network

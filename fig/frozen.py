@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+_PLACES: "WeakKeyDictionary[nn.Module, dict[tuple[str, torch.dtype], Tensor]]" = WeakKeyDictionary()  # by module
 
 
 @contextmanager
@@ -31,3 +35,17 @@ def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
         for module, parameters in before:
             module._parameters.clear()
             module._parameters.update(parameters)
+
+
+def place_of(module: nn.Module, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where what stands in for a module's `weight` goes: the same memory every time, as CUDA graphs need it.
+
+    It is laid out with channels last where it has four dimensions, and holds anything.
+    """
+    places = _PLACES.setdefault(module, {})
+    place = places.get((name, dtype))
+    if place is None or place.shape != weight.shape or place.device != weight.device:
+        layout = torch.channels_last if weight.ndim == 4 else torch.contiguous_format
+        place = torch.empty_like(weight, dtype=dtype, requires_grad=False, memory_format=layout)
+        places[name, dtype] = place
+    return place

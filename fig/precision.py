@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from fig.frozen import restored
+from fig.frozen import place_of, restored
 from fig.settings import Precision
 
 LOWER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -34,18 +34,19 @@ def computing(precision: Precision, device: torch.device, deterministic: bool = 
 
 
 @contextmanager
-def lowered(network: nn.Module, precision: Precision) -> Iterator[None]:
-    """Hold the weights of a frozen network's convolutions and linear layers in float16 or bfloat16, then restore them.
+def lowered(network: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+    """Hold the weights of a frozen network's convolutions and linear layers as `dtype`, if any, then restore them.
 
     Autocast would cast them again in every pass.
     """
     kinds = (nn.Conv2d, nn.Linear)
-    modules = [module for module in network.modules() if isinstance(module, kinds)] if precision in LOWER else []
-    with restored(modules):
+    modules = [module for module in network.modules() if isinstance(module, kinds)] if dtype else []
+    with restored(modules), torch.no_grad():
         for module in modules:
             for name, weight in module._parameters.items():
-                lower = None if weight is None else weight.detach().to(LOWER[precision])
-                module._parameters[name] = lower  # type: ignore[assignment]  # nothing trains it
+                if dtype and weight is not None and weight.dtype != dtype:
+                    lower = place_of(module, name, weight, dtype).copy_(weight)
+                    module._parameters[name] = lower  # type: ignore[assignment]  # nothing trains it
         yield
 
 

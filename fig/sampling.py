@@ -11,18 +11,8 @@ from tqdm.auto import tqdm
 
 from fig.checkpoint import read_state, write_state
 from fig.files import replacing
-from fig.sampler import (
-    ChainInfo,
-    ChainState,
-    Samples,
-    Watch,
-    advance,
-    assembled,
-    device_of,
-    initial,
-    prepared,
-    stopping_steps,
-)
+from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
+from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
 from fig.seeding import generator
 from fig.settings import Json, SamplerSettings
 

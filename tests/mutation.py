@@ -37,7 +37,8 @@ TESTS = {  # the tests that concern a module
     "fig/energy.py": ("test_energy.py",),
     "fig/objectives.py": ("test_objectives.py",),
     "fig/metrics.py": ("test_metrics.py",),
-    "fig/sampler.py": ("test_sampler.py", "test_precision.py", "test_sampling.py"),
+    "fig/langevin.py": ("test_sampler.py", "test_precision.py", "test_sampling.py"),
+    "fig/sampler.py": ("test_sampler.py", "test_replay.py", "test_precision.py", "test_sampling.py"),
     "fig/report/measures.py": ("test_measures.py",),
 }
 # Slow, and about more than these modules:
@@ -84,9 +85,7 @@ EQUIVALENT = {  # module -> how a line and its change begin, and why no test can
         ("averaged = averaged.stack(", "True -> False", STACK),
         ("columns = pd.MultiIndex.from_frame(sets", "on=places -> (left out)", SHARED),
     ),
-    "fig/sampler.py": (
-        ("STRIDE = 5", "5 -> 6", SPEED),
-        ("stride: int = 0", "0 -> 1", SPEED),
+    "fig/langevin.py": (
         ("return draw((count, *shape)", "device=generator.device -> (left out)", GPU),
         ("images = (2 * uniform - 1)", "(2 * uniform - 1).to(chains.device) -> ", GPU),
         ("images = (2 * uniform - 1)", "(2 * uniform - 1).to(chains.device)[chains].contiguous(", SPEED),
@@ -95,10 +94,15 @@ EQUIVALENT = {  # module -> how a line and its change begin, and why no test can
         ("return torch.autograd.grad(logits, leaf, towards", "towards.to(logits.dtype) -> ", "autograd casts it too"),
         ("gradient = backward(", "torch.zeros_like(leaf) -> leaf", STILL),
         ("gradient = backward(", "torch.zeros_like -> torch.ones_like", STILL),
-        ("noise = noise_of(", "noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(", GPU),
+        ("return noise_of(", "noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(", GPU),
+    ),
+    "fig/sampler.py": (
+        ("STRIDE = 5", "5 -> 6", SPEED),
+        ("FEW = 64", "64 -> 65", SPEED),
+        ("stride: int = 0", "0 -> 1", SPEED),
         ("with frozen(network), folded(", ":1 -> :", SPEED),
         ("with frozen(network), folded(", "1 -> 2", SPEED),
-        ("stride = stride or (1", "state.images.device.type == 'cpu' -> True", GPU),
+        ("stride = stride or (STRIDE", "1 -> 2", SPEED),
         ("state = initial(", "chains.to(device_of(network, generator)) -> chains", GPU),
     ),
 }

@@ -24,6 +24,7 @@ from fig.methods.protocol import NETWORK, Player
 from fig.methods.standard import Standard
 from fig.methods.table import METHODS, build_method
 from fig.precision import computing
+from fig.replay import recordings_of
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Times
 from fig.sampler import sample
@@ -46,6 +47,42 @@ def test_samples_do_not_depend_on_how_often_a_gpu_is_looked_at(small: Discrimina
     often, rarely = (sample(network, 64, SHAPE, settings, again(), stride=stride) for stride in (1, 5))
     assert often.images.is_cuda and (often.steps == rarely.steps).float().mean() > 0.9
     assert often.confidence.mean().item() == pytest.approx(rarely.confidence.mean().item(), abs=0.02)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("count", [12, 200])
+def test_chains_that_a_graph_moves_end_where_they_would_step_by_step(small: Discriminator, precision: str, count: int):
+    network = small.cuda().network
+    settings = SamplerSettings(precision=precision)
+    for _ in range(2):  # the graphs are recorded, then replayed by others of other weights
+        watched = sample(network, count, SHAPE, settings, again(), watch=lambda state, info: None)
+        replayed = sample(network, count, SHAPE, settings, again())
+        assert (watched.steps == replayed.steps).float().mean() > 0.9
+        assert watched.confidence.mean().item() == pytest.approx(replayed.confidence.mean().item(), abs=0.02)
+        recordings = recordings_of(network).found.values()
+        assert recordings and all(graph for recording in recordings for graph in recording.replays.values())
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(0.9)
+
+
+class Asking(nn.Module):
+    """A network that reads back from the GPU, which no graph can hold."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images) if images.sum().item() < 1e9 else images.flatten(1)
+
+
+def test_a_network_that_cannot_be_recorded_is_sampled_all_the_same(small: Discriminator, caplog):
+    network = Asking(small.cuda().network)
+    expected = sample(network, 12, SHAPE, SamplerSettings(), again(), watch=lambda state, info: None)
+    found = sample(network, 12, SHAPE, SamplerSettings(), again())
+    assert found.images.equal(expected.images)
+    assert "no CUDA graph of this network can be recorded" in caplog.text
 
 
 def test_a_gpu_and_a_cpu_find_the_same_confidence(small: Discriminator):

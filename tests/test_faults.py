@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from fig.discriminator import Discriminator
-from fig.sampler import SamplerSettings, Samples
+from fig.sampler import Samples
+from fig.settings import SamplerSettings
 from fig.stages.support.scoring import draw_samples
 from support.barriers import (
     AFTER_CHECKPOINT,

@@ -25,7 +25,7 @@ from fig.methods.standard import Standard
 from fig.methods.table import METHODS, build_method
 from fig.networks.heads import Cosine
 from fig.objectives import cross_entropy
-from fig.sampler import SamplerSettings
+from fig.settings import SamplerSettings
 
 SHORT = SamplerSettings(max_steps=12)
 QUICK = {"fig": {"sampler": SHORT}, "jcl": {"filters": 2, "latent": 5}}

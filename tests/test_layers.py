@@ -35,7 +35,8 @@ for name in {modules}:
     importlib.import_module(name)
 import torch
 from fig.networks.building import build
-from fig.sampler import SamplerSettings, sample
+from fig.sampler import sample
+from fig.settings import SamplerSettings
 samples = sample(build("resnet18", 10, 32, 0.125), 3, (3, 32, 32), SamplerSettings(), torch.Generator().manual_seed(0))
 assert samples.images.shape == (3, 3, 32, 32)
 """

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, save
 from fig.runtime.tracking import register
-from fig.sampler import SamplerSettings
 from fig.serving import Gate
+from fig.settings import SamplerSettings
 from fig.stages.evaluate import Evaluate
 from fig.stages.support.scoring import evaluate_on_this_worker
 from fig.stages.support.trainer import write_history

@@ -8,8 +8,9 @@ import torch
 
 from fig import sampler
 from fig.discriminator import Discriminator
-from fig.precision import computing, lowered, scale_of_rows
-from fig.sampler import logits_and_gradient, prepared, sample
+from fig.langevin import logits_and_gradient
+from fig.precision import computing, scale_of_rows
+from fig.sampler import prepared, sample
 from fig.settings import Precision, SamplerSettings
 
 PRECISIONS = get_args(Precision)
@@ -60,7 +61,7 @@ def test_weights_are_cast_once_and_restored_to_the_bit(
     settings, before = SamplerSettings(precision=precision, max_steps=12), deepcopy(trained.state_dict())
     once = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
     assert all(value.equal(before[name]) for name, value in trained.state_dict().items())
-    monkeypatch.setattr(sampler, "lowered", lambda network, _: lowered(network, "float32"))
+    monkeypatch.setattr(sampler, "LOWER", {})
     each_time = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
     assert once.images.equal(each_time.images) and once.energy.equal(each_time.energy)
 

@@ -9,25 +9,23 @@ import torch
 from scipy.stats import ks_2samp
 from torch import nn
 
-from fig import sampler
+from fig import langevin
 from fig.discriminator import Discriminator
 from fig.energy import confidence, energy
-from fig.sampler import (
-    SamplerSettings,
-    advance,
+from fig.langevin import (
     backward,
     converged,
-    device_of,
+    drawn_noise,
     initial,
     logits_and_gradient,
-    prepared,
-    sample,
     started,
     step,
     step_size_at,
     stopped,
     stopping_steps,
 )
+from fig.sampler import advance, device_of, prepared, sample
+from fig.settings import SamplerSettings
 
 SHAPE = (3, 8, 8)
 QUIET = SamplerSettings(noise="none")
@@ -48,7 +46,7 @@ def test_a_step_is_equation_18_written_out(linear: nn.Module):
     (gradient,) = torch.autograd.grad(images_energy(linear, images).sum(), images)
     noise = torch.randn((5, *SHAPE), generator=again())
     expected = (state.images - 0.1 / 2 * gradient.sign() + 0.1**0.5 * noise).clamp(-1, 1)
-    after, info = step(again(), linear, state, settings)
+    after, info = step(linear, state, drawn_noise(state, again()), settings)
     torch.testing.assert_close(after.images, expected)
     torch.testing.assert_close(info.confidence, confidence(linear(state.images)).detach())
     torch.testing.assert_close(info.energy, images_energy(linear, state.images).detach())
@@ -58,7 +56,7 @@ def test_a_step_changes_nothing_that_it_was_given_and_gives_no_graph(linear: nn.
     for settings in (SamplerSettings(), SamplerSettings(min_steps=0, max_steps=0)):
         state = initial(5, SHAPE, settings, again(), torch.arange(5))
         before = {name: value.clone() for name, value in vars(state).items() if isinstance(value, torch.Tensor)}
-        after, info = step(again(), linear, state, settings)
+        after, info = step(linear, state, drawn_noise(state, again()), settings)
         assert all(value.equal(getattr(state, name)) for name, value in before.items() if name != "recent")
         tensors = [value for each in (state, after, info) for value in vars(each).values() if hasattr(value, "grad_fn")]
         assert not any(value.requires_grad for value in tensors)
@@ -85,7 +83,7 @@ def test_noise_has_the_deviation_of_its_reading(noise: str, deviation: float):
     settings = SamplerSettings(noise=noise)
     state = initial(16, (3, 32, 32), settings, again(), torch.arange(16))
     still = replace(state, images=torch.zeros_like(state.images))
-    moved = step(again(), flat, still, settings)[0].images
+    moved = step(flat, still, drawn_noise(still, again()), settings)[0].images
     assert moved.std().item() == pytest.approx(deviation, rel=0.02)
     assert moved.mean().item() == pytest.approx(0, abs=0.005)
 
@@ -94,7 +92,7 @@ def test_without_noise_small_steps_lower_the_energy_of_every_chain(linear: nn.Mo
     settings = replace(QUIET, step_size=0.01, min_steps=100)
     state = initial(20, SHAPE, settings, again(), torch.arange(20))
     for _ in range(30):
-        after, info = step(again(), linear, state, settings)
+        after, info = step(linear, state, drawn_noise(state, again()), settings)
         inside = (after.images.abs() < 1).flatten(1).any(dim=1)
         fell = images_energy(linear, after.images) < info.energy
         assert (fell | ~inside).all()
@@ -146,7 +144,7 @@ def test_folding_and_bfloat16_change_few_signs_and_no_mean(small: Discriminator,
     found = {
         name: (signs(network, way), sample(network, 1000, (3, 16, 16), way, again())) for name, way in ways.items()
     }
-    monkeypatch.setattr("fig.sampler.folded", lambda network, images: nullcontext(network))
+    monkeypatch.setattr("fig.sampler.folded", lambda network, images, dtype: nullcontext(network))
     plain = signs(network, SamplerSettings()), sample(network, 1000, (3, 16, 16), SamplerSettings(), again())
     for name, share in (("folded", 0.001), ("bfloat16", 0.15)):
         assert (found[name][0] != plain[0]).float().mean() < share, name
@@ -174,7 +172,7 @@ def test_a_chain_is_given_no_direction_where_it_ends(stop: str, linear: nn.Modul
         directions.append(len(leaf))
         return backward(leaf, *given)
 
-    monkeypatch.setattr(sampler, "backward", counted)
+    monkeypatch.setattr(langevin, "backward", counted)
     settings = SamplerSettings(stop=stop, min_steps=4, max_steps=9, window=1, tolerance=2.0, confident=0.0)
     assert sample(linear, 6, SHAPE, settings, again()).steps.tolist() == [4] * 6
     assert directions == [6] * 4

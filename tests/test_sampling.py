@@ -9,9 +9,11 @@ from torch import nn
 
 from fig.discriminator import Discriminator
 from fig.energy import confidence
-from fig.sampler import SamplerSettings, sample, started
+from fig.langevin import started
+from fig.sampler import sample
 from fig.sampling import Request, Trajectories, draw, drawings, load_drawing, probed, save_drawing
 from fig.seeding import generator
+from fig.settings import SamplerSettings
 
 SHAPE = (3, 8, 8)
 REQUEST = Request(20, SHAPE, batch=8, seed=3)
