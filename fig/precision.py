@@ -1,7 +1,9 @@
 """The arithmetic of a network's passes: in which precision, and whether a GPU repeats it to the bit."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from fig.settings import Precision
 LOWER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 SCALE = 2.0**10  # of losses in float16, whose smallest gradients would otherwise become 0
 LARGEST = 8.0  # entry of a logit's gradient in float16: what SCALE makes of it in a batch of 128 images
+WITHOUT = ("DEFAULT", "AVX2")  # instructions of CPUs that have none for float16 and bfloat16
+
+log = logging.getLogger("fig")
 
 
 @contextmanager
@@ -21,6 +26,8 @@ def computing(precision: Precision, device: torch.device, deterministic: bool = 
     In float16 and bfloat16 autocast chooses the operations that tolerate it; weights stay as they are. `deterministic`
     keeps cuDNN to algorithms that repeat to the bit. Afterwards everything is set as it was.
     """
+    if precision in LOWER and device.type == "cpu":
+        warn_where_slow(precision)
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # made when torch is imported
     products = torch.backends.cuda.matmul
     before = convolutions.fp32_precision, products.fp32_precision, torch.backends.cudnn.deterministic
@@ -31,6 +38,13 @@ def computing(precision: Precision, device: torch.device, deterministic: bool = 
             yield
     finally:
         convolutions.fp32_precision, products.fp32_precision, torch.backends.cudnn.deterministic = before
+
+
+@cache
+def warn_where_slow(precision: Precision) -> None:
+    """Warn once in a process where a CPU has no instructions for a precision."""
+    if torch.backends.cpu.get_cpu_capability() in WITHOUT:
+        log.warning("this CPU has no instructions for %s and takes ten times as long as in float32", precision)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from fig.data.arrays import Split
 from fig.data.augment import augment
 from fig.data.batches import Source, source_on
 from fig.discriminator import Discriminator
+from fig.exchange import summed_gradients
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Method, Player
 from fig.normalisation import share_statistics
@@ -69,7 +70,10 @@ def optimizer_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.
     undecayed = [getattr(module, name) for module in network.modules() for name in getattr(module, "undecayed", ())]
     decayed = [weight for weight in network.parameters() if not any(weight is each for each in undecayed)]
     groups = [{"params": decayed}] + [{"params": undecayed, "weight_decay": 0.0}] * bool(undecayed)
-    return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
+    fused = all(weight.is_cuda for weight in network.parameters())  # one launch for all weights
+    return torch.optim.SGD(
+        groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, fused=fused or None
+    )
 
 
 def players_of(
@@ -127,9 +131,10 @@ def step(player: Player, loss: Tensor, scale: float = 1.0) -> None:
     if player.optimizer is None:
         raise ValueError("a loss names a player that has no optimiser: nothing can move it")
     weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss * scale, weights, allow_unused=True), strict=True):
-        weight.grad = gradient if gradient is None or scale == 1 else gradient / scale
-    parallel.sum_over_workers(weight.grad for weight in weights if weight.grad is not None)
+    with summed_gradients(weights):
+        torch.autograd.backward(loss * scale, inputs=weights)
+    if scale != 1:
+        torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], scale)
     player.optimizer.step()
     player.optimizer.zero_grad()
 

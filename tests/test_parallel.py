@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from fig import parallel
@@ -12,6 +13,7 @@ from fig.data.arrays import Split
 from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import scores
+from fig.exchange import summed_gradients
 from fig.methods.table import build_method
 from fig.normalisation import share_statistics
 from fig.settings import Augmentation, SamplerSettings, TrainingSettings
@@ -29,6 +31,40 @@ def exchange(values: list[float]) -> list[float]:
 @pytest.mark.slow
 def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(tmp_path: Path):
     assert run_on_gloo(2, tmp_path, exchange, [1.0, 10.0]) == [[3.0, 30.0, 0, 1, 2, 3, 4]] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_gradients_are_summed_over_workers_while_the_backward_pass_goes_on(count: int, tmp_path: Path):
+    events, *gradients = zip(*run_on_gloo(count, tmp_path, exchange_gradients), strict=True)
+    assert all(each == ["sent", "sent", "sent", "first layer", "sent"] for each in events)
+    for weight, bias, unused in zip(*gradients, strict=True):  # of each worker
+        assert weight == pytest.approx(sum(2.0 * (rank + 1) for rank in range(count))) and bias == weight
+        assert unused is None
+
+
+def exchange_gradients() -> tuple[list[str], float, float, float | None]:
+    """When buckets are sent, beside the gradient of the first of three layers; and gradients of some weights."""
+    layers = [nn.Parameter(torch.ones(4)) for _ in range(4)]
+    unused = nn.Parameter(torch.ones(4))
+    events: list[str] = []
+    layers[0].register_post_accumulate_grad_hook(lambda _: events.append("first layer"))
+    reduce = dist.all_reduce
+
+    def noted(tensor: Tensor, async_op: bool = False) -> dist.Work | None:
+        events.append("sent")
+        return reduce(tensor, async_op=async_op)
+
+    dist.all_reduce = noted
+    weights = [layers[0], unused, *layers[1:]]
+    value = 2 * (parallel.rank() + 1) * torch.ones(4)
+    for weight in layers:
+        value = value * weight
+    with summed_gradients(weights, entries=4):
+        torch.autograd.backward(value.sum(), inputs=weights)
+    dist.all_reduce = reduce
+    left = None if unused.grad is None else unused.grad[0].item()
+    return events, layers[0].grad[0].item(), layers[3].grad[0].item(), left
 
 
 Normalised = tuple[Tensor, Tensor, dict[str, Tensor]]  # what a norm gives, the images' gradient, what the norm keeps

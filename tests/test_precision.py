@@ -9,7 +9,7 @@ import torch
 from fig import sampler
 from fig.discriminator import Discriminator
 from fig.langevin import logits_and_gradient
-from fig.precision import computing, scale_of_rows
+from fig.precision import computing, scale_of_rows, warn_where_slow
 from fig.sampler import prepared, sample
 from fig.settings import Precision, SamplerSettings
 
@@ -64,6 +64,19 @@ def test_weights_are_cast_once_and_restored_to_the_bit(
     monkeypatch.setattr(sampler, "LOWER", {})
     each_time = sample(trained.network, 4, (3, 16, 16), settings, torch.Generator().manual_seed(2))
     assert once.images.equal(each_time.images) and once.energy.equal(each_time.energy)
+
+
+@pytest.mark.parametrize(("capability", "warnings"), [("AVX2", 1), ("AVX512", 0)])
+def test_a_cpu_without_instructions_for_a_precision_warns_of_it_once(
+    capability: str, warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    warn_where_slow.cache_clear()
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        with computing(precision, CPU):
+            pass
+    assert caplog.text.count("this CPU has no instructions for bfloat16") == warnings
+    warn_where_slow.cache_clear()
 
 
 def test_a_row_without_a_gradient_stays_without_one_in_float16():
