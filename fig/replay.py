@@ -50,11 +50,12 @@ class Recording:
         """What replays the body of a function, or None where it is not recorded."""
         if not self.places[0].is_cuda:
             return None
+        graph = torch.cuda.CUDAGraph()
         try:
-            warm_up(lambda: function(self.places))
-            graph = torch.cuda.CUDAGraph()
-            with self.capture(graph):
-                body()
+            with torch.cuda.device(self.places[0].device):
+                warm_up(lambda: function(self.places))
+                with self.capture(graph):
+                    body()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
