@@ -2,11 +2,11 @@
 
 Areas come from scikit-learn's exact rank statistics, in which a tie counts one half. A binary AUROC that maps
 unbounded scores through a sigmoid first (torchmetrics' does) turns large scores into ties, and is not used.
+Scikit-learn takes more than a second to import, so it is imported when the first area is computed.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 Scores = NDArray[np.float64]
 
@@ -28,16 +28,22 @@ def joined(id_scores: Scores, ood_scores: Scores) -> tuple[NDArray[np.int64], Sc
 
 def auroc(id_scores: Scores, ood_scores: Scores) -> float:
     """Probability that an ID image scores above an OOD image, a tie counting one half; in [0, 1]."""
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(*joined(id_scores, ood_scores)))
 
 
 def aupr_in(id_scores: Scores, ood_scores: Scores) -> float:
     """Average precision with ID as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(*joined(id_scores, ood_scores)))
 
 
 def aupr_out(id_scores: Scores, ood_scores: Scores) -> float:
     """Average precision with OOD as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
+    from sklearn.metrics import average_precision_score
+
     is_id, scores = joined(id_scores, ood_scores)
     return float(average_precision_score(1 - is_id, -scores))
 
@@ -70,6 +76,8 @@ def fpr95_ood_positive(id_scores: Scores, ood_scores: Scores) -> float:
 
 def detection_error(id_scores: Scores, ood_scores: Scores) -> float:
     """Smallest mean, over thresholds, of the shares of ID images rejected and of OOD images accepted; in [0, 1/2]."""
+    from sklearn.metrics import roc_curve
+
     is_id, scores = joined(id_scores, ood_scores)
     accepted_ood, accepted_id, _ = roc_curve(is_id, scores)
     return float(np.min((1 - accepted_id + accepted_ood) / 2))

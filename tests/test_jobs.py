@@ -115,6 +115,34 @@ def test_help_is_instant_and_has_an_example(stage: str):
     assert f"Example: python -m fig.stages.{stage}" in done.stdout and "--" in done.stdout
 
 
+NOT_TO_START_WITH = ["matplotlib", "mlflow", "pandas", "ray", "scipy", "sklearn", "torch._dynamo", "torchvision"]
+
+
+@pytest.mark.slow
+def test_a_jobs_work_begins_before_what_it_needs_later_is_imported():
+    works = sorted({job.work.partition(":")[0] for job in JOBS if job.work and job.stage() != "report"})
+    code = (
+        f"import sys, importlib; [importlib.import_module(name) for name in {works}];"
+        f"print(*sorted({{*{NOT_TO_START_WITH}}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "\n", done.stderr or done.stdout
+
+
+def test_a_stage_seeks_no_garbage_until_its_work_is_imported_and_does_from_then_on():
+    pytest.importorskip("psutil")
+    (job,) = [job for job in JOBS if job.stage() == "report"]
+    code = (
+        "import gc, sys; from fig.runtime.job import job_class, run_stage; found = job_class('fig.stages.report');"
+        f"sys.argv = ['x', *{job.words()}]; seen = [];"
+        "found.load_work = lambda self: seen.append(gc.isenabled());"
+        "found.execute = lambda self, started: seen.append(gc.isenabled());"
+        "run_stage('fig.stages.report'); sys.exit(seen != [False, True])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

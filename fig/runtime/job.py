@@ -3,6 +3,7 @@
 A stage defines one job. Called from a shell, from Snakemake or from Python, it leaves the same record.
 """
 
+import gc
 import json
 import shlex
 import sys
@@ -265,7 +266,10 @@ def run_stage(module: str) -> None:
     """Do the job that this process's command line describes; an error is one sentence and exit status 1.
 
     The module is imported again under its own name, since what Ray sends to its workers must not live in `__main__`.
+    What is imported stays, so no garbage is sought while the job is read and its work imported, nor in that later: it
+    would take an eighth of the start.
     """
+    gc.disable()
     import psutil
 
     from fig.runtime.command import announce, exit_on_error
@@ -275,4 +279,8 @@ def run_stage(module: str) -> None:
     with exit_on_error():
         found = parse_words(job_class(module), sys.argv[1:])
         if found is not None:  # nothing is left to do after --help
+            if found.work:
+                found.load_work()
+            gc.freeze()
+            gc.enable()
             found.execute(started)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
 from torch import Tensor
 
 from fig import parallel
@@ -42,6 +41,8 @@ def choose_rows(samples: Samples, confident: float) -> Tensor:
 
 def project(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Features (n, D) as points of the plane (n, 2), by t-SNE."""
+    from sklearn.manifold import TSNE  # takes more than a second to import: when there are points
+
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     points: NDArray[np.float32] = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
     return points.astype(np.float32)
