@@ -1,5 +1,6 @@
 """What the rules share: the configuration, where files are, and what a rule says of the job that it does."""
 
+import gc
 import json
 import os
 import re
@@ -46,6 +47,9 @@ from fig.study import (
     select_studies,
     split_teacher,
 )
+
+# Jobs are no garbage: to look for it among thousands of them took an eighth of a plan.
+gc.set_threshold(100_000)
 
 if not config:
     raise WorkflowError(
