@@ -206,6 +206,14 @@ def test_row_sums_are_those_of_gram_matrices_formed_in_full():
         torch.testing.assert_close(ours[:, order - 1], rows.sign() * rows.abs() ** (1 / order))
 
 
+def test_row_sums_do_not_depend_on_how_many_images_are_taken_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    features = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    together = row_sums(features, (1, 3))
+    for activations in (1, 100):  # one image at a time, and two
+        monkeypatch.setattr("fig.detectors.gram.CACHED", activations)
+        torch.testing.assert_close(row_sums(features, (1, 3)), together)
+
+
 def test_row_sums_do_not_overflow_where_the_powers_would():
     huge = torch.full((1, 2, 3, 3), 1e6)
     assert torch.isinf(huge**10).all()
