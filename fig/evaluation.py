@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fig import parallel
 from fig.data.arrays import Split
-from fig.data.batches import images_at, labels_of
+from fig.data.batches import images_on, labels_of
 from fig.detectors.protocol import Detector, Observer, Ready, Scorer, Seen, SplitScorer, Subject, scored
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
@@ -72,18 +72,23 @@ def seen_in_turn(
 ) -> Iterator[Seen]:
     """Images of a split in these rows, a batch at a time, as the frozen network saw them.
 
-    A batch that does not fit into the device's memory is looked at in halves. Raises ValueError where the network gives
-    what is not finite.
+    A batch that does not fit into the device's memory is looked at in halves. Raises ValueError, after the last batch,
+    where the network gave what is not finite: to look at each batch would be to wait for the device.
     """
+    finite: dict[str, Tensor] = {}  # by place
     for chosen in rows.split(batch):
         for seen in halve_until_it_fits(lambda part: seen_at(discriminator, taps, data, part), chosen):
-            check_finite(seen)
+            for name, values in {"logits": seen.logits, **seen.kept}.items():
+                finite[name] = finite.get(name, True) & values.isfinite().all()
             yield seen
+    for name, all_finite in finite.items():
+        if not all_finite:
+            raise ValueError(f"the discriminator's {name} are not finite for some images: it cannot be evaluated")
 
 
 def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor) -> Seen:
     """Images of a split in these rows, as the frozen network saw them."""
-    square = images_at(data, rows).to(discriminator.device)
+    square = images_on(discriminator.device, data, rows)
     inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
     with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
         logits = discriminator.network(inputs)
@@ -94,13 +99,6 @@ def centred(images: Tensor, size: int) -> Tensor:
     """The middle of images (B, 3, h, w), `size` pixels a side: training images may be stored larger."""
     top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
     return images[:, :, top : top + size, left : left + size]
-
-
-def check_finite(seen: Seen) -> None:
-    """Raise ValueError, naming the place, where logits or tapped features are not finite."""
-    for name, values in {"logits": seen.logits, **seen.kept}.items():
-        if not values.isfinite().all():
-            raise ValueError(f"the discriminator's {name} are not finite for some images: it cannot be evaluated")
 
 
 def some(count: int, most: int) -> Tensor:
@@ -128,7 +126,7 @@ def fitted(
     order = torch.randperm(len(rows), generator=generator(seed, "held-out"))
     kept_out, rest = (rows[these].sort().values for these in order.split([part, len(rows) - part]))
     observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
-    labels = labels_of(train)
+    labels = labels_of(train).to(discriminator.device)
 
     def held_out() -> Iterator[Seen]:
         return seen_in_turn(discriminator, taps, train, kept_out, settings.batch)
@@ -138,7 +136,7 @@ def fitted(
             mine = rest[parallel.rank() :: parallel.workers()]
             for seen in seen_in_turn(discriminator, taps, train, mine, settings.batch):
                 for observer in observers.values():
-                    observer.see(seen, labels[seen.rows].to(discriminator.device))
+                    observer.see(seen, labels[seen.rows.to(labels.device)])
             observers = parallel.merged(observers)
         return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
 
@@ -168,14 +166,15 @@ def evaluated(
     mine = rows[parallel.rank() :: parallel.workers()]
     with computing("float32", discriminator.device):
         for seen in seen_in_turn(discriminator, taps, data, mine, settings.batch):
-            logits.append(seen.logits.cpu())
+            logits.append(seen.logits)
             for name, scorer in scorers.items():
-                scores = scored(scorer, seen)
-                if not scores.isfinite().all():
-                    raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
-                parts[name].append(scores)
-    grids = {name: parallel.gathered(torch.cat(each), len(rows)).numpy() for name, each in parts.items()}
-    return Evaluated(rows, grids, parallel.gathered(torch.cat(logits), len(rows)))
+                parts[name].append(scored(scorer, seen))
+    found = {name: torch.cat(each).cpu() for name, each in parts.items()}  # the device is waited for here alone
+    for name, grid in found.items():
+        if not grid.isfinite().all():
+            raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
+    grids = {name: parallel.gathered(grid, len(rows)).numpy() for name, grid in found.items()}
+    return Evaluated(rows, grids, parallel.gathered(torch.cat(logits).cpu(), len(rows)))
 
 
 def scores(detector: Detector, discriminator: Discriminator, data: Split, train: Split | None = None) -> Grid:

@@ -1,7 +1,8 @@
 """What holds for every detector; each one's own formula is tested in test_detectors.py."""
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 from fig.data.arrays import Split
-from fig.detectors.protocol import Detector
+from fig.detectors.flows import ResidualFlows
+from fig.detectors.protocol import Detector, scored
+from fig.detectors.residual_flow import ResidualFlow, train_flows
 from fig.detectors.table import DETECTORS, build_detector
 from fig.discriminator import Discriminator
-from fig.evaluation import EvaluationSettings, evaluated, fitted, metric_rows, own_rows, scores
+from fig.evaluation import EvaluationSettings, evaluated, fitted, looked_at, metric_rows, own_rows, scores, seen_in_turn
+from fig.folding import folded
 from fig.frozen import frozen
 from support.workers import run_on_gloo
 
@@ -132,6 +136,44 @@ def test_the_batch_in_which_training_images_come_does_not_change_a_detector(
         fits = (fitted(detectors, trained, stripes, 0, EvaluationSettings(batch)) for batch in (7, 256))
         one, other = (evaluated(detectors, scorers, trained, others).grids[name] for scorers in fits)
     assert alike(one, other)
+
+
+def unreadable(value: object) -> object:
+    """The value with its tensors on the meta device, from which nothing can be read: to try raises an error."""
+    if isinstance(value, torch.Tensor | torch.nn.Module):
+        return value.to("meta")
+    if isinstance(value, list | tuple):
+        return type(value)(map(unreadable, value))
+    if isinstance(value, dict):
+        return {key: unreadable(each) for key, each in value.items()}
+    for key, each in vars(value).items() if is_dataclass(value) else ():
+        object.__setattr__(value, key, unreadable(each))
+    return value
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_no_batch_is_waited_for_when_a_detector_is_fitted_or_scores(name: str, trained: Discriminator, stripes: Split):
+    """A read of what a GPU computes makes the host wait for it; so a batch is looked at where a read is an error."""
+    detector = made(name)
+    with frozen(trained):
+        scorer = fitted({name: detector}, trained, stripes, seed=0)[name]
+        subject, taps = looked_at({name: detector}, trained)
+        with folded(trained.network, torch.rand(1, 3, 16, 16)):  # what can be folded is found once for a network
+            pass
+        observer, unread = detector.observer(unreadable(subject)), unreadable(scorer)
+        assert trained.device.type == "meta"
+        for seen in islice(seen_in_turn(trained, taps, stripes, torch.arange(40), batch=10), 3):
+            if observer:
+                observer.see(seen, torch.zeros(10, dtype=torch.long, device="meta"))
+            assert scored(unread, seen).is_meta and scored(unread, seen).shape == (10, len(scorer.settings))
+
+
+def test_no_batch_is_waited_for_when_flows_are_trained(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.optim, "Adam", lambda weights, rate, fused: torch.optim.SGD(weights, rate))
+    flows = ResidualFlows(2, 4, 4, 2, torch.Generator()).to("meta")
+    padded, counts = torch.zeros(2, 30, 4, device="meta"), torch.tensor([30, 20])
+    train_flows(flows, padded, counts, ResidualFlow(epochs=2, batch=8), torch.Generator())
+    assert all(weight.grad.is_meta for weight in flows.parameters())
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -17,6 +17,12 @@ def images_at(split: Split, rows: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2)
 
 
+def images_on(device: torch.device, split: Split, rows: Tensor) -> Tensor:
+    """Images of these rows (b,) on a device, as uint8 (b, 3, height, width), by a copy that does not wait for a GPU."""
+    images = images_at(split, rows)
+    return (images.pin_memory() if device.type == "cuda" else images).to(device, non_blocking=True)
+
+
 def labels_of(split: Split) -> Tensor:
     """Class of each image: (N,)."""
     return torch.from_numpy(split.labels)
@@ -38,10 +44,7 @@ class Source:
         here = rows.to(self.labels.device)
         if self.kept is not None:
             return self.kept[here], self.labels[here]
-        images = images_at(self.split, rows)
-        if self.labels.is_cuda:
-            images = images.pin_memory()  # so that the copy does not wait for the GPU
-        return images.to(self.labels.device, non_blocking=True), self.labels[here]
+        return images_on(self.labels.device, self.split, rows), self.labels[here]
 
 
 def source_on(split: Split, device: torch.device) -> Source:

@@ -16,17 +16,23 @@ class Moments:
     products: Tensor  # (D, D)
 
     @staticmethod
-    def of(classes: int, features: int) -> "Moments":
-        """Sums over nothing yet."""
-        zeros = torch.zeros(classes, features, dtype=torch.float64)
-        return Moments(zeros[:, 0].clone(), zeros, torch.zeros(features, features, dtype=torch.float64))
+    def of(classes: int, features: int, device: torch.device | None = None) -> "Moments":
+        """Sums over nothing yet, on the device of what they will see."""
+        zeros = torch.zeros(classes, features, dtype=torch.float64, device=device)
+        return Moments(zeros[:, 0].clone(), zeros, zeros.new_zeros(features, features))
 
     def see(self, features: Tensor, labels: Tensor) -> None:
         """Add features (B, D) with their labels (B,)."""
-        features, labels = features.double().cpu(), labels.cpu()
-        self.counts += labels.bincount(minlength=len(self.counts))
-        self.sums.index_add_(0, labels, features)
+        features = features.double()
+        classes = torch.arange(len(self.counts), device=labels.device)
+        members = (labels[:, None] == classes).double()  # (B, C): to count by labels would be to wait for the device
+        self.counts += members.sum(dim=0)
+        self.sums += members.T @ features
         self.products += features.T @ features
+
+    def on_cpu(self) -> "Moments":
+        """The same on the CPU."""
+        return Moments(self.counts.cpu(), self.sums.cpu(), self.products.cpu())
 
     def merge(self, other: "Moments") -> None:
         """Add what another one has seen."""

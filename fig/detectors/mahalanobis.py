@@ -41,7 +41,7 @@ class MahalanobisObserver:
         """Add a batch's features to the sums."""
         for name, features in stage_means(seen).items():
             if name not in self.moments:
-                self.moments[name] = Moments.of(self.classes, features.shape[1])
+                self.moments[name] = Moments.of(self.classes, features.shape[1], features.device)
             self.moments[name].see(features, labels)
 
     def merge(self, other: "MahalanobisObserver") -> None:
@@ -65,6 +65,7 @@ class Gaussians:
     @staticmethod
     def of(moments: Moments, device: torch.device) -> "Gaussians":
         """The Gaussians of these moments; a class of which nothing was seen has none."""
+        moments = moments.on_cpu()
         root = root_of(precision(moments.covariance))
         means = moments.means[moments.counts > 0] @ root
         return Gaussians(means.to(device), root.to(device))

@@ -98,7 +98,7 @@ class Ready(Protocol):
 
 @dataclass
 class Kept:
-    """Values of training images, kept for a detector that needs all of them at once."""
+    """Values of training images, kept on their device for a detector that needs all of them at once."""
 
     rows: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
@@ -106,10 +106,10 @@ class Kept:
 
     def see(self, seen: Seen, labels: Tensor, values: Mapping[str, Tensor]) -> None:
         """Keep the values (B, ...) of a batch."""
-        self.rows.append(seen.rows.cpu())
-        self.labels.append(labels.cpu())
+        self.rows.append(seen.rows)
+        self.labels.append(labels)
         for name, value in values.items():
-            self.values.setdefault(name, []).append(value.cpu())
+            self.values.setdefault(name, []).append(value)
 
     def merge(self, other: Self) -> None:
         """Append what another worker kept."""
@@ -140,7 +140,7 @@ class Unfitted:
 def scored(scorer: Scorer, seen: Seen) -> Tensor:
     """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
     places = torch.arange(len(seen.rows))
-    return torch.cat(list(halve_until_it_fits(lambda part: scorer.scores(seen.part(part)).cpu(), places)))
+    return torch.cat(list(halve_until_it_fits(lambda part: scorer.scores(seen.part(part)), places)))
 
 
 def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> int:
@@ -151,10 +151,8 @@ def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> 
     """
     if len(among) == 1:
         return among[0]
-    sums = torch.zeros(len(among), dtype=torch.float64)
-    for seen in held_out():
-        sums += scored(scorer, seen)[:, among].sum(dim=0)
-    return among[int(sums.argmax())]
+    sums = torch.stack([scored(scorer, seen).sum(dim=0) for seen in held_out()]).sum(dim=0)
+    return among[int(sums[among].argmax())]
 
 
 def towards(gradient: Tensor, unit: Tensor) -> Tensor:

@@ -75,18 +75,27 @@ def trained(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) 
 
     A class of which nothing was seen has none. Raises ValueError where the features hardly vary.
     """
-    moments = Moments.of(classes, features.shape[1])
+    moments = Moments.of(classes, features.shape[1], features.device)
     moments.see(features, labels)
-    present = (moments.counts > 0).nonzero()[:, 0]
-    means = moments.means[present].float().to(features)
+    moments = moments.on_cpu()
+    present, counts = moments.counts > 0, moments.counts.long()
+    means = moments.means.float().to(features)  # (classes, D)
     exact = LinearFlow.of(moments.covariance)
     linear = LinearFlow(exact.matrix.float().to(features), exact.log_determinant)
     size = linear.matrix.shape[1]
     hidden = max(1, round(flow.hidden * size))
     draw = generator(flow.seed, "flows")
-    residual = ResidualFlows(len(present), size, hidden, flow.couplings, draw).to(features.device)
-    white = [linear(features[labels == c] - mean) for c, mean in zip(present.to(labels), means, strict=True)]
-    padded, counts = pad_sequence(white, batch_first=True), torch.tensor([len(each) for each in white])
+    residual = ResidualFlows(int(present.sum()), size, hidden, flow.couplings, draw).to(features.device)
+    order = labels.argsort(stable=True)
+    white = linear(features - means[labels])[order].split(counts[present].tolist())
+    train_flows(residual, pad_sequence(white, batch_first=True), counts[present], flow, draw)
+    return Flows(means[present.to(means.device)], linear, residual.requires_grad_(False))
+
+
+def train_flows(
+    residual: ResidualFlows, padded: Tensor, counts: Tensor, flow: ResidualFlow, draw: torch.Generator
+) -> None:
+    """Train flows on whitened features (C, N, k), of which the first `counts` (C,) of each class are features."""
     optimizer = torch.optim.Adam(residual.parameters(), flow.learning_rate, fused=True)
     for _ in range(flow.epochs):
         for z, there in class_batches(padded, counts, flow.batch, draw):
@@ -94,7 +103,6 @@ def trained(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return Flows(means, linear, residual.requires_grad_(False))
 
 
 def class_batches(padded: Tensor, counts: Tensor, size: int, draw: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,7 +113,7 @@ def class_batches(padded: Tensor, counts: Tensor, size: int, draw: torch.Generat
     """
     places = torch.arange(padded.shape[1])
     orders = torch.stack([torch.cat([torch.randperm(int(n), generator=draw), places[n:]]) for n in counts])  # (C, N)
-    classes = torch.arange(len(counts))[:, None]
-    for rows in orders.split(size, dim=1):
-        there = rows < counts[:, None]
-        yield padded[classes, rows], there.to(padded)
+    there = (orders < counts[:, None]).to(padded)
+    classes = torch.arange(len(counts), device=padded.device)[:, None]
+    for rows, marks in zip(orders.to(padded.device).split(size, dim=1), there.split(size, dim=1), strict=True):
+        yield padded[classes, rows], marks
