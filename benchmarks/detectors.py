@@ -5,17 +5,14 @@ Example: python benchmarks/detectors.py --width 0.25
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import cyclopts
 import torch
 from cyclopts import Parameter
-from cyclopts.validators import Number
-from digits import digits, trained
+from digits import load_digits, train_some
 from pytorch_ood import detector as library
-from ratios import Device, machine, ratio
+from ratios import Count, Device, Pairs, Width, print_head, print_machine, print_row, time_pairs
 from torch import Tensor, nn
 
 from fig.data.arrays import Split
@@ -35,6 +32,9 @@ from fig.evaluation import EvaluationSettings, evaluated, fitted, seen_in_turn, 
 from fig.frozen import frozen
 from fig.networks.resnet import STAGES
 from fig.networks.taps import Tap, pooled, tapped
+from fig.precision import computing
+
+SIZES = list(STAGES.values())  # features of a ResNet18's stages
 
 
 def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool = True) -> None:
@@ -42,7 +42,7 @@ def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool 
     if same:
         torch.testing.assert_close(ours(), reference(), rtol=1e-2, atol=1e-2)
         pairs *= 10
-    print(f"| {what} | {ratio(reference, ours, pairs, warm=False)} |", flush=True)
+    print_row(what, *time_pairs(reference, ours, pairs, warm=False))
 
 
 def odin_loop(network: nn.Module, inputs: Tensor, odin: Odin) -> Tensor:
@@ -62,7 +62,7 @@ def odin_loop(network: nn.Module, inputs: Tensor, odin: Odin) -> Tensor:
 
 def mahalanobis_loop(scorer: PerturbedScorer, inputs: Tensor) -> Tensor:
     """A forward pass, a backward pass and a forward pass of the whole network for every stage and magnitude."""
-    subject, total = scorer.subject, torch.zeros(len(inputs), len(scorer.magnitudes), dtype=torch.float64)
+    subject, total = scorer.subject, inputs.new_zeros(len(inputs), len(scorer.magnitudes), dtype=torch.float64)
     for stage, density in zip(subject.stages, scorer.densities, strict=True):
         for column, magnitude in enumerate(scorer.magnitudes):
             moving = inputs.clone().requires_grad_()
@@ -135,12 +135,12 @@ def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: i
                 optimizer.step()
 
 
-def fits_of_flows(pairs: int, device: str) -> None:
+def fits_of_flows(sizes: list[int], pairs: int, device: str) -> None:
     """Fits of CIFAR10's ten classes with features as many as ResNet18's stages give, whose values change no time."""
     labels, flow = torch.arange(10 * 512, device=device) % 10, ResidualFlow(epochs=5)  # of two full batches
     for fit in (flows_one_class_after_the_other, trained_flows):
         fit(torch.randn(len(labels), 2, device=device), labels, 10, flow)  # the first use of an optimiser imports much
-    for size in STAGES.values():
+    for size in sizes:
         features = torch.randn(len(labels), size, device=device)
         told(
             f"residual_flow, fit of 10 classes of {size} features",
@@ -211,16 +211,19 @@ def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Ten
 
 
 def main(
-    width: Annotated[float, Parameter(help="Width of the ResNet18.")] = 0.25,
-    images: Annotated[int, Parameter(help="Images scored.")] = 128,
-    pairs: Annotated[int, Parameter(validator=Number(gte=1), help="Timed pairs of each comparison.")] = 3,
+    *,
+    width: Width = 0.25,
+    images: Annotated[Count, Parameter(help="Images scored.")] = 128,
+    flows: Annotated[list[int], Parameter(help="Features of the flows' fits; repeatable.")] = SIZES,
+    pairs: Pairs = 3,
     device: Device = "cpu",
 ) -> None:
     """Print the detectors' table of docs/results/performance.md."""
-    print(machine(), flush=True)
-    with TemporaryDirectory() as folder:
-        data = digits(Path(folder))
-        discriminator = trained("resnet18", data, 40, width, device)
+    print_machine(device)
+    print_head("reference", "ours")
+    with computing("float32", torch.device(device)):
+        data = load_digits()
+        discriminator = train_some("resnet18", data, 40, width, device)
         with frozen(discriminator):
             subject = subject_of(discriminator)
             everything = torch.arange(len(data.images))
@@ -255,7 +258,7 @@ def main(
             kept = list(seen_in_turn(discriminator, taps, data, everything, 256))
             means = torch.cat([list(each.kept.values())[-1] for each in kept])
             labels = torch.tensor(data.description.labels, device=device)
-            fits_of_flows(pairs, device)
+            fits_of_flows(flows, pairs, device)
             against_the_library(subject, seen, means, labels, pairs)
             small = {
                 "baseline": {},
@@ -265,7 +268,7 @@ def main(
                 "gram": {},
             }
             detectors = {name: build_detector(name, settings) for name, settings in small.items()}
-            sets = [digits(Path(folder), "test")] * 9
+            sets = [load_digits("test")] * 9
             few = EvaluationSettings(images=images, training_images=8 * images)
             told(
                 "five detectors, one ID and eight OOD sets, against each pair on its own",

@@ -3,22 +3,22 @@
 Example: python benchmarks/input_pipeline.py data/32/cifar10-jpeg/train.npy
 """
 
-import sys
 from pathlib import Path
 
+import cyclopts
 import torch
+from digits import load_digits
 from PIL import Image
-from ratios import machine, ratio
+from ratios import Device, Pairs, print_head, print_machine, print_row, time_pairs
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fig.data.arrays import open_split
-from fig.data.augment import Augmentation, augment
-from fig.data.batches import images_at, labels_of
+from fig.data.arrays import Split, open_split
+from fig.data.augment import Augmentation
+from fig.data.batches import source_on
 from fig.discriminator import Architecture, Discriminator
-from fig.seeding import generator
 from fig.settings import TrainingSettings
-from fig.training import batch_rows, iterations_per_epoch
+from fig.training import batch_at, iterations_per_epoch
 
 BATCH = 128
 
@@ -26,16 +26,11 @@ BATCH = 128
 class Usual(Dataset):
     """The data set as torchvision's CIFAR10 gives it: an image of Pillow's, transformed one by one."""
 
-    def __init__(self, split) -> None:
+    def __init__(self, split: Split) -> None:
         self.images, self.labels = split.images[:], split.labels
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-            ]
-        )
+        crop, mirror = transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()
+        scale = transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self.transform = transforms.Compose([crop, mirror, transforms.ToTensor(), scale])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -44,26 +39,27 @@ class Usual(Dataset):
         return self.transform(Image.fromarray(self.images[row])), self.labels[row]
 
 
-def main(path: str) -> None:
-    split = open_split(Path(path))
-    loader = DataLoader(Usual(split), BATCH, shuffle=True, num_workers=2)
-    discriminator = Discriminator(Architecture("resnet18", 10, 32, 1 / 16))  # for its scaling
-    labels, settings = labels_of(split), TrainingSettings(learning_rate=0.1, epochs=1, batch_size=BATCH)
+def main(path: Path | None = None, *, pairs: Pairs = 3, device: Device = "cpu") -> None:
+    """Print the row on batches of docs/results/performance.md, of a prepared split of 32 x 32 pixels or the digits."""
+    print_machine(device)
+    split = open_split(path) if path else load_digits()
+    loader = DataLoader(Usual(split), BATCH, shuffle=True, num_workers=2, pin_memory=device != "cpu")
+    discriminator = Discriminator(Architecture("resnet18", 10, 32, 1 / 16)).to(device)  # for its scaling
+    settings = TrainingSettings(learning_rate=0.1, epochs=1, batch_size=BATCH)
+    source = source_on(split, discriminator.device)
 
     def theirs() -> None:
-        for images, _ in loader:
-            images.contiguous(memory_format=torch.channels_last)
+        for images, labels in loader:
+            images.to(device, non_blocking=True, memory_format=torch.channels_last)
+            labels.to(device, non_blocking=True)
 
     def ours() -> None:
-        for iteration in range(iterations_per_epoch(settings, len(labels))):
-            rows = batch_rows(len(labels), iteration, settings, 0)
-            images = augment(images_at(split, rows), Augmentation(32, 4, True), generator(0, "augment", iteration))
-            discriminator.scaled(images).contiguous(memory_format=torch.channels_last)
-            labels[rows]
+        for iteration in range(iterations_per_epoch(settings, len(source))):
+            batch_at(discriminator, source, Augmentation(32, 4, True), iteration, settings, 0)
 
-    print(machine())
-    print(f"an epoch of {len(labels)} images, ours against a DataLoader of two workers: {ratio(theirs, ours, pairs=3)}")
+    print_head("DataLoader", "ours")
+    print_row(f"an epoch of {len(source)} images", *time_pairs(theirs, ours, pairs))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    cyclopts.run(main)

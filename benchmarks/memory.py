@@ -4,13 +4,18 @@ Example: python benchmarks/memory.py 10
 """
 
 import resource
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
+import cyclopts
 import numpy as np
-from ratios import machine
+import torch
+from cyclopts import Parameter
+from ratios import Count, Device, over, print_cells, print_machine, print_table
+from tqdm import tqdm
 
 from fig.data.arrays import Written, open_split, write_description, write_header
 from fig.data.augment import Augmentation
@@ -18,11 +23,12 @@ from fig.discriminator import Architecture, Discriminator
 from fig.methods.standard import Standard
 from fig.training import TrainingSettings, players_of, train
 
-SIDE, CLASSES, ITERATIONS = 256, 10, 100
+SIDE, CLASSES, SMALL = 256, 10, 0.03  # pixels a side; GB of the small set
 
 
-def written(path: Path, count: int) -> Path:
-    """A prepared split of `count` black images, which the file system keeps as a hole."""
+def write_black(path: Path, gigabytes: float) -> Path:
+    """A prepared split of black images, which the file system keeps as a hole."""
+    count = int(gigabytes * 1e9 / SIDE**2 / 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_header(file, (count, SIDE, SIDE, 3))
@@ -33,40 +39,37 @@ def written(path: Path, count: int) -> Path:
     return path
 
 
-def measured(path: str) -> None:
-    """Train on the split and print the peak of resident memory, in MB."""
-    discriminator = Discriminator(Architecture("resnet18", CLASSES, 64, 1 / 16))
-    settings = TrainingSettings(learning_rate=0.01, iterations=ITERATIONS)
+def peaks_of_training(path: Path, iterations: int, device: str) -> dict[str, float]:
+    """Train on the split: the peaks of this process's memory and, where there is one, of the GPU's, in MB."""
+    discriminator = Discriminator(Architecture("resnet18", CLASSES, 64, 1 / 16)).to(device)
+    settings = TrainingSettings(learning_rate=0.01, iterations=iterations)
     players = players_of(discriminator, Standard(), settings, 0)
-    steps = train(
-        discriminator,
-        players,
-        open_split(Path(path)),
-        Standard(),
-        settings,
-        Augmentation(64),
-        0,
-    )
-    for _ in steps:
+    data, augmentation = open_split(path), Augmentation(64)
+    for _ in train(discriminator, players, data, Standard(), settings, augmentation, 0):
         pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peaks = {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return peaks | ({"the GPU's memory": torch.cuda.max_memory_allocated(device) / 2**20} if device != "cpu" else {})
 
 
-def main(gigabytes: str) -> None:
-    print(machine())
-    with TemporaryDirectory() as folder:
-        peaks = []
-        for name, size in (("small", 0.03), ("large", float(gigabytes))):
-            path = written(Path(folder) / name / "train.npy", int(size * 1e9 / SIDE**2 / 3))
-            done = subprocess.run(
-                [sys.executable, __file__, "--measure", path], capture_output=True, text=True, check=True
-            )
-            peaks.append(float(done.stdout))
-        print(
-            f"peak memory of {ITERATIONS} iterations of 128 images on {gigabytes} GB: {peaks[1]:.0f} MB, "
-            f"{peaks[1] - peaks[0]:+.0f} MB against 0.03 GB"
-        )
+def main(
+    gigabytes: Annotated[float, Parameter(help="Size of the large set.")] = 10,
+    *,
+    iterations: Annotated[Count, Parameter(help="Of 128 images each.")] = 100,
+    device: Device = "cpu",
+) -> None:
+    """Print the row on memory of docs/results/performance.md."""
+    print_machine(device)
+    fresh = get_context("spawn")  # a process of its own for each training
+    with TemporaryDirectory() as folder, ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
+        sizes = {"small": SMALL, "large": gigabytes}
+        paths = [write_black(Path(folder) / name / "train.npy", size) for name, size in sizes.items()]
+        jobs = [pool.submit(peaks_of_training, path, iterations, device) for path in paths]
+        small, large = (job.result() for job in tqdm(jobs, leave=False, disable=None))
+    print_table(["what", f"peak, {gigabytes:g} GB / {SMALL} GB", f"{gigabytes:g} GB", f"{SMALL} GB"])
+    for what, peak in large.items():
+        both = f"{peak:.0f} MB", f"{small[what]:.0f} MB"
+        print_cells(f"{what}, {iterations} iterations", over([peak], [small[what]]), *both)
 
 
 if __name__ == "__main__":
-    measured(sys.argv[2]) if sys.argv[1] == "--measure" else main(sys.argv[1])
+    cyclopts.run(main)

@@ -1,31 +1,19 @@
-"""A study's whole DAG on so many GPUs, on paper: a greedy schedule of jobs whose lengths are reckoned, not measured."""
+"""A study's whole DAG on so many GPUs, on paper: a greedy schedule of jobs whose lengths are reckoned; no device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from pathlib import Path
 
 from fig import costs
-from fig.study import Config, Discriminator, list_discriminators, list_teachers, read_config, rule_of, split_teacher
+from fig.study import Config, Discriminator, list_discriminators, list_teachers, rule_of, split_teacher
 
 STARTING = 30.0  # seconds of a job before and after its work: Python, Ray, MLflow
 NOTICED = 60.0  # seconds until Snakemake has seen that a job has ended: it asks Slurm once in a while
 SUBMITTED = 1.0  # jobs a second
 STREAM = 1e9  # bytes a second that a job writes to a shared file system when it is alone on it
 SAVING = 0.02  # share of a training's time that may go into checkpoints, as in fig/stages/support/trainer.py
-HEAD = (
-    "GPUs",
-    "of them for a training",
-    "hours",
-    "all work shared out, h",
-    "longest chain, h",
-    "submission, h",
-    "MLflow, h",
-    "GPUs busy",
-    "inputs, MB/s",
-    "checkpoints, GB/s",
-    "bottleneck",
-)
+HEAD = ["GPUs", "of them for a training", "hours", "all work shared out, h", "longest chain, h", "submission, h"]
+HEAD += ["MLflow, h", "GPUs busy", "inputs, MB/s", "checkpoints, GB/s", "bottleneck"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +41,6 @@ class Bounds:
         """The one that decides."""
         named = {"GPUs": self.work, "longest chain": self.chain, "submission": self.submission, "MLflow": self.mlflow}
         return max(named, key=named.__getitem__)
-
-
-def study_of(path: Path) -> Config:
-    """The configuration behind a file."""
-    return read_config([path])
 
 
 def parents(config: Config, found: Discriminator) -> tuple[str, ...]:

@@ -1,50 +1,60 @@
-"""`prepare` of an archive of JPEGs against decoding alone on all cores.
+"""`prepare` of an archive of JPEGs against decoding alone on all cores; no device.
 
 Example: python benchmarks/prepare.py data/archives/cifar10-jpeg.tar.xz cifar10
 """
 
 import os
-import sys
+import tarfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cyclopts
 import numpy as np
 from PIL import Image
-from ratios import machine, ratio
+from ratios import Pairs, print_head, print_machine, print_row, time_pairs
 
 from fig.data.catalogue import Recipe
 from fig.data.prepare import prepare
 from fig.data.readers import images
 
 
-def decoded(paths: list[Path]) -> int:
+def decode(paths: list[Path]) -> int:
+    """Decode images; returns a sum over them, so that each is read."""
     return sum(int(np.asarray(Image.open(path).convert("RGB"))[0, 0, 0]) for path in paths)
 
 
-def main(path: str, under: str) -> None:
+def archive_of_digits(folder: Path) -> Path:
+    """The test digits as JPEGs in an archive."""
+    from digits import load_digits  # imports torch, which the processes of `prepare` would wait for
+
+    with tarfile.open(folder / "digits.tar.xz", "w:xz") as archive:
+        for row, image in enumerate(load_digits("test").images):
+            Image.fromarray(image).save(folder / "digit.jpg")
+            archive.add(folder / "digit.jpg", f"{row}.jpg")
+    return folder / "digits.tar.xz"
+
+
+def main(archive: Path | None = None, under: str = "", *, pairs: Pairs = 3) -> None:
+    """Print the rows on `prepare` of docs/results/performance.md, of JPEGs in an archive's folder or of digits."""
+    print_machine(None)
     cores = len(os.sched_getaffinity(0))
-    print(machine())
     with TemporaryDirectory() as folder, ProcessPoolExecutor(cores) as pool:
+        archive = archive or archive_of_digits(Path(folder))
         unpacked = Path(folder) / "unpacked"
         unpacked.mkdir()
-        with images([Path(path)], "test", under) as listing:
+        with images([archive], "test", under) as listing:
             for row in range(len(listing.names)):
                 (unpacked / f"{row}.jpg").write_bytes(listing.read(row))
         files = sorted(unpacked.iterdir())
         parts = [files[core::cores] for core in range(cores)]
-        for name, source, below in (("folder", unpacked, ""), ("archive", Path(path), under)):
+        print_head("decoding", "prepare")
+        for name, source, below in (("a folder", unpacked, ""), ("an archive", archive, under)):
             recipe = Recipe(reader="images", split="test", size=32, way="centre", short=32, under=below)
-
-            def theirs() -> None:
-                list(pool.map(decoded, parts))
-
-            def ours(source=source, recipe=recipe) -> None:
-                prepare(Path(folder) / "test.npy", [source], recipe, workers=cores)
-
-            found = ratio(theirs, ours, 3)
-            print(f"{len(files)} JPEGs, decoding them alone on all cores over prepare of the {name}: {found}")
+            ours = partial(prepare, Path(folder) / "test.npy", [source], recipe, workers=cores)
+            print_row(f"{len(files)} JPEGs in {name}", *time_pairs(lambda: list(pool.map(decode, parts)), ours, pairs))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    cyclopts.run(main)

@@ -1,11 +1,13 @@
-"""Other processes: commands run to their end, and servers that are started and ended."""
+"""Other processes: commands run to their end, and servers that are started and ended; no device."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,10 +32,23 @@ def free_port() -> int:
         return bound.getsockname()[1]
 
 
-def wait_for(ready: Callable[[], bool], server: subprocess.Popen, log: Path) -> None:
-    """Wait until a server is ready; raises RuntimeError with its log where it ends before, or in five minutes."""
+@contextmanager
+def running_server(
+    command: Sequence[str | Path], log: Path, env: Mapping[str, str], ready: Callable[[], bool]
+) -> Iterator[None]:
+    """A server from when it is ready; it and what it started end with the block.
+
+    Raises RuntimeError with its log where it ends before it is ready, or is not in five minutes.
+    """
+    with log.open("w") as file:
+        server = subprocess.Popen(command, cwd=log.parent, env=env, stdout=file, stderr=file, start_new_session=True)
     deadline = time.monotonic() + 300
-    while not ready():
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{server.args[0]} did not start: {log.read_text()[-2000:]}")
-        time.sleep(0.2)
+    try:
+        while not ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)

@@ -1,74 +1,62 @@
 """What jobs cost beside their work, how work scales with workers, and what a whole study would wait for.
 
-Example: python benchmarks/scaling.py overhead workers --rounds 3
+CPU seconds leave out processes that outlive those that started them, as Ray's do.
+
+Example: python benchmarks/scaling.py overhead workers --pairs 3
 """
 
 import json
 import secrets
-import signal
-import subprocess
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import cyclopts
 import many_runs
 import paper_model
+import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from digits import digits
-from processes import ROOT, environment, free_port, run_python, wait_for
-from ratios import Ratio, machine, seconds, table
+from digits import write_digits
+from processes import ROOT, environment, free_port, run_python, running_server
+from ratios import Device, Pairs, Spent, print_head, print_machine, print_row, print_table, spend, time_in_turn
 from tqdm import tqdm
 
-from fig import costs
+from fig import costs, parallel
+from fig.data.arrays import open_split
+from fig.data.augment import Augmentation
+from fig.detectors.table import build_detector
+from fig.discriminator import Architecture, Discriminator
+from fig.evaluation import EvaluationSettings, evaluated, fitted
+from fig.frozen import frozen
+from fig.methods.standard import Standard
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Times
 from fig.settings import Resources
+from fig.study import read_config
+from fig.training import TrainingSettings, players_of, train
 
+Part = Literal["overhead", "running", "workers", "stages", "mlflow", "paper"]
 BATCH, WARM, COUNTED = 128, 3, 12  # images of a training iteration; iterations before, and those that are timed
 SCORED = 256  # images
 RAY_ALONE = (  # what Ray's documentation calls a minimal run; "local", for else it joins any other Ray on the node
     "import os, sys, ray; from ray.train import RunConfig, ScalingConfig; from ray.train.torch import TorchTrainer; "
     "ray.init(os.environ.get('RAY_ADDRESS', 'local')); "
-    "TorchTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1), "
+    "TorchTrainer(lambda: None, scaling_config=ScalingConfig(num_workers=1, use_gpu=sys.argv[2] != '0'), "
     "run_config=RunConfig(storage_path=sys.argv[1])).fit()"
 )
 DOOR = (
     "import sys; from fig.runtime.cluster import run_on_workers; from fig.runtime.record import Times; "
-    "from fig.settings import Resources; run_on_workers(abs, 0, Resources(int(sys.argv[1])), Times())"
+    "from fig.settings import Resources; "
+    "run_on_workers(abs, 0, Resources(int(sys.argv[1]), gpus_per_worker=int(sys.argv[2])), Times())"
 )
-
-
-class Part(StrEnum):
-    """What is measured."""
-
-    OVERHEAD = "overhead"
-    RUNNING = "running"  # overhead on a cluster that runs already
-    WORKERS = "workers"
-    STAGES = "stages"
-    MLFLOW = "mlflow"
-    PAPER = "paper"
-
-
-def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every way of doing it, `rounds` times all of them."""
-    times: dict[str, list[float]] = defaultdict(list)
-    with tqdm(total=rounds * len(ways), leave=False) as bar:
-        for _ in range(rounds):
-            for name, way in ways.items():
-                bar.set_description(name)
-                times[name].append(seconds(way))
-                bar.update()
-    return times
 
 
 @contextmanager
@@ -81,18 +69,12 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
     env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     options = ["--head", "--block", f"--port={address.partition(':')[2]}", "--num-cpus=2", f"--temp-dir={folder}/ray"]
     options += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
-    ray = Path(sys.executable).with_name("ray")
-    with (folder / "ray.log").open("w") as log:
-        head = subprocess.Popen([ray, "start", *options], env=env, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(lambda: "Ray runtime started" in (folder / "ray.log").read_text(), head, folder / "ray.log")
+    command, log = [Path(sys.executable).with_name("ray"), "start", *options], folder / "ray.log"
+    with running_server(command, log, env, lambda: "Ray runtime started" in log.read_text()):
         yield env | {"RAY_ADDRESS": address}
-    finally:
-        head.send_signal(signal.SIGTERM)
-        head.wait(60)
 
 
-def stage_without_work(folder: Path, workers: int) -> Callable[[], None]:
+def stage_without_work(folder: Path, workers: int, gpus: int) -> Callable[[], None]:
     """A whole `pretrain` of no iterations, MLflow included, of another seed each time."""
     number = iter(range(1000 * workers, 1000 * workers + 1000))
 
@@ -103,115 +85,95 @@ def stage_without_work(folder: Path, workers: int) -> Callable[[], None]:
         command += ["--training.epochs", "0", "--training.batch-size", str(BATCH)]
         command += ["--output", f"{folder}/results/none/discriminators/digits/resnet18/standard/{seed}"]
         command += ["--checkpoints", f"{folder}/results/none/checkpoints", "--resources.workers", str(workers)]
+        command += ["--resources.gpus-per-worker", str(gpus)]
         run_python(command, environment())
 
     return run
 
 
-def overhead(rounds: int) -> None:
+def overhead(pairs: int, gpus: int) -> None:
     """Whole processes with nothing to do, against a minimal run of Ray Train's."""
     with TemporaryDirectory(prefix="scaling") as name:
         folder = Path(name)
-        digits(folder)
+        write_digits(folder)
         own = environment()
         ways = {
-            "Ray alone": lambda: run_python(["-c", RAY_ALONE, name], own),
-            "run_on_workers": lambda: run_python(["-c", DOOR, "1"], own),
-            "run_on_workers in this process": lambda: run_python(["-c", DOOR, "0"], own),
-            "pretrain of no iterations": stage_without_work(folder, 1),
-            "the same, workers: 0": stage_without_work(folder, 0),
+            "Ray alone": lambda: run_python(["-c", RAY_ALONE, name, str(gpus)], own),
+            "run_on_workers": lambda: run_python(["-c", DOOR, "1", str(gpus)], own),
+            "run_on_workers in this process": lambda: run_python(["-c", DOOR, "0", str(gpus)], own),
+            "pretrain of no iterations": stage_without_work(folder, 1, gpus),
+            "the same, workers: 0": stage_without_work(folder, 0, gpus),
         }
         ways["the same, workers: 0"]()  # makes MLflow's database
-        print_overhead(in_turn(ways, rounds), "Ray alone")
+        compare_with_first(ways, pairs)
 
 
-def running(rounds: int) -> None:
+def running(pairs: int, gpus: int) -> None:
     """The same on a cluster that runs already."""
     with TemporaryDirectory(prefix="scaling") as name, running_cluster(Path(name)) as joined:
         ways = {
-            "Ray alone on a running cluster": lambda: run_python(["-c", RAY_ALONE, name], joined),
-            "run_on_workers on it": lambda: run_python(["-c", DOOR, "1"], joined),
+            "Ray alone on a running cluster": lambda: run_python(["-c", RAY_ALONE, name, str(gpus)], joined),
+            "run_on_workers on it": lambda: run_python(["-c", DOOR, "1", str(gpus)], joined),
         }
-        print_overhead(in_turn(ways, rounds), "Ray alone on a running cluster")
+        compare_with_first(ways, pairs)
 
 
-def print_overhead(times: Mapping[str, list[float]], reference: str) -> None:
-    """A row for each way: its seconds over those of the reference's, pair by pair."""
-    rows = [[name, str(Ratio(taken, times[reference]))] for name, taken in times.items()]
-    table(["a whole process", f"seconds over those of: {reference}"], rows)
+def compare_with_first(ways: dict[str, Callable[[], object]], pairs: int) -> None:
+    """A row for each way: what it takes over what the first takes."""
+    times = time_in_turn(ways, pairs)
+    reference, *_ = ways
+    print_head("the process", reference)
+    for name, taken in times.items():
+        print_row(name, taken, times[reference])
 
 
-@dataclass(frozen=True)
-class Speed:
-    """How fast all workers together are, and what an image costs them."""
+def cost_of_an_image(work: Callable[[], object], images: int, device: torch.device) -> Spent:
+    """What each of the images costs all workers together that share the work."""
+    spent = spend(work)
+    core = torch.tensor([spent.core], device=device)
+    parallel.sum_over_workers([core])
+    return Spent(spent.seconds / images, core.item() / images)
 
-    images: float  # a second
-    core: float  # seconds of a core for an image
 
-
-def speeds(call: tuple[Path, float]) -> dict[str, Speed]:
-    """Speed of a training and of a scoring; the first images do not count."""
-    import torch
-
-    from fig import parallel
-    from fig.data.arrays import open_split
-    from fig.data.augment import Augmentation
-    from fig.detectors.table import build_detector
-    from fig.discriminator import Architecture, Discriminator
-    from fig.evaluation import EvaluationSettings, evaluated, fitted
-    from fig.frozen import frozen
-    from fig.methods.standard import Standard
-    from fig.training import TrainingSettings, players_of, train
-
-    def since(began: tuple[float, float], images: int) -> Speed:
-        core = torch.tensor([time.process_time() - began[1]])
-        parallel.sum_over_workers([core])
-        return Speed(images / (time.perf_counter() - began[0]), core.item() / images)
-
-    path, width = call
-    data, discriminator = open_split(path), Discriminator(Architecture("resnet18", 10, 32, width))
+def costs_of_images(call: tuple[Path, float, int]) -> dict[str, Spent]:
+    """What an image costs in training and in scoring; the first ones do not count."""
+    path, width, gpus = call
+    data, device = open_split(path), parallel.device_for(gpus)
+    discriminator = Discriminator(Architecture("resnet18", 10, 32, width)).to(device)
     settings = TrainingSettings(learning_rate=0.01, iterations=WARM + COUNTED, batch_size=BATCH)
     players = players_of(discriminator, Standard(), settings, seed=0)
-    for done, _ in train(discriminator, players, data, Standard(), settings, Augmentation(32, 2), seed=0):
-        if done == WARM:
-            began = time.perf_counter(), time.process_time()
-    trained = since(began, BATCH * COUNTED)
+    steps = train(discriminator, players, data, Standard(), settings, Augmentation(32, 2), seed=0)
+    deque(islice(steps, WARM), 0)
+    found = {"training": cost_of_an_image(lambda: deque(steps, 0), BATCH * COUNTED, device)}
     odin = {"odin": build_detector("odin", {"temperatures": [1, 1000], "magnitudes": [0, 0.002]})}
     with frozen(discriminator):
         scorers = fitted(odin, discriminator, data, 0, EvaluationSettings(training_images=64))
         evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=64))
-        began = time.perf_counter(), time.process_time()
-        evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=SCORED))
-    return {"training": trained, "scoring": since(began, SCORED)}
+        score = partial(evaluated, odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=SCORED))
+        return found | {"scoring": cost_of_an_image(score, SCORED, device)}
 
 
-def workers(rounds: int, width: float) -> None:
+def workers(rounds: int, width: float, gpus: int) -> None:
     """One worker, two, and one with two threads, in turn, against one worker with one thread."""
     ways = {
-        "1 worker": Resources(1),
-        "2 workers": Resources(2),
-        "1 worker of 2 threads": Resources(1, cpus_per_worker=2),
+        "1 worker": Resources(1, gpus),
+        "2 workers": Resources(2, gpus),
+        "1 worker of 2 threads": Resources(1, gpus, cpus_per_worker=2),
     }
+    if gpus and torch.cuda.device_count() < 2:
+        del ways["2 workers"]
     with TemporaryDirectory() as name:
-        digits(Path(name))
-        call = Path(name) / "32" / "digits" / "train.npy", width
+        call = write_digits(Path(name)), width, gpus
         found = [
-            {way: run_on_workers(speeds, call, resources, Times()) for way, resources in ways.items()}
-            for _ in tqdm(range(rounds), desc="rounds", leave=False)
+            {way: run_on_workers(costs_of_images, call, resources, Times()) for way, resources in ways.items()}
+            for _ in tqdm(range(rounds), desc="rounds", leave=False, disable=None)
         ]
-    rows = []
+    print_head("1 worker", "these workers", "images a second")
     for what in ("training", "scoring"):
+        one = [each["1 worker"][what] for each in found]
         for way in ways:
-            pairs = [(each[way][what], each["1 worker"][what]) for each in found]
-            faster = [own.images / one.images for own, one in pairs]
-            dearer = [own.core / one.core for own, one in pairs]
-            rows.append([what, way, f"{median(own.images for own, _ in pairs):.3g}", between(faster), between(dearer)])
-    table(["what", "with", "images a second", "times as fast as 1 worker", "cores' seconds an image"], rows)
-
-
-def between(ratios: Sequence[float]) -> str:
-    """Median, smallest and largest of some ratios."""
-    return f"{median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
+            own = [each[way][what] for each in found]
+            print_row(f"an image, {what}, {way}", one, own, f"{1 / median(each.seconds for each in own):.3g}")
 
 
 def stages(run: Path) -> None:
@@ -229,49 +191,49 @@ def stages(run: Path) -> None:
         cells = [f"{median(job[part] for job in jobs):.1f}" for part in parts]
         whole = sum(job["ended"] - job["started"] for job in jobs)
         rows.append([stage, str(len(jobs)), *cells, f"{1 - sum(job['work'] for job in jobs) / whole:.1%}"])
-    table(["stage", "jobs", *(f"{part}, s" for part in parts), "not work"], rows)
+    print_table(["stage", "jobs", *(f"{part}, s" for part in parts), "not work"], rows)
     ends = sorted(job["ended"] for job in times)
     gaps = [job["started"] - max(before) for job in times if (before := [e for e in ends if e < job["started"]])]
-    print(f"from the end of a job to the start of the next: {median(gaps):.2f} s (median of {len(gaps)})", flush=True)
+    if gaps:
+        print(f"\nfrom the end of a job to the start of the next: {median(gaps):.2f} s (median of {len(gaps)})")
 
 
 def paper(mirroring: float, efficiency: float) -> None:
     """The paper's study on 8, 64 and 512 GPUs, of which one or eight share a training."""
-    config = paper_model.study_of(ROOT / "config" / "paper.yaml")
+    config = read_config([ROOT / "config" / "paper.yaml"])
     rate = costs.ASSUMED["gpu"]
     print(f"a GPU: {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source})")
     for line in paper_model.longest(paper_model.jobs_of(config, rate.units)):
         print(line)
-    rows = [
-        paper_model.row(config, rate.units, gpus, shared, efficiency, mirroring)
-        for shared in (1, 8)
-        for gpus in (8, 64, 512)
-    ]
-    table(paper_model.HEAD, rows)
+    ways = [(shared, gpus) for shared in (1, 8) for gpus in (8, 64, 512)]
+    rows = [paper_model.row(config, rate.units, gpus, shared, efficiency, mirroring) for shared, gpus in ways]
+    print_table(paper_model.HEAD, rows)
 
 
 def main(
     *parts: Annotated[Part, Parameter(help="What to measure; everything where nothing is named.")],
-    rounds: Annotated[int, Parameter(validator=Number(gte=1), help="Times that each way is timed, in turn.")] = 3,
-    width: Annotated[float, Parameter(help="Width of the ResNet18 that workers train.")] = 0.25,
+    width: float = 0.25,
     run: Annotated[Path, Parameter(help="Folder of a finished run.")] = ROOT / "results" / "demo",
     runs: Annotated[int, Parameter(validator=Number(gte=20), help="Discriminators in MLflow.")] = 500,
     metrics: Annotated[int, Parameter(validator=Number(gte=2), help="Evaluation metrics of each.")] = 60,
     mirroring: Annotated[float, Parameter(help="Seconds of a job in MLflow, for the paper's study.")] = 0.5,
     efficiency: Annotated[float, Parameter(help="Of eight GPUs that share a training, assumed.")] = 0.8,
+    pairs: Pairs = 3,
+    device: Annotated[Device, Parameter(help="What each worker has: cpu or, with cuda, a GPU of its own.")] = "cpu",
 ) -> None:
     """Print the tables of the section Scaling of docs/results/performance.md."""
-    print(machine(), flush=True)
+    print_machine(device)
+    gpus = int(device != "cpu")
     ways = {
-        Part.OVERHEAD: lambda: overhead(rounds),
-        Part.RUNNING: lambda: running(rounds),
-        Part.WORKERS: lambda: workers(rounds, width),
-        Part.STAGES: lambda: stages(run),
-        Part.MLFLOW: lambda: many_runs.measure(runs, metrics),
-        Part.PAPER: lambda: paper(mirroring, efficiency),
+        "overhead": lambda: overhead(pairs, gpus),
+        "running": lambda: running(pairs, gpus),
+        "workers": lambda: workers(pairs, width, gpus),
+        "stages": lambda: stages(run),
+        "mlflow": lambda: many_runs.measure(runs, metrics),
+        "paper": lambda: paper(mirroring, efficiency),
     }
-    for part in parts or ways:
-        print(f"\n{part}", flush=True)
+    for part in parts or get_args(Part):
+        print(f"\n{part}\n", flush=True)
         ways[part]()
 
 
