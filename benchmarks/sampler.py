@@ -4,6 +4,7 @@ Example: python benchmarks/sampler.py --networks resnet18 --pairs 3
 """
 
 from dataclasses import replace
+from statistics import median
 from typing import Annotated
 
 import cyclopts
@@ -45,6 +46,12 @@ def take_steps(network: nn.Module, batch: int, size: int, steps: int, settings: 
         lambda: sample(network, batch, shape, fixed, chains(network)),
         pairs,
     )
+
+
+def tell_speed(found: Taken, batch: int, steps: int) -> str:
+    """How long a step of ours takes, and how many images of so many steps it makes."""
+    seconds = median(spent.seconds for spent in found[1])
+    return f"{1000 * seconds / steps:.2f} ms a step, {batch / seconds:,.0f} images/s"
 
 
 def draw_samples(network: nn.Module, settings: SamplerSettings, samples: int, max_steps: int) -> tuple[Taken, str]:
@@ -105,7 +112,7 @@ def main(
     """Print the sampler's table of docs/results/performance.md."""
     usual = "float32" if device == "cpu" else "torch's default (TF32 in convolutions; when fine-tuning, float32)"
     print_machine(device, f"the reference in {usual}, ours as its rows say")
-    print_head("reference", "ours", "mean confidence")
+    print_head("reference", "ours", "ours, or the mean confidence of both")
     chosen = {p: SamplerSettings(precision=p) for p in precisions}
     data = load_digits()
     for name in networks:
@@ -113,7 +120,7 @@ def main(
         for batch in batches:
             for precision, settings in chosen.items():
                 found = take_steps(discriminator.network, batch, 32, steps, settings, pairs)
-                print_row(f"{steps} steps, {name}, batch {batch}, {precision}", *found)
+                print_row(f"{steps} steps, {name}, batch {batch}, {precision}", *found, tell_speed(found, batch, steps))
         if name == "resnet18":
             quick = train_some(name, data, 10 * iterations, width / 4, device).network
             for precision, settings in chosen.items():
