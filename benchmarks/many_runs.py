@@ -33,8 +33,7 @@ def measure(runs: int, metrics: int) -> None:
         print_spread(f"mirror a run, the last ten of {runs}", times[-10:])
         print_spread("mirror it once more", [spend(partial(mirror, each)) for each in folders[:10]])
         print_spread(f"mirror one with {20 * metrics} metrics", [spend(partial(mirror, large))])
-        client = client_for(results)
-        experiment = client.get_experiment_by_name("many").experiment_id
+        experiment = (client := client_for(results)).get_experiment_by_name("many").experiment_id
         found = [run.info.run_id for run in client.search_runs([experiment], max_results=10)]
         with mlflow_server(results) as address:
             for query, ask in queries(address, experiment, found).items():

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 from ratios import Count, Device, over, print_cells, print_machine, print_table
-from tqdm import tqdm
 
 from fig.data.arrays import Written, open_split, write_description, write_header
 from fig.data.augment import Augmentation
@@ -59,12 +58,10 @@ def main(
 ) -> None:
     """Print the row on memory of docs/results/performance.md."""
     print_machine(device)
-    fresh = get_context("spawn")  # a process of its own for each training
-    with TemporaryDirectory() as folder, ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
+    with TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
         sizes = {"small": SMALL, "large": gigabytes}
         paths = [write_black(Path(folder) / name / "train.npy", size) for name, size in sizes.items()]
-        jobs = [pool.submit(peaks_of_training, path, iterations, device) for path in paths]
-        small, large = (job.result() for job in tqdm(jobs, leave=False, disable=None))
+        small, large = pool.map(peaks_of_training, paths, [iterations] * 2, [device] * 2)
     print_table(["what", f"peak, {gigabytes:g} GB / {SMALL} GB", f"{gigabytes:g} GB", f"{SMALL} GB"])
     for what, peak in large.items():
         both = f"{peak:.0f} MB", f"{small[what]:.0f} MB"

@@ -203,8 +203,7 @@ def paper(mirroring: float, efficiency: float) -> None:
     config = read_config([ROOT / "config" / "paper.yaml"])
     rate = costs.ASSUMED["gpu"]
     print(f"a GPU: {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source})")
-    for line in paper_model.longest(paper_model.jobs_of(config, rate.units)):
-        print(line)
+    print(*paper_model.longest(paper_model.jobs_of(config, rate.units)), "", sep="\n")
     ways = [(shared, gpus) for shared in (1, 8) for gpus in (8, 64, 512)]
     rows = [paper_model.row(config, rate.units, gpus, shared, efficiency, mirroring) for shared, gpus in ways]
     print_table(paper_model.HEAD, rows)
