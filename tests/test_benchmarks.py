@@ -1,0 +1,104 @@
+"""Every benchmark runs, here at its smallest, where what it prints says nothing; on the GPU too where there is one."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from fig.methods.table import METHODS
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not find_spec("pytorch_ood"), reason="benchmarks need the packages of the extra `pipeline`"),
+    pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens"),  # it reads sys.argv
+]
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
+RATIO = r"\d+\.\d\d× \(\d+\.\d\d to \d+\.\d\d, \d+ pairs?\)"  # noqa: RUF001
+
+QUICK = {  # benchmarks with their arguments, and how many comparisons they print at least on a CPU
+    "input_pipeline.py --pairs 1": 1,
+    "methods.py --width 0.0625 --batch 8 --filters 4 --pairs 1": len(METHODS),
+    "sampler.py --networks resnet18 --width 0.0625 --batches 2 --steps 2 --iterations 1 --max-steps 2 --samples 12 "
+    "--precisions float32 --no-large --pairs 1": 3,
+}
+LONG = {
+    "detectors.py --width 0.0625 --images 4 --flows 8 --pairs 1": 8,
+    "memory.py 0.05 --iterations 2": 1,
+    "sampler.py --networks vgg19 --width 0.0625 --batches 2 --steps 1 --iterations 1 --pairs 1": 4,
+    "scaling.py overhead running --pairs 1": 7,
+    "scaling.py workers mlflow --width 0.0625 --runs 20 --metrics 2 --pairs 1": 6,
+}
+
+
+def check_tables(printed: str, device: str, comparisons: int) -> None:
+    """Every table is one, below a line about the machine, and so many of their rows at least compare two ways."""
+    first, *lines = printed.splitlines()
+    assert re.fullmatch(rf"\d+ cores of .*, torch .* on \d+, device: {device}.*, precision: .+", first)
+    found = sum(bool(re.match(rf"\| [^|]+ \| {RATIO} \| ", line)) for line in lines)
+    assert found >= (comparisons if device != "cuda" else 1)  # two workers need two GPUs
+    widths = [line.count("|") for line in lines]
+    for place in [place for place, line in enumerate(lines) if line.startswith("| ---")]:
+        end = next((later for later in range(place, len(lines)) if not widths[later]), len(lines))
+        assert end > place + 1 and set(widths[place - 1 : end]) == {widths[place]}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a benchmark's command line in this process, which has imported torch; gives what it printed."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def run(*command: str) -> str:
+        monkeypatch.setattr(sys, "argv", list(command))
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(FOLDER / command[0]), run_name="__main__")
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("command", QUICK)
+def test_a_benchmark_prints_its_comparisons(command: str, device: str, run):
+    check_tables(run(*command.split(), "--device", device), device, QUICK[command])
+
+
+@pytest.mark.long
+def test_prepare_is_timed_on_no_device(run):
+    check_tables(run("prepare.py", "--pairs", "1"), "none is used", 2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("command", LONG)
+def test_a_slow_benchmark_prints_its_comparisons(command: str, device: str):
+    arguments = [sys.executable, *command.split(), "--device", device]
+    done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    check_tables(done.stdout, device, LONG[command])
+
+
+def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, tmp_path: Path):
+    for seed, began in enumerate((100.0, 112.0)):
+        folder = tmp_path / "discriminators" / "digits" / "resnet18" / "standard" / str(seed)
+        folder.mkdir(parents=True)
+        times = {"started": began, "startup": 1, "ray": 0, "work": 8, "tracking": 1, "ended": began + 10}
+        (folder / "training.record.json").write_text(json.dumps({"stage": "pretrain", "times": times}))
+    printed = run("scaling.py", "stages", "paper", "--run", str(tmp_path))
+    check_tables(printed, "cpu", 0)
+    assert "| pretrain | 2 | 1.0 | 8.0 | 0.0 | 1.0 | 20.0% |" in printed
+    assert "from the end of a job to the start of the next: 2.00 s (median of 1)" in printed
+    assert printed.count("| longest chain |") == 3
+
+
+def test_every_benchmark_is_run_here():
+    programs = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
+    assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | {"prepare.py"}
