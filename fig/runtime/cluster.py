@@ -2,11 +2,13 @@
 
 import math
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fig.runtime import slurm
@@ -39,6 +41,7 @@ class Outcome:
     value: Any  # of the worker of rank 0
     error: Exception | None  # an error that trying again would only repeat
     seconds: float  # that the function itself took
+    device: str = ""  # that the function computed on
 
 
 FINAL = (ArithmeticError, ValueError, OSError)
@@ -48,9 +51,22 @@ def outcome_of(call: dict[str, Any]) -> Outcome:
     """Run the call's function on a worker. Only a worker's death shall be retried: errors come back as values."""
     began = time.monotonic()
     try:
-        return Outcome(call["function"](call["argument"]), None, time.monotonic() - began)
+        value = call["function"](call["argument"])
+        return Outcome(value, None, time.monotonic() - began, name_device(call["gpus"]))
     except FINAL as error:
         return Outcome(None, error, time.monotonic() - began)
+
+
+def name_device(gpus: float) -> str:
+    """The name of what a worker with so many GPUs computes on: its GPU's, or its CPU's and what instructions it has."""
+    import torch
+
+    if gpus and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    stated = Path("/proc/cpuinfo")
+    lines = stated.read_text().splitlines() if stated.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def over_nodes(resources: Resources) -> bool:
@@ -104,8 +120,8 @@ def run_on_workers(
 ) -> Value:
     """Call `function(argument)` on every worker of a Ray `TorchTrainer`; return the value of rank 0.
 
-    The seconds that the function took there are added to `times.work`, the others to `times.ray`. Without workers the
-    function is called in this process, and Ray is not imported.
+    The seconds that the function took there are added to `times.work`, the others to `times.ray`, and `times.device`
+    is where it computed. Without workers the function is called in this process, and Ray is not imported.
 
     Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
     and the function called again, so it must go on from what it saved. Raises the function's own error, and
@@ -115,11 +131,12 @@ def run_on_workers(
     began = time.monotonic()
     for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
         del os.environ[name]  # Snakemake's number is for all workers together; Ray gives each its own
-    call = {"function": function, "argument": argument}
+    call = {"function": function, "argument": argument, "gpus": resources.gpus_per_worker}
     outcome = run_trainer(call, resources) if resources.workers else run_here(call, resources)
     if outcome.error is not None:
         raise outcome.error
     times.work += outcome.seconds
+    times.device = outcome.device
     times.ray += time.monotonic() - began - outcome.seconds
     value: Value = outcome.value
     return value

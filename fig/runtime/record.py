@@ -59,7 +59,7 @@ def changed_names(before: Mapping[str, object], after: Mapping[str, object], pre
 
 @dataclass
 class Times:
-    """Where the seconds of a job went; `started` and `ended` are seconds since the epoch, the others durations."""
+    """Where the seconds of a job went, and on what; `started` and `ended` are since the epoch, the others durations."""
 
     started: float = field(default_factory=time.time)
     startup: float = 0.0  # of the interpreter and imports, before the job's first line
@@ -67,6 +67,7 @@ class Times:
     work: float = 0.0  # the function on the workers
     tracking: float = 0.0  # MLflow
     ended: float = 0.0
+    device: str = ""  # that the function computed on: the GPU's name, or the CPU's with its instructions
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:

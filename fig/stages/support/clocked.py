@@ -3,12 +3,12 @@
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 
 from fig import parallel
 from fig.files import replacing
+from fig.runtime.cluster import name_device
 from fig.sampling import Request, draw
 from fig.stages.support.images import load_on_device
 from fig.stages.throughput import Throughput
@@ -31,17 +31,6 @@ class Measurement:
     images_per_second: float
 
 
-def name_device(device: torch.device) -> str:
-    """The name of a device, with the threads of a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    stated = Path("/proc/cpuinfo")
-    lines = stated.read_text().splitlines() if stated.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    count = torch.get_num_threads()
-    return f"{names[0] if names else 'CPU'}, {count} thread{'s' * (count > 1)}"
-
-
 def wait_for(device: torch.device) -> None:
     """Wait until a GPU has done all it was asked to do."""
     if device.type == "cuda":
@@ -61,13 +50,14 @@ def time_sampler(job: Throughput) -> None:
     samples = draw(discriminator.network, request, progress=False)
     wait_for(discriminator.device)
     seconds = time.perf_counter() - began
+    threads = f", threads: {torch.get_num_threads()}" if discriminator.device.type == "cpu" else ""
     measured = Measurement(
         id_dataset=card.id_dataset,
         network=card.architecture.network,
         width=card.architecture.width,
         size=card.architecture.size,
         batch=batch,
-        device=name_device(discriminator.device),
+        device=name_device(job.resources.gpus_per_worker) + threads,
         precision=job.sampler.precision,
         steps=samples.steps.float().mean().item(),
         images=len(samples.images),
