@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from fig import costs
+from fig.rates import Device
 from fig.study import Config, Discriminator, list_discriminators, list_teachers, rule_of, split_teacher
 
 STARTING = 30.0  # seconds of a job before and after its work: Python, Ray, MLflow
@@ -55,21 +56,21 @@ def parents(config: Config, found: Discriminator) -> tuple[str, ...]:
     return folder, f"{found.id_dataset}/{network}/{variant}/{found.seed}"
 
 
-def jobs_of(config: Config, rate: float, workers: int = 1, efficiency: float = 1.0) -> dict[str, Job]:
-    """Every training and evaluation by name; `rate` is a GPU's, in the unit of fig.costs, for a second.
+def jobs_of(config: Config, gpu: Device, workers: int = 1, efficiency: float = 1.0) -> dict[str, Job]:
+    """Every training and evaluation by name, on a kind of GPU.
 
-    A training is shared by `workers` GPUs, of whose rate the share `efficiency` is had.
+    A training is shared by `workers` GPUs, of whose rates the share `efficiency` is had.
     """
     jobs: dict[str, Job] = {}
     for found in (*list_discriminators(config), *list_teachers(config)):
         stage, size = rule_of(config, found.variant, found.network), config.datasets[found.id_dataset].size
-        speed = rate * (workers * efficiency if workers > 1 else 1)
-        seconds = STARTING + costs.training_work(config, found) / speed
+        speed = workers * efficiency if workers > 1 else 1
+        seconds = STARTING + gpu.seconds(costs.training_work(config, found)) / speed
         image = 3 * size**2
         train = image * costs.TRAINING_IMAGES
         jobs[found.path] = Job(stage, seconds, parents(config, found), train, workers)
         if found.detectors:
-            seconds = STARTING + costs.evaluation_work(config, found) / rate
+            seconds = STARTING + gpu.seconds(costs.evaluation_work(config, found))
             tests = image * costs.TEST_IMAGES * (1 + len(found.ood_datasets))
             jobs[f"{found.path} evaluated"] = Job("evaluate", seconds, (found.path,), train + tests)
     return jobs
@@ -137,9 +138,9 @@ def bounds(jobs: Mapping[str, Job], gpus: int, mirroring: float) -> Bounds:
     return Bounds(work, max(chains(jobs).values()), len(jobs) / SUBMITTED, len(jobs) * mirroring)
 
 
-def row(config: Config, rate: float, gpus: int, shared: int, efficiency: float, mirroring: float) -> list[str]:
+def row(config: Config, gpu: Device, gpus: int, shared: int, efficiency: float, mirroring: float) -> list[str]:
     """One row of the table: the study on so many GPUs, each training on `shared` of them."""
-    jobs = jobs_of(config, rate, shared, efficiency)
+    jobs = jobs_of(config, gpu, shared, efficiency)
     least = bounds(jobs, gpus, mirroring)
     taken = makespan(jobs, gpus, priorities(jobs))
     seconds = (taken, least.work, least.chain, least.submission, least.mlflow)

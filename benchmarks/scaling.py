@@ -29,7 +29,7 @@ from processes import ROOT, environment, free_port, run_python, running_server
 from ratios import Device, Pairs, Spent, print_head, print_machine, print_row, print_table, spend, time_in_turn
 from tqdm import tqdm
 
-from fig import costs, parallel
+from fig import parallel
 from fig.data.arrays import open_split
 from fig.data.augment import Augmentation
 from fig.detectors.table import build_detector
@@ -37,6 +37,8 @@ from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import EvaluationSettings, evaluated, fitted
 from fig.frozen import frozen
 from fig.methods.standard import Standard
+from fig.rates import ANY
+from fig.rates import Device as RatedDevice
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Times
 from fig.settings import Resources
@@ -201,11 +203,12 @@ def stages(run: Path) -> None:
 def paper(mirroring: float, efficiency: float) -> None:
     """The paper's study on 8, 64 and 512 GPUs, of which one or eight share a training."""
     config = read_config([ROOT / "config" / "paper.yaml"])
-    rate = costs.ASSUMED["gpu"]
-    print(f"a GPU: {rate.units:,.0f} ResNet18 images of 32 x 32 pixels a second ({rate.source})")
-    print(*paper_model.longest(paper_model.jobs_of(config, rate.units)), "", sep="\n")
+    gpu = RatedDevice("gpu", "A100")
+    rate = gpu.rate(ANY)
+    print(f"{gpu.name}: {rate.images:,.0f} ResNet18 images of 32 x 32 pixels a second in float32 ({rate.source})")
+    print(*paper_model.longest(paper_model.jobs_of(config, gpu)), "", sep="\n")
     ways = [(shared, gpus) for shared in (1, 8) for gpus in (8, 64, 512)]
-    rows = [paper_model.row(config, rate.units, gpus, shared, efficiency, mirroring) for shared, gpus in ways]
+    rows = [paper_model.row(config, gpu, gpus, shared, efficiency, mirroring) for shared, gpus in ways]
     print_table(paper_model.HEAD, rows)
 
 

@@ -1,7 +1,6 @@
 """What jobs are estimated to cost, and what they ask a cluster for."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,13 +8,12 @@ import pytest
 
 from fig import costs
 from fig.detectors.table import DETECTORS
-from fig.methods.table import METHODS
-from fig.runtime.record import Origin, Record, Times
+from fig.rates import Device
 from fig.settings import Resources
 from fig.study import Config, list_discriminators, read_config
+from fig.work import STEPS, Load, work_of_training
 
 ROOT = Path(__file__).parents[1]
-ONE = Resources()
 
 
 @pytest.fixture(scope="module")
@@ -27,50 +25,40 @@ def wildcards(**names: str) -> SimpleNamespace:
     return SimpleNamespace(**names, get=names.get)
 
 
+def full(network: str) -> Load:
+    return Load(network, 1.0, "float32")
+
+
 def test_work_follows_images_size_and_samples(paper: Config):
     work = {each.path: costs.training_work(paper, each) for each in list_discriminators(paper)}
-    assert work["cifar10/resnet18/standard/0"] == 200 * costs.TRAINING_IMAGES
-    assert work["miniimagenet/resnet18/standard/0"] == 49 * work["cifar10/resnet18/standard/0"]
-    assert work["cifar10/resnet18/fig-k0/0"] == 1000 * 128
-    samples = 1.1 + 0.1 * costs.STEPS * 2 / 3  # a tenth more images, and as many chains, forward and back each step
-    assert work["cifar10/resnet18/fig/0"] == pytest.approx(1000 * 128 * samples)
+    resnet18, vgg19 = full("resnet18"), full("vgg19")
+    assert work["cifar10/resnet18/standard/0"] == {resnet18: 200 * costs.TRAINING_IMAGES}
+    assert work["miniimagenet/resnet18/standard/0"][resnet18] == 200 * costs.TRAINING_IMAGES * 49 / 16  # by its stem
+    assert work["cifar10/resnet18/fig-k0/0"] == {resnet18: 1000 * 128}
+    drawn = 0.1 * STEPS * 2 / 3  # a chain for each tenth image, forward and back each step
+    assert work["cifar10/resnet18/fig/0"] == {resnet18: pytest.approx(1000 * 128 * (1.1 + drawn))}
+    followed = work["cifar10/resnet18/fig-teacher-vgg19/0"]
+    assert followed == pytest.approx({resnet18: 1000 * 128 * 1.1, vgg19: 1000 * 128 * drawn})
+
+
+def test_a_gan_beside_the_discriminator_costs_its_filters_squared():
+    whole, thin = (work_of_training(full("vgg19"), 32, "jcl", {"filters": filters}, 1000) for filters in (64, 8))
+    assert thin[full("resnet18")] == whole[full("resnet18")] / 64 and thin[full("vgg19")] == whole[full("vgg19")]
+
+
+def test_samples_are_drawn_in_the_precision_and_for_the_steps_of_their_sampler(paper: Config):
+    sampler = {"precision": "bfloat16", "min_steps": 100, "max_steps": 100}
+    found = next(each for each in list_discriminators(paper) if each.path == "cifar10/resnet18/fig/0")
+    differing = replace(paper.variants["fig"], differences={"fig": {"sampler": sampler}})
+    work = costs.training_work(replace(paper, variants={**paper.variants, "fig": differing}), found)
+    assert work[full("resnet18")._replace(precision="bfloat16")] == pytest.approx(1000 * 128 * 0.1 * 100 * 2 / 3)
 
 
 def test_an_evaluation_costs_its_detectors_passes(paper: Config):
     found = next(each for each in list_discriminators(paper) if each.path == "cifar10/resnet18/fig/0")
     alone, both = (replace(found, detectors=names) for names in (("baseline",), ("baseline", "odin")))
-    ratio = costs.evaluation_work(paper, both) / costs.evaluation_work(paper, alone)
-    assert ratio == pytest.approx(1 + DETECTORS["odin"].passes)
-
-
-def finished_training(folder: Path, method: str, settings: dict, seconds: float, resources: Resources = ONE) -> Path:
-    """A discriminator's folder that says a training of 1,000 images at full width took so long."""
-    folder.mkdir()
-    trained = {"iterations": 10, "batch_size": 100, "epochs": 0}
-    card = {"id_dataset": "none", "architecture": {"network": "resnet18", "width": 1.0, "size": 32}}
-    card |= {"settings": {"training": trained, "method": settings}}
-    (folder / "discriminator.json").write_text(json.dumps(card))
-    origin = Origin("pretrain", "code", {"method": method}, {})
-    record = Record(origin, "python", {"resources": asdict(resources)}, Times(work=seconds))
-    record.write(folder / "training.record.json")
-    return folder
-
-
-def test_the_measured_rate_allows_for_what_a_method_costs(tmp_path: Path):
-    ad, jcl = METHODS["adversarial"].cost, METHODS["jcl"].cost + METHODS["jcl"].cost_beside
-    folders = [
-        finished_training(tmp_path / "standard", "standard", {}, 10),
-        finished_training(tmp_path / "ad", "adversarial", {"magnitude": 0.1}, 10 * ad),
-        finished_training(tmp_path / "jcl", "jcl", {}, 10 * jcl),
-    ]
-    assert [costs.measured([folder], "cpu").units for folder in folders] == pytest.approx([100, 100, 100])
-
-
-def test_a_rate_is_that_of_one_worker_on_a_device_of_its_own_kind(tmp_path: Path):
-    four = Resources(workers=4, gpus_per_worker=1)
-    folder = finished_training(tmp_path / "standard", "standard", {}, 10, four)
-    assert costs.measured([folder], "gpu").units == pytest.approx(25)
-    assert costs.measured([folder], "cpu") is None
+    first, second = (costs.evaluation_work(paper, each)[full("resnet18")] for each in (alone, both))
+    assert second / first == pytest.approx(1 + DETECTORS["odin"].passes)
 
 
 @pytest.mark.parametrize(
@@ -113,10 +101,13 @@ def test_all_evaluations_ask_for_what_the_largest_needs(paper: Config):
 
 def test_a_plan_counts_what_is_done_and_what_is_left(paper: Config, tmp_path: Path):
     found = list_discriminators(paper)[0]
-    before = costs.plan_study(paper, tmp_path, costs.Rate(1, ""))
+    device = Device("gpu", "A100")
+    before = costs.plan_study(paper, tmp_path, device)
     (tmp_path / found.path).mkdir(parents=True)
     (tmp_path / found.path / "discriminator.json").touch()
-    after = costs.plan_study(paper, tmp_path, costs.Rate(1, ""))
+    after = costs.plan_study(paper, tmp_path, device)
     rule = next(name for name in before if before[name] != after[name])
     assert after[rule].done == before[rule].done + 1 and after[rule].jobs == before[rule].jobs
-    assert before[rule].hours - after[rule].hours == pytest.approx(costs.training_work(paper, found) / 3600)
+    assert before[rule].hours - after[rule].hours == pytest.approx(
+        device.seconds(costs.training_work(paper, found)) / 3600
+    )

@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from fig.networks import SMALL
 from fig.networks.table import NETWORKS, module_of_network
 from fig.settings import Maker
-
-SMALL = 64  # images of fewer pixels a side get the stem that keeps their resolution
 
 
 def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:

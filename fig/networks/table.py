@@ -13,8 +13,8 @@ class NetworkRow:
     title: str
     stages: tuple[str, ...]  # the submodules whose outputs the literature calls its features
     stem: tuple[str, ...] = ()  # the end of the stem, which Lee et al. take as features too
-    cost: float = 1.0  # seconds of a training step on as many images on one core, relative to a ResNet18's
-    megabytes: float = 45  # of its weights at full width
+    stride: int = 4  # by which the stem divides the side of a large image
+    megabytes: float = 45  # of its weights at full width, counted
 
 
 NETWORKS = {
@@ -23,18 +23,18 @@ NETWORKS = {
         "vgg:vgg19",
         "VGG19",
         ("features.5", "features.12", "features.25", "features.38", "features.51"),  # each block before its pooling
-        cost=0.8,
+        stride=1,
         megabytes=80,
     ),
     "shufflenetv2": NetworkRow(
-        "shufflenet:shufflenetv2", "ShuffleNetV2", ("stage2", "stage3", "stage4", "conv5"), cost=0.2, megabytes=6
+        "shufflenet:shufflenetv2", "ShuffleNetV2", ("stage2", "stage3", "stage4", "conv5"), megabytes=5
     ),
     "densenet100": NetworkRow(
         "densenet:densenet100",
         "DenseNet100",
         ("features.transition1", "features.transition2", "features.norm5"),
         ("features.pool0",),
-        megabytes=4,
+        megabytes=3,
     ),
 }
 UNKNOWN = NetworkRow("", "", ())  # what is assumed of a network of one's own

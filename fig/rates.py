@@ -1,0 +1,234 @@
+"""How many images a second a device trains a network on: a table with a source for every row, and one's own trainings.
+
+An image has 32 x 32 pixels. `python benchmarks/rates.py` measures a device's rows.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from math import exp, log
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from fig.runtime.record import read_record
+from fig.settings import Json, Precision, Resources, suggest
+from fig.work import Load, Work, images_in, trained_on, work_of_training
+
+Kind = Literal["cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images a second that a worker trains a network on, and how that is known."""
+
+    device: str  # its name or, in the table, a part of its name
+    load: Load
+    images: float
+    source: str  # begins with "measured", "published" or "derived"
+
+
+FLOAT32: tuple[Precision, ...] = ("float32", "tf32")  # where the hardware has no TF32
+BITS16: tuple[Precision, ...] = ("float16", "bfloat16")
+CORE = {  # images a second by network and width
+    "resnet18": {1.0: 19.7, 0.25: 280.9, 0.125: 830.5},
+    "vgg19": {1.0: 27.9, 0.25: 371.5, 0.125: 1138.4},
+    "shufflenetv2": {1.0: 111.9, 0.25: 486.2, 0.125: 760.6},
+    "densenet100": {1.0: 13.9, 0.25: 91.6, 0.125: 136.1},
+}
+CORE_BFLOAT16 = {
+    "resnet18": {1.0: 1.6, 0.25: 25.3, 0.125: 79.9},
+    "vgg19": {0.25: 36.5, 0.125: 126.9},
+    "shufflenetv2": {0.25: 65.1, 0.125: 140.4},
+    "densenet100": {0.25: 19.7, 0.125: 33.7},
+}
+HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28"
+CPUS = tuple(
+    Rate("AMD EPYC, AVX2", Load(network, width, precision), images, HERE)
+    for precisions, measured in ((FLOAT32, CORE), (("bfloat16",), CORE_BFLOAT16))
+    for precision in precisions
+    for network, widths in measured.items()
+    for width, images in widths.items()
+)
+
+# Published are trainings of ResNet50 on 224 x 224 pixels, and one of ResNet18. Images a second are taken to be inverse
+# to the arithmetic: 24.3 and 3.33 GFLOP to train on an image, counted by torch. Where both were timed, on an A100 in 16
+# bits, ResNet18 was 1.28 times as fast as follows from ResNet50 (2,470 images a second).
+SMALLER = 24.30 / 3.329
+RESNET18 = 32.3e6 / 3.329 / 420  # images a second: 32.3 PFLOP in 7 minutes
+NVIDIA = "NVIDIA/DeepLearningExamples, ResNet50 v1.5"
+LAMBDA = "lambdal/deeplearning-benchmark, PyTorch"
+AIRBENCH = "KellerJordan/cifar10-airbench"
+GPUS_RESNET18: tuple[tuple[str, tuple[Precision, ...], float, str], ...] = (
+    ("V100", FLOAT32, 367 * SMALLER, f"derived: arithmetic / 367 ResNet50 images a second ({NVIDIA})"),
+    ("V100", ("float16",), 1200 * SMALLER, f"derived: arithmetic / 1,200 ResNet50 images a second ({NVIDIA})"),
+    ("A100", ("float32",), 367 * SMALLER * 19.5 / 15.7, "derived: a V100's by NVIDIA's data sheets, 19.5/15.7"),
+    ("A100", ("tf32",), 1066 * SMALLER, f"derived: arithmetic / 1,066 ResNet50 images a second ({LAMBDA})"),
+    ("A100", BITS16, RESNET18, f"published: standard ResNet18 training, 7 minutes ({AIRBENCH})"),
+    (
+        "H100 PCIe",
+        ("float32",),
+        367 * SMALLER * 51 / 15.7,
+        "derived: a V100's by NVIDIA's data sheets, 51/15.7",
+    ),
+    ("H100 PCIe", ("tf32",), 1197 * SMALLER, f"derived: arithmetic / 1,197 ResNet50 images a second ({LAMBDA})"),
+    ("H100 PCIe", BITS16, RESNET18 * 1866 / 1582, f"derived: an A100's by ResNet50, 1,866/1,582 ({LAMBDA})"),
+    ("H100", ("float32",), 367 * SMALLER * 67 / 15.7, "derived: a V100's by NVIDIA's data sheets, 67/15.7"),
+    ("H100", ("tf32",), 1893 * SMALLER, f"derived: arithmetic / 1,893 ResNet50 images a second ({LAMBDA})"),
+    ("H100", BITS16, RESNET18 * 2776 / 1582, f"derived: an A100's by ResNet50, 2,776/1,582 ({LAMBDA})"),
+    ("H200", ("float32",), 367 * SMALLER * 67 / 15.7, "derived: an H100's, whose arithmetic is the same"),
+    ("H200", ("tf32",), 1893 * SMALLER, "derived: an H100's, whose arithmetic is the same"),
+    ("H200", BITS16, RESNET18 * 2776 / 1582, "derived: an H100's, whose arithmetic is the same"),
+)
+GPUS = tuple(
+    Rate(
+        device,
+        Load(network, 1.0, precision),
+        images * share,
+        source if share == 1 else f"derived: {share:.2f} of ResNet18's, as on a core; {source}",
+    )
+    for device, precisions, images, source in GPUS_RESNET18
+    for precision in precisions
+    for network, widths in CORE.items()
+    for share in [widths[1.0] / CORE["resnet18"][1.0]]
+)
+TABLE: dict[Kind, tuple[Rate, ...]] = {"cpu": CPUS, "gpu": GPUS}
+ANY = Load("resnet18", 1.0, "float32")  # what stands for all loads where devices are compared
+
+
+def interpolate(points: Mapping[float, float], width: float) -> float:
+    """Images a second at a width from those at others: between two, the logarithms lie on a line.
+
+    Above them time grows with the width's square, as arithmetic does. Below them it stays: what does not depend on
+    the width, such as a GPU's start of each operation, may be all that is left.
+    """
+    widths = sorted(points)
+    for low, high in pairwise(widths):
+        if low <= width <= high:
+            slope = log(points[high] / points[low]) / log(high / low)
+            return points[low] * exp(slope * log(width / low))
+    return points[widths[0]] if width < widths[0] else points[widths[-1]] * (widths[-1] / width) ** 2
+
+
+def device_names(kind: Kind) -> list[str]:
+    """The table's devices of a kind."""
+    return list(dict.fromkeys(row.device for row in TABLE[kind]))
+
+
+def slowest_device(kind: Kind) -> str:
+    """The table's slowest device of a kind: what is not known to be faster counts as this."""
+    return min((row for row in TABLE[kind] if row.load == ANY), key=lambda row: row.images).device
+
+
+@cache
+def stated_rate(kind: Kind, name: str, load: Load) -> Rate:
+    """The table's rate of a load on a device; of a network that it lacks it is ResNet18's.
+
+    For a device that it lacks the slowest counts, and for a precision that it lacks the device's slowest.
+    """
+    known = (each for each in device_names(kind) if each.lower() in name.lower())
+    device = next(known, slowest_device(kind))
+    network = load.network if load.network in CORE else ANY.network
+    rows = {row.load: row for row in TABLE[kind] if (row.device, row.load.network) == (device, network)}
+    rates = {}
+    for precision in {each.precision for each in rows}:
+        points = {each.width: row.images for each, row in rows.items() if each.precision == precision}
+        rates[precision] = interpolate(points, load.width)
+    precision = load.precision if load.precision in rates else min(rates, key=lambda each: rates[each])
+    of_it = (row for each, row in rows.items() if each.precision == precision)
+    near = min(of_it, key=lambda row: abs(row.load.width - load.width))
+    same = near.load == load and device.lower() in name.lower()
+    alike = f"derived: from {device}, {network}, width {near.load.width:g}, {precision}; {near.source}"
+    return Rate(device, load, rates[precision], near.source if same else alike)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What trainings run on: its kind, its name or a part of it, and the rates of one's own trainings on any device."""
+
+    kind: Kind
+    name: str
+    own: tuple[Rate, ...] = ()
+
+    def trainings(self) -> list[Rate]:
+        """The rates of one's own trainings on this device."""
+        return [each for each in self.own if self.name.lower() in each.device.lower()]
+
+    def rate(self, load: Load) -> Rate:
+        """The rate of a load: the table's, as one's own trainings on the device in this precision correct it.
+
+        Those of the same network and width count alone where there are any.
+        """
+        stated = stated_rate(self.kind, self.name, load)
+        own = [each for each in self.trainings() if each.load.precision == load.precision]
+        same = [each for each in own if each.load == load]
+        if not own:
+            return stated
+        factors = [each.images / stated_rate(self.kind, each.device, each.load).images for each in same or own]
+        count = f"{len(factors)} training{'s' * (len(factors) > 1)} here"
+        source = f"measured: the median of {count}" if same else f"derived: the table, corrected by {count}"
+        return Rate(self.name, load, stated.images * median(factors), source)
+
+    def seconds(self, work: Work) -> float:
+        """Seconds of one worker for some work."""
+        return sum(images / self.rate(load).images for load, images in work.items())
+
+
+def kind_of(resources: Resources | Mapping[str, Json]) -> Kind:
+    """What kind of device workers with these resources compute on."""
+    given = resources if isinstance(resources, Mapping) else vars(resources)
+    return "gpu" if given.get("gpus_per_worker") else "cpu"
+
+
+def measured(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
+    """The rates of workers of this kind in the trainings in these folders, whatever their study."""
+    return tuple(rate for folder in folders if (rate := measured_in(folder, kind)))
+
+
+def measured_in(folder: Path, kind: Kind) -> Rate | None:
+    """The rate of a worker in the training in a folder, by its card and its record.
+
+    None where these do not say it: no device is named, the training was busy with several things, or an earlier attempt
+    did a part of it.
+    """
+    record = read_record(folder / "training.record.json")
+    card, history = folder / "discriminator.json", folder / "history.csv"
+    if record is None or not record.times.device or not (card.exists() and history.exists()):
+        return None
+    if record.origin.stage == "transfer" or began_earlier(history, record.times.started):
+        return None
+    made, had = json.loads(card.read_text()), record.runtime.get("resources", {})
+    settings, architecture = made["settings"], made["architecture"]
+    if kind_of(had) != kind or "training" not in settings:
+        return None
+    size, training = architecture["size"], settings["training"]
+    images = trained_on(training, images_in(Path(f"data/{size}/{made['id_dataset']}/train"), 0))
+    load = Load(architecture["network"], architecture["width"], training["precision"])
+    work = work_of_training(load, size, record.origin.settings["method"], settings["method"], images)
+    if list(work) != [load] or not work[load] or record.times.work <= 0:  # no images: the split is not here
+        return None
+    rate = work[load] / record.times.work / max(1, had.get("workers", 1))
+    return Rate(record.times.device, load, rate, f"measured: {folder}")
+
+
+def began_earlier(history: Path, started: float) -> bool:
+    """Whether a training's history begins before its last attempt was started."""
+    with history.open(newline="") as file:
+        first = next(csv.DictReader(file), None)
+    return first is not None and float(first["time"]) < started
+
+
+def choose_device(kind: Kind, name: str, folders: Iterable[Path]) -> Device:
+    """The device of this name; without one that of the most trainings in these folders, else the table's slowest.
+
+    Raises ValueError where neither the table nor a training knows the name.
+    """
+    own = measured(folders, kind)
+    names = [rate.device for rate in own]
+    device = Device(kind, name or (max(names, key=names.count) if names else slowest_device(kind)), own)
+    if not device.trainings() and not any(each.lower() in device.name.lower() for each in device_names(kind)):
+        raise ValueError(f"no rate is known of {name!r}{suggest(name, device_names(kind))}")
+    return device

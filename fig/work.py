@@ -1,0 +1,86 @@
+"""What a training keeps a device busy with: images of 32 x 32 pixels, by the network that is trained on them.
+
+A sample that is drawn, and an image that is scored, count as the share of a training's passes that they take.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from fig.methods.table import METHODS
+from fig.networks import SMALL
+from fig.networks.table import NETWORKS, UNKNOWN
+from fig.settings import Json, Precision
+
+SIDE = 32  # pixels
+STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/results/performance.md
+FILTERS = 64  # of the GAN beside a discriminator that `cost_beside` is of
+FORWARD = 1 / 3  # of an image's training, as convolutions go: forward, then back by images and by weights
+
+
+class Load(NamedTuple):
+    """What keeps a device busy: training a network of a width, in a precision."""
+
+    network: str
+    width: float
+    precision: Precision
+
+
+Work = Mapping[Load, float]  # images, by what is trained on them
+
+
+def area_of(network: str, size: int) -> float:
+    """The area that a network works on of an image of `size` pixels a side, relative to one of 32 x 32."""
+    stride = NETWORKS.get(network, UNKNOWN).stride if size >= SMALL else 1
+    return (size / SIDE / stride) ** 2
+
+
+def steps_of(sampler: Mapping[str, Json]) -> float:
+    """Steps of a sampler's chain on average."""
+    return float(min(max(STEPS, sampler["min_steps"]), sampler["max_steps"]))
+
+
+def add_work(*parts: tuple[Load, float]) -> Work:
+    """Work that has several parts."""
+    total: dict[Load, float] = {}
+    for load, images in parts:
+        total[load] = total.get(load, 0.0) + images
+    return total
+
+
+def work_of_training(
+    load: Load, size: int, method: str, settings: Mapping[str, Json], images: int, teacher: Load | None = None
+) -> Work:
+    """Work of a training on so many images of batches, by a method with these settings: low-entropy samples included.
+
+    They are drawn from the network in training, or from a teacher.
+    """
+    row, share, sampler = METHODS[method], settings.get("K", 0), settings.get("sampler")
+    parts = [(load, images * (row.cost + share) * area_of(load.network, size))]
+    if sampler and share:
+        drawn = (teacher or load)._replace(precision=sampler["precision"])
+        passes = share * steps_of(sampler) * 2 * FORWARD
+        parts.append((drawn, images * passes * area_of(drawn.network, size)))
+    if row.cost_beside:
+        beside, thin = Load("resnet18", 1.0, load.precision), settings["filters"] / FILTERS
+        parts.append((beside, images * row.cost_beside * thin**2 * (size / SIDE) ** 2))
+    return add_work(*parts)
+
+
+def trained_on(training: Mapping[str, Json], images: int) -> int:
+    """Images that pass through a training, of a training set of this many."""
+    return int(training["iterations"] * training["batch_size"] + training["epochs"] * images)
+
+
+@cache
+def count_in(description: Path, changed: int) -> int:
+    """How many images a split's description counts; megabytes of labels are read once, while it is unchanged."""
+    return int(json.loads(description.read_text())["count"])
+
+
+def images_in(split: Path, otherwise: int) -> int:
+    """How many images a prepared split holds, or `otherwise` where there is none."""
+    description = split.with_suffix(".json")
+    return count_in(description, description.stat().st_mtime_ns) if description.exists() else otherwise
