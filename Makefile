@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation docs lock clean
+.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs lock clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
 	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
 	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
+	@echo "make gpu       on a machine with a GPU: test and measure everything there, into docs/results/gpu.md"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
 	@echo "make lock      rewrite requirements.lock after a change of the dependencies in pyproject.toml"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
@@ -42,6 +43,9 @@ lowest: .venv-lowest/installed
 	uv venv --quiet --clear --python 3.11 .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --group test --editable .
 	touch $@
+
+gpu: install
+	python benchmarks/gpu.py --output docs/results/gpu.md
 
 demo: install
 	snakemake --profile local

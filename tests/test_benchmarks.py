@@ -26,11 +26,11 @@ RATIO = r"\d+\.\d\d× \(\d+\.\d\d to \d+\.\d\d, \d+ pairs?\)"  # noqa: RUF001
 QUICK = {  # benchmarks with their arguments, and how many comparisons they print at least on a CPU
     "input_pipeline.py --pairs 1": 1,
     "methods.py --width 0.0625 --batch 8 --filters 4 --pairs 1": len(METHODS),
+    "rates.py resnet18 --widths 0.0625 --batch 4 --count 1": 0,
     "sampler.py --networks resnet18 --width 0.0625 --batches 2 --steps 2 --iterations 1 --max-steps 2 --samples 12 "
     "--precisions float32 --no-large --pairs 1": 3,
 }
 LONG = {
-    "detectors.py --width 0.0625 --images 4 --flows 8 --pairs 1": 8,
     "memory.py 0.05 --iterations 2": 1,
     "sampler.py --networks vgg19 --width 0.0625 --batches 2 --steps 1 --iterations 1 --pairs 1": 4,
     "scaling.py overhead running --pairs 1": 7,
@@ -86,6 +86,32 @@ def test_a_slow_benchmark_prints_its_comparisons(command: str, device: str):
     check_tables(done.stdout, device, LONG[command])
 
 
+@pytest.mark.long
+def test_all_that_a_gpu_is_asked_can_be_rehearsed_without_one(tmp_path: Path):
+    page = tmp_path / "gpu.md"
+    arguments = [sys.executable, "gpu.py", "--rehearse", "--device", "cpu", "--output", str(page)]
+    done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    told = page.read_text()
+    assert told.count("\n## ") == 6 and "resnet18 | 0.0625 | float32" in told
+    assert len(re.findall(rf"\| {RATIO} \| {RATIO} \|", told)) >= 3 + len(METHODS) + 1 + 8
+
+
+def test_what_fails_on_a_gpu_is_said_and_later_parts_are_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(FOLDER)
+    import gpu
+
+    scripts = {"Broken": "print(1); raise SystemExit(3)", "Whole": "print(2)"}
+    for name, script in scripts.items():
+        (tmp_path / f"{name}.py").write_text(script)
+    monkeypatch.setattr(gpu, "PARTS", {name: f"{tmp_path / name}.py | | " for name in scripts})
+    with pytest.raises(SystemExit) as ended:
+        gpu.main(output=tmp_path / "page.md", device="cpu")
+    assert ended.value.code
+    broken, whole = (tmp_path / "page.md").read_text().split("## ")[1:]
+    assert "\n1\n\n**failed: exit status 3**" in broken and whole.endswith("\n2\n")
+
+
 def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, tmp_path: Path):
     for seed, began in enumerate((100.0, 112.0)):
         folder = tmp_path / "discriminators" / "digits" / "resnet18" / "standard" / str(seed)
@@ -101,4 +127,4 @@ def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, 
 
 def test_every_benchmark_is_run_here():
     programs = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
-    assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | {"prepare.py"}
+    assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | {"detectors.py", "gpu.py", "prepare.py"}
