@@ -272,8 +272,9 @@ class Authors:
 
         logits, values = seen(self.train)
         predicted = logits.argmax(1)
+        members = [rows if (rows := predicted == c).any() else slice(None) for c in range(10)]  # all for a class unseen
         lows, highs = (
-            [torch.stack([end(each[predicted == c], 0) for c in range(10)]) for each in values]
+            [torch.stack([end(each[rows], 0) for rows in members]) for each in values]
             for end in (torch.amin, torch.amax)
         )
 

@@ -26,7 +26,7 @@ PARTS = {
     "Training": f"rates.py | --widths 1 {PRECISIONS} | resnet18 --widths 0.0625 --batch 4 --count 1",
     "Methods": f"methods.py | --width 1 | {SMALL} --batch 8 --filters 4",
     "Batches": "input_pipeline.py | | --pairs 1",
-    "Detectors": f"detectors.py | | {SMALL} --images 4 --flows 8",
+    "Detectors": f"detectors.py | | {SMALL} --images 2 --flows 8",
 }
 
 
