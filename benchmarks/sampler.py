@@ -60,7 +60,7 @@ def draw_samples(network: nn.Module, settings: SamplerSettings, samples: int, ma
     Both stop a batch where its mean confidence exceeds 0.9; the reference's are of 12, ours of up to 125.
     """
     batch = min(125, samples)
-    ours_stops = replace(settings, stop="batch", min_steps=0, max_steps=max_steps, noise="deviation")
+    ours_stops = replace(settings, stop="batch", min_steps=1, max_steps=max_steps, noise="deviation")  # as theirs
     noise = chains(network)
     means: dict[str, list[float]] = {}
 
