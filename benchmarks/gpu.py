@@ -23,6 +23,7 @@ FEW_CHAINS = "--batches 2 --steps 2 --iterations 1 --max-steps 2 --samples 12 --
 PARTS = {
     "Tests": "-m pytest -q ../tests/test_cuda.py | |",
     "The sampler": f"sampler.py --networks resnet18 | {CHAINS} {PRECISIONS} | {SMALL} {FEW_CHAINS}",
+    "Precisions": "precision.py | | --width 0.0625 --iterations 1 --count 2",
     "Training": f"rates.py | --widths 1 {PRECISIONS} | resnet18 --widths 0.0625 --batch 4 --count 1",
     "Methods": f"methods.py | --width 1 | {SMALL} --batch 8 --filters 4",
     "Batches": "input_pipeline.py | | --pairs 1",

@@ -26,6 +26,7 @@ RATIO = r"\d+\.\d\d× \(\d+\.\d\d to \d+\.\d\d, \d+ pairs?\)"  # noqa: RUF001
 QUICK = {  # benchmarks with their arguments, and how many comparisons they print at least on a CPU
     "input_pipeline.py --pairs 1": 1,
     "methods.py --width 0.0625 --batch 8 --filters 4 --pairs 1": len(METHODS),
+    "precision.py --width 0.0625 --iterations 1 --count 2": 0,
     "rates.py resnet18 --widths 0.0625 --batch 4 --count 1": 0,
     "sampler.py --networks resnet18 --width 0.0625 --batches 2 --steps 2 --iterations 1 --max-steps 2 --samples 12 "
     "--precisions float32 --no-large --pairs 1": 3,
@@ -93,7 +94,7 @@ def test_all_that_a_gpu_is_asked_can_be_rehearsed_without_one(tmp_path: Path):
     done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     told = page.read_text()
-    assert told.count("\n## ") == 6 and "resnet18 | 0.0625 | float32" in told
+    assert told.count("\n## ") == 7 and "resnet18 | 0.0625 | float32" in told
     assert len(re.findall(rf"\| {RATIO} \| {RATIO} \|", told)) >= 3 + len(METHODS) + 1 + 8
 
 
