@@ -113,6 +113,20 @@ def test_what_fails_on_a_gpu_is_said_and_later_parts_are_run(monkeypatch: pytest
     assert "\n1\n\n**failed: exit status 3**" in broken and whole.endswith("\n2\n")
 
 
+def test_emulated_tf32_keeps_ten_bits_of_a_mantissa(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from precision import rounded
+
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert rounded(1 + torch.tensor([2.0**-10, 2.0**-12, 2.0**-11 + 2.0**-13])).tolist() == [
+        1 + 2.0**-10,
+        1,
+        1 + 2.0**-10,
+    ]
+    assert ((rounded(values) - values).abs() <= 2.0**-11 * values.abs()).all()
+    assert rounded(rounded(values)).equal(rounded(values)) and rounded(-values).equal(-rounded(values))
+
+
 def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, tmp_path: Path):
     for seed, began in enumerate((100.0, 112.0)):
         folder = tmp_path / "discriminators" / "digits" / "resnet18" / "standard" / str(seed)
