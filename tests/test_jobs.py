@@ -136,11 +136,26 @@ def test_a_stage_seeks_no_garbage_until_its_work_is_imported_and_does_from_then_
         "import gc, sys; from fig.runtime.job import job_class, run_stage; found = job_class('fig.stages.report');"
         f"sys.argv = ['x', *{job.words()}]; seen = [];"
         "found.load_work = lambda self: seen.append(gc.isenabled());"
-        "found.execute = lambda self, started: seen.append(gc.isenabled());"
-        "run_stage('fig.stages.report'); sys.exit(seen != [False, True])"
+        "found.execute = lambda self, started: print(seen, gc.isenabled());"
+        "run_stage('fig.stages.report')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "[False] True\n", done.stderr
+
+
+def test_a_stage_ends_once_its_threads_and_last_duties_are_done_and_takes_nothing_apart():
+    code = (
+        "import atexit, threading; from concurrent.futures import ThreadPoolExecutor\n"
+        "from fig.runtime.command import leave\n"
+        "class Kept:\n    def __del__(self): print('taken apart')\n"
+        "kept, pool, go = Kept(), ThreadPoolExecutor(1), threading.Event(); pool.submit(print, 'pool')\n"
+        "atexit.register(print, 'last'); threading.Thread(target=lambda: (go.wait(), print('thread'))).start()\n"
+        "threading.Timer(0.1, go.set).start(); print('first'); leave()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    first, *others, last = sorted(done.stdout.split(), key=["first", "pool", "thread", "last"].index)
+    assert (first, others, last) == ("first", ["pool", "thread"], "last") and done.stdout.endswith("last\n")
 
 
 @pytest.mark.parametrize(

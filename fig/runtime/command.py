@@ -1,10 +1,14 @@
 """What command lines share: quiet logging, and errors as one sentence."""
 
+import atexit
 import logging
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -34,3 +38,15 @@ def exit_on_error() -> Iterator[None]:
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
+
+
+def leave() -> NoReturn:
+    """End this process with status 0, once its threads have ended and what is registered for the end is done.
+
+    Python would then take apart all that was imported, which takes a second of a core after torch and MLflow.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python itself does first
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)

@@ -272,7 +272,7 @@ def run_stage(module: str) -> None:
     gc.disable()
     import psutil
 
-    from fig.runtime.command import announce, exit_on_error
+    from fig.runtime.command import announce, exit_on_error, leave
 
     started = psutil.Process().create_time()
     announce()
@@ -284,3 +284,4 @@ def run_stage(module: str) -> None:
             gc.freeze()
             gc.enable()
             found.execute(started)
+    leave()
