@@ -42,4 +42,4 @@ class Batch:
 
     def share(self, count: int) -> Tensor:
         """Which of `count` rows over all workers are this worker's: (about count / workers,)."""
-        return torch.arange(self.rank, count, self.workers)
+        return torch.arange(count)[self.rank :: self.workers]
