@@ -422,7 +422,7 @@ def main(
             labels = torch.tensor(data.description.labels, device=device)
             fits_of_flows(flows, pairs, device)
             against_the_library(subject, seen, means, labels, pairs)
-        few = EvaluationSettings(batch=images, images=images, training_images=8 * images)
+        few = EvaluationSettings(batch=images, images=images, training_images=max(64, 8 * images))
         five_detectors(discriminator, data, load_digits("test"), few)
 
 

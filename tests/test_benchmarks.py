@@ -78,6 +78,7 @@ def test_prepare_is_timed_on_no_device(run):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)  # minutes beside other tests
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("command", LONG)
 def test_a_slow_benchmark_prints_its_comparisons(command: str, device: str):
@@ -88,6 +89,7 @@ def test_a_slow_benchmark_prints_its_comparisons(command: str, device: str):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)
 def test_all_that_a_gpu_is_asked_can_be_rehearsed_without_one(tmp_path: Path):
     page = tmp_path / "gpu.md"
     arguments = [sys.executable, "gpu.py", "--rehearse", "--device", "cpu", "--output", str(page)]

@@ -121,7 +121,7 @@ def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_wei
     workspace.snakemake("--unlock")
     log = workspace.folder / "results/tiny/logs/finetune/digits/resnet18/fig/0.log"
     second = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
-    wait_for(lambda: "waiting for it" in " ".join(log.read_text().split()), "second job that waits")
+    wait_for(lambda: log.exists() and "waiting for it" in " ".join(log.read_text().split()), "second job that waits")
     assert orphan.is_running()
     barrier.open()
     assert second.wait() == 0

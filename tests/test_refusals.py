@@ -54,7 +54,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     r"the network has no linear layer, so its .*": lambda: last_linear(nn.Conv2d(3, 4, 1)),
     r"no head is called 'round': choose one of linear, deconf": lambda: with_head(nn.Linear(1, 1), "round"),
     r"'photos' is not the name of an OOD set": lambda: split_ood_name("photos"),
-    r"a batch norm without running statistics cannot be folded": lambda: fold(nn.Conv2d(1, 1, 1), BARE),
+    r"a batch norm without running statistics cannot be folded": lambda: fold([(nn.Conv2d(1, 1, 1), BARE)]),
     r"submodule 0 has no call 1 in .*": lambda: kept_at(nn.Sequential(nn.Flatten()), Tap("0", call=1), IMAGES),
     r"a loss names a player that has no optimiser: .*": lambda: step(Player(nn.Linear(1, 1)), torch.zeros(())),
     r"the drawing ended before its first sample": lambda: drawn(Request(1), iter([]), progress=False),
