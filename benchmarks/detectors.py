@@ -34,7 +34,7 @@ from fig.detectors.residual_flow import ResidualFlow
 from fig.detectors.residual_flow import trained as trained_flows
 from fig.detectors.table import build_detector
 from fig.discriminator import Discriminator
-from fig.evaluation import EvaluationSettings, evaluated, fitted, parted, seen_in_turn, some, subject_of
+from fig.evaluation import EvaluationSettings, evaluated, fitted, hold_out, seen_in_turn, some, subject_of
 from fig.frozen import frozen
 from fig.networks.resnet import STAGES
 from fig.networks.taps import Tap, kept_at, pooled, tapped
@@ -313,7 +313,7 @@ def five_detectors(discriminator: Discriminator, train: Split, test: Split, few:
             grids = [evaluated(detectors, scorers, discriminator, data, few).grids for data in sets]
         return {name: [torch.from_numpy(each[name]) for each in grids] for name in detectors}
 
-    held_out, rest = parted(some(len(train.images), few.training_images), 0)
+    held_out, rest = hold_out(some(len(train.images), few.training_images), 0)
     inputs = partial(scaled_images, discriminator)
     fit, labels, normal = inputs(train, rest), labels_of(train)[rest], inputs(train, held_out)
     authors = Authors(discriminator.eval(), detectors, fit, labels, normal, few.batch)

@@ -108,7 +108,7 @@ def some(count: int, most: int) -> Tensor:
     return torch.randperm(count, generator=generator(0, "evaluation"))[:most].sort().values
 
 
-def parted(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def hold_out(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Rows (N,) that are held out, a seeded share of them, and the rest, both in rising order."""
     part = max(1, min(round(HELD_OUT * len(rows)), MOST_HELD_OUT))
     order = torch.randperm(len(rows), generator=generator(seed, "held-out"))
@@ -129,7 +129,7 @@ def fitted(
     The discriminator must be frozen.
     """
     subject, taps = looked_at(detectors, discriminator)
-    kept_out, rest = parted(some(len(train.images), settings.training_images), seed)
+    kept_out, rest = hold_out(some(len(train.images), settings.training_images), seed)
     observers = {name: observer for name, each in detectors.items() if (observer := each.observer(subject))}
     labels = labels_of(train).to(discriminator.device)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
@@ -33,35 +32,30 @@ class Exchange:
         self.buckets = buckets
         self.missing = [set(bucket) for bucket in buckets]
         self.bucket_of = {weight: number for number, bucket in enumerate(buckets) for weight in bucket}
-        self.sent: list[tuple[Tensor, dist.Work | None]] = []
+        self.sent: list[tuple[list[Tensor], Tensor, dist.Work]] = []
+        self.next = 0  # bucket whose turn it is
 
     def note(self, weight: nn.Parameter) -> None:
         """Take note of a weight whose gradient is there, and send every bucket whose turn it is."""
         self.missing[self.bucket_of[weight]].discard(weight)
-        while len(self.sent) < len(self.buckets) and not self.missing[len(self.sent)]:
+        while self.next < len(self.buckets) and not self.missing[self.next]:
             self.send()
 
     def send(self) -> None:
-        """Send the next bucket."""
-        gradients = gradients_of(self.buckets[len(self.sent)])
-        flat = torch.cat([gradient.flatten().float() for gradient in gradients]) if gradients else torch.zeros(0)
-        self.sent.append((flat, dist.all_reduce(flat, async_op=True) if gradients else None))
+        """Send the next bucket's gradients, if it has any."""
+        gradients = [weight.grad for weight in self.buckets[self.next] if weight.grad is not None]
+        self.next += 1
+        if gradients:
+            flat = parallel.flatten(gradients)
+            self.sent.append((gradients, flat, dist.all_reduce(flat, async_op=True)))
 
     def finish(self) -> None:
         """Send the buckets of which some weights have no gradient, and put the sums in the gradients' places."""
-        while len(self.sent) < len(self.buckets):
+        while self.next < len(self.buckets):
             self.send()
-        for bucket, (flat, work) in zip(self.buckets, self.sent, strict=True):
-            if work:
-                work.wait()
-            gradients = gradients_of(bucket)
-            for gradient, part in zip(gradients, flat.split([each.numel() for each in gradients]), strict=True):
-                gradient.copy_(part.view_as(gradient))
-
-
-def gradients_of(weights: Sequence[nn.Parameter]) -> list[Tensor]:
-    """The gradients of those weights that have one."""
-    return [weight.grad for weight in weights if weight.grad is not None]
+        for gradients, flat, work in self.sent:
+            work.wait()
+            parallel.put_back(flat, gradients)
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[T
     return logits.detach().float(), backward(leaf, logits, c)
 
 
-def drawn_noise(state: ChainState, generator: torch.Generator) -> Tensor:
+def draw_noise(state: ChainState, generator: torch.Generator) -> Tensor:
     """The noise of a step, ~ N(0, 1) and like the images: drawn for all chains that were started, then indexed."""
     return noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
 

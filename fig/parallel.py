@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, Self, TypeVar, cast
 
 import torch
@@ -29,8 +29,18 @@ def sum_over_workers(tensors: Iterable[Tensor]) -> None:
     tensors = list(tensors)
     if workers() == 1 or not tensors:
         return
-    flat = torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+    flat = flatten(tensors)
     dist.all_reduce(flat)
+    put_back(flat, tensors)
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """All entries of some tensors, one after the other, in float32: what is sent in one exchange."""
+    return torch.cat([tensor.detach().flatten().float() for tensor in tensors])
+
+
+def put_back(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Put what `flatten` made of tensors, or what became of it, in their places."""
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.detach().copy_(part.view_as(tensor))
 

@@ -20,8 +20,8 @@ class Recording:
     """Tensors at fixed places, and the functions that were recorded over them."""
 
     def __init__(self, values: Sequence[Tensor], capture: Capture) -> None:
-        """Places for `values`, and how graphs are captured."""
-        self.places = [value.clone() for value in values]
+        """Places like `values`, not filled yet, and how graphs are captured."""
+        self.places = [torch.empty_like(value) for value in values]
         self.capture = capture
         self.replays: dict[Hashable, Callable[[], None] | None] = {}
 

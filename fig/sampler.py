@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fig.folding import folded
 from fig.frozen import frozen
-from fig.langevin import ChainInfo, ChainState, drawn_noise, initial, phase_of, step
+from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, step
 from fig.precision import LOWER, computing, lowered
 from fig.replay import addresses_of, recordings_of, replays_on
 from fig.settings import SamplerSettings
@@ -50,7 +50,7 @@ def move(
     """Chains some steps on."""
     for _ in range(steps):
         before = state
-        state, info = step(network, before, drawn_noise(before, generator), settings)
+        state, info = step(network, before, draw_noise(before, generator), settings)
         if watch:
             watch(before, info)
     return state
@@ -69,7 +69,7 @@ def replay(
             *moving, noise = values
             return step(network, state.moved(moving, now), noise, settings)[0].moving()
 
-        noise.copy_(drawn_noise(state, generator))
+        noise.copy_(draw_noise(state, generator))
         recording.run(phase_of(settings, number), one)
     return state.moved([place.clone() for place in places], state.step + steps)
 

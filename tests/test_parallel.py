@@ -38,13 +38,13 @@ def test_two_workers_sum_their_gradients_and_gather_their_rows_in_order(tmp_path
 def test_gradients_are_summed_over_workers_while_the_backward_pass_goes_on(count: int, tmp_path: Path):
     events, *gradients = zip(*run_on_gloo(count, tmp_path, exchange_gradients), strict=True)
     assert all(each == ["sent", "sent", "sent", "first layer", "sent"] for each in events)
-    for weight, bias, unused in zip(*gradients, strict=True):  # of each worker
-        assert weight == pytest.approx(sum(2.0 * (rank + 1) for rank in range(count))) and bias == weight
+    for first, last, unused in zip(*gradients, strict=True):  # of each worker
+        assert first == pytest.approx(sum(2.0 * (rank + 1) for rank in range(count))) and last == first
         assert unused is None
 
 
 def exchange_gradients() -> tuple[list[str], float, float, float | None]:
-    """When buckets are sent, beside the gradient of the first of three layers; and gradients of some weights."""
+    """When buckets are sent, beside the gradient of the first of four layers; and gradients of some weights."""
     layers = [nn.Parameter(torch.ones(4)) for _ in range(4)]
     unused = nn.Parameter(torch.ones(4))
     events: list[str] = []

@@ -15,7 +15,7 @@ from fig.energy import confidence, energy
 from fig.langevin import (
     backward,
     converged,
-    drawn_noise,
+    draw_noise,
     initial,
     logits_and_gradient,
     started,
@@ -46,7 +46,7 @@ def test_a_step_is_equation_18_written_out(linear: nn.Module):
     (gradient,) = torch.autograd.grad(images_energy(linear, images).sum(), images)
     noise = torch.randn((5, *SHAPE), generator=again())
     expected = (state.images - 0.1 / 2 * gradient.sign() + 0.1**0.5 * noise).clamp(-1, 1)
-    after, info = step(linear, state, drawn_noise(state, again()), settings)
+    after, info = step(linear, state, draw_noise(state, again()), settings)
     torch.testing.assert_close(after.images, expected)
     torch.testing.assert_close(info.confidence, confidence(linear(state.images)).detach())
     torch.testing.assert_close(info.energy, images_energy(linear, state.images).detach())
@@ -56,7 +56,7 @@ def test_a_step_changes_nothing_that_it_was_given_and_gives_no_graph(linear: nn.
     for settings in (SamplerSettings(), SamplerSettings(min_steps=0, max_steps=0)):
         state = initial(5, SHAPE, settings, again(), torch.arange(5))
         before = {name: value.clone() for name, value in vars(state).items() if isinstance(value, torch.Tensor)}
-        after, info = step(linear, state, drawn_noise(state, again()), settings)
+        after, info = step(linear, state, draw_noise(state, again()), settings)
         assert all(value.equal(getattr(state, name)) for name, value in before.items() if name != "recent")
         tensors = [value for each in (state, after, info) for value in vars(each).values() if hasattr(value, "grad_fn")]
         assert not any(value.requires_grad for value in tensors)
@@ -83,7 +83,7 @@ def test_noise_has_the_deviation_of_its_reading(noise: str, deviation: float):
     settings = SamplerSettings(noise=noise)
     state = initial(16, (3, 32, 32), settings, again(), torch.arange(16))
     still = replace(state, images=torch.zeros_like(state.images))
-    moved = step(flat, still, drawn_noise(still, again()), settings)[0].images
+    moved = step(flat, still, draw_noise(still, again()), settings)[0].images
     assert moved.std().item() == pytest.approx(deviation, rel=0.02)
     assert moved.mean().item() == pytest.approx(0, abs=0.005)
 
@@ -92,7 +92,7 @@ def test_without_noise_small_steps_lower_the_energy_of_every_chain(linear: nn.Mo
     settings = replace(QUIET, step_size=0.01, min_steps=100)
     state = initial(20, SHAPE, settings, again(), torch.arange(20))
     for _ in range(30):
-        after, info = step(linear, state, drawn_noise(state, again()), settings)
+        after, info = step(linear, state, draw_noise(state, again()), settings)
         inside = (after.images.abs() < 1).flatten(1).any(dim=1)
         fell = images_energy(linear, after.images) < info.energy
         assert (fell | ~inside).all()
