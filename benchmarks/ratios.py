@@ -5,12 +5,10 @@ starts import its modules too: for them torch is not imported here before someth
 """
 
 import os
-import platform
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Annotated, NamedTuple
 
@@ -88,12 +86,13 @@ def print_machine(device: str | None, precision: str = "float32") -> None:
     """Print a line about machine, device, torch and precision; a GPU becomes the one that this process uses."""
     import torch
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
-    cores = f"{len(os.sched_getaffinity(0))} cores of {name}, torch {torch.__version__} on {torch.get_num_threads()}"
+    from fig.runtime.cluster import name_device
+
+    name, threads = name_device(0), torch.get_num_threads()
+    cores = f"{len(os.sched_getaffinity(0))} cores of {name}, torch {torch.__version__} on {threads}"
     if device and device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device).index or 0)
-        device += f" ({torch.cuda.get_device_name()})"
+        device += f" ({name_device(1)})"
     print(f"{cores}, device: {device or 'none is used'}, precision: {precision}\n", flush=True)
 
 
