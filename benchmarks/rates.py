@@ -37,7 +37,7 @@ def iteration_of(name: str, width: float, precision: Precision, batch: int, devi
 
 
 def measure(iteration: Callable[[], object], count: int, device: str) -> float:
-    """Seconds of an iteration, of a core or on a GPU by the clock: the median of `count`, after one that is not timed."""
+    """Seconds of an iteration, of a core or on a GPU by the clock: the median of `count`, after one more."""
     iteration()
     spent = [spend(iteration) for _ in range(count)]
     return median(each.core if device == "cpu" else each.seconds for each in spent)
