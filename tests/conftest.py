@@ -11,24 +11,23 @@ from torch import nn
 
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
+from fig.extras import missing_extra
 from support.workspace import Workspace, copy_of_project, copy_of_results
-
-PIPELINE = {"matplotlib", "mlflow", "pandas", "psutil", "pytorch_ood", "ray", "snakemake"}  # of the extra `pipeline`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--core", action="store_true", help="run only the tests that need no package of `pipeline`")
+    parser.addoption("--core", action="store_true", help="run only the tests that need no library of an extra")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """With `--core`, skip a test module that imports a package of the extra `pipeline`."""
+    """With `--core`, skip a test module that imports a library of an extra."""
     report = yield
     if report.failed and collector.config.getoption("--core"):
         error = report.call.excinfo.value.__cause__
-        if isinstance(error, ImportError) and str(error.name).partition(".")[0] in PIPELINE:
+        if isinstance(error, ImportError) and missing_extra(error.name):
             report.outcome = "skipped"
             report.longrepr = (str(collector.path), 0, f"Skipped: {error.name} is not installed")
     return report

@@ -10,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fig.extras import EXTRAS
+
 ROOT = Path(__file__).parents[1]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.glob("fig/**/*.py")}
-OF_THE_PIPELINE = [
-    "ray",
-    "mlflow",
-    "snakemake",
-    "pandas",
-    "matplotlib",
-    "jinja2",
-    "psutil",
-]
 NEEDS_THE_PIPELINE = ("fig.commands", "fig.runtime", "fig.stages", "fig.report", "fig.__main__")
 
 
@@ -29,7 +22,7 @@ def test_the_mathematics_and_the_parts_run_where_no_pipeline_is_installed():
     modules = sorted(name.removesuffix(".__init__") for name in MODULES if not name.startswith(NEEDS_THE_PIPELINE))
     code = f"""
 import importlib, sys
-for name in {OF_THE_PIPELINE}:
+for name in {list(EXTRAS)}:
     sys.modules[name] = None  # importing it raises ImportError
 for name in {modules}:
     importlib.import_module(name)
@@ -42,6 +35,17 @@ assert samples.images.shape == (3, 3, 32, 32)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_library_is_explained_by_the_extra_that_brings_it():
+    code = """
+import sys
+sys.modules["timm"] = None  # importing it raises ModuleNotFoundError
+from fig.networks.building import made_by
+made_by("timm:create_model", {})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "timm is not installed: pip install 'fig-ood[models]' brings it" in done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from fig.extras import missing_extra
 from fig.networks import SMALL
 from fig.networks.table import NETWORKS, module_of_network
 from fig.settings import Maker
@@ -34,6 +35,8 @@ def imported(factory: str) -> Maker[nn.Module]:
         found: Maker[nn.Module] = getattr(importlib.import_module(module), function)
         return found
     except (ImportError, AttributeError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and (sentence := missing_extra(error.name)):
+            raise ValueError(f"factory {factory!r} cannot be imported: {sentence}") from error
         raise ValueError(
             f"factory {factory!r} cannot be imported ({error}): name it as package.module:function, importable from "
             "the working directory or PYTHONPATH"

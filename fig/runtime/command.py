@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.logging import RichHandler
 
+from fig.extras import missing_extra
 from fig.settings import explain
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
@@ -34,6 +35,11 @@ def exit_on_error() -> Iterator[None]:
         yield
     except ValidationError as error:
         print(f"error: {explain(error, '')}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except ModuleNotFoundError as error:
+        if not (sentence := missing_extra(error.name)):
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(1) from error
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
