@@ -260,7 +260,7 @@ class Authors:
     def gram(self, sets: list[Tensor]) -> list[Tensor]:
         """Minus deviations of row sums, Gram matrices formed, ranges found class by class."""
         gram, network = self.detectors["gram"], self.discriminator.network
-        taps = gram.taps(subject_of(self.discriminator), sets[0][:1])
+        taps = gram.taps(subject_of(self.discriminator))
         whole = {name: replace(tap, keep=partial(full_gram, orders=gram.orders)) for name, tap in taps.items()}
 
         def seen(images: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -390,7 +390,7 @@ def main(
             subject = subject_of(discriminator)
             everything = torch.arange(len(data.images))
             mlb = Mahalanobis()
-            taps = mlb.taps(subject, torch.zeros(1, 3, 32, 32, device=device))
+            taps = mlb.taps(subject)
             seen = next(seen_in_turn(discriminator, taps, data, everything[:images], images))
             odin = Odin()
             grid = OdinScorer(subject, odin)

@@ -16,8 +16,8 @@ from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
-from fig.networks.table import NETWORKS
-from fig.networks.taps import Tap, stages, tapped
+from fig.networks.table import NETWORKS, UNKNOWN
+from fig.networks.taps import Tap, tapped
 from fig.precision import computing
 from fig.seeding import generator
 from fig.settings import EvaluationSettings
@@ -50,21 +50,16 @@ def subject_of(discriminator: Discriminator) -> Subject:
     """
     architecture, device = discriminator.architecture, discriminator.device
     unit = 1 / torch.tensor(architecture.std, device=device).view(3, 1, 1)
-    if architecture.taps:
-        names = tuple(architecture.taps)
-    elif architecture.factory:
-        names = stages(discriminator.network, torch.zeros(1, *discriminator.shape, device=device))
-    else:
-        row = NETWORKS[architecture.network]
-        names = (*row.stem, *row.stages)
-    return Subject(discriminator.network, architecture.classes, unit, names)
+    example = torch.zeros(1, *discriminator.shape, device=device)
+    row = UNKNOWN if architecture.factory else NETWORKS[architecture.network]
+    names = architecture.taps or (*row.stem, *row.stages)
+    return Subject(discriminator.network, architecture.classes, unit, example, names)
 
 
 def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -> tuple[Subject, dict[str, Tap]]:
     """What detectors are told of a discriminator, and all their taps."""
     subject = subject_of(discriminator)
-    example = torch.zeros(1, *discriminator.shape, device=discriminator.device)
-    return subject, {key: tap for each in detectors.values() for key, tap in each.taps(subject, example).items()}
+    return subject, {key: tap for each in detectors.values() for key, tap in each.taps(subject).items()}
 
 
 def seen_in_turn(

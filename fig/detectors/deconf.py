@@ -22,7 +22,7 @@ class Deconf(DeconfSettings, Unfitted):
     Without OOD data the magnitude is the one that held-out ID images choose. The discriminator must have a cosine head.
     """
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """The cosines with the classes' directions; raises ValueError for a network that has none."""
         return {COSINES: cosines_of(subject.network)}
 

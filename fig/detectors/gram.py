@@ -30,7 +30,7 @@ class Gram(GramSettings):
     tenth of the ID test set, whose other images are scored.
     """
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """Row sums at every call of every convolution and rectifier that gives (B, C, h, w), after the first."""
         names = {module: name for name, module in subject.network.named_modules()}
         calls: list[tuple[str, int]] = []
@@ -42,7 +42,7 @@ class Gram(GramSettings):
         kinds = (nn.Conv2d, nn.ReLU)
         handles = [m.register_forward_hook(note) for m in subject.network.modules() if isinstance(m, kinds)]
         with torch.no_grad():
-            subject.network(images)
+            subject.network(subject.example)
         for handle in handles:
             handle.remove()
         keep = partial(row_sums, orders=self.orders)

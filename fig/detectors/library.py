@@ -34,7 +34,7 @@ class LibraryDetector(LibrarySettings):
     def __post_init__(self) -> None:
         kind_of(self.name)
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """The features before the last linear layer."""
         return {PENULTIMATE: penultimate(subject.network)}
 

@@ -20,7 +20,7 @@ class Mahalanobis(MahalanobisSettings):
     Without OOD data the magnitude is the one that held-out ID images choose.
     """
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """Spatial means of every stage."""
         return stage_taps(subject)
 

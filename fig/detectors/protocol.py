@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fig.memory import halve_until_it_fits
-from fig.networks.taps import Tap
+from fig.networks.taps import Tap, stages
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,13 @@ class Subject:
     network: nn.Module  # scaled images (B, channels, h, w) -> logits (B, classes)
     classes: int
     unit: Tensor  # (channels, 1, 1): how far one unit of the pixel range [0, 1] is in the network's input space
-    stages: tuple[str, ...]  # submodules whose outputs are the features
+    example: Tensor  # (1, channels, h, w): an image that the network takes
+    named: tuple[str, ...] = ()  # the stages, where they are known
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """Submodules whose outputs are the features; raises ValueError for a network that has none."""
+        return self.named or stages(self.network, self.example)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Observer(Protocol):
 class Detector(Protocol):
     """A detector's settings, and what it wants to see; without an observer it is a `Ready` one."""
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """What is to be kept of each forward pass; equal names of several detectors mean equal taps."""
 
     def observer(self, subject: Subject) -> Observer | None:
@@ -128,7 +135,7 @@ class Kept:
 class Unfitted:
     """What detectors share that need no look at training images."""
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """Nothing is kept but the logits."""
         return {}
 

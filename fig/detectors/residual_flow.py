@@ -24,7 +24,7 @@ class ResidualFlow(ResidualFlowSettings):
     Training is the authors': the sum over a batch is minimised by Adam.
     """
 
-    def taps(self, subject: Subject, images: Tensor) -> dict[str, Tap]:
+    def taps(self, subject: Subject) -> dict[str, Tap]:
         """Spatial means of every stage."""
         return stage_taps(subject)
 
