@@ -1,0 +1,92 @@
+"""Logits of networks whose forward pass gives more than a tensor, as those of other libraries do."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class LogitsAlone(nn.Module):
+    """A network of which the logits are kept alone: images (B, channels, h, w) -> (B, classes).
+
+    The weights of the network within are named `model.…`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes)."""
+        return logits_of(self.model(images))
+
+
+def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model itself where a call gives a tensor, in eval and in train mode; otherwise the model in `LogitsAlone`.
+
+    `images` (B, channels, h, w) are any that it takes. Raises ValueError, in a sentence, where the model takes no such
+    images, or gives no logits (B, classes).
+    """
+    found = [
+        output_of(model, images[:1], training=False),
+        output_of(model, images[:1].repeat(2, 1, 1, 1), training=True),
+    ]
+    for output in found:
+        logits = logits_of(output)
+        if logits.ndim != 2 or not logits.is_floating_point():
+            raise ValueError(
+                f"{type(model).__name__} gives {logits.dtype} {tuple(logits.shape)} where logits (batch, classes) are "
+                "wanted: it is no classifier of images, or has no head"
+            )
+    return model if all(isinstance(output, Tensor) for output in found) else LogitsAlone(model)
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits in what a network gives: what it calls `logits`, the first of a tuple, or the output itself.
+
+    Raises ValueError where there is none of these.
+    """
+    found = output
+    if isinstance(found, Mapping):
+        found = found.get("logits")
+    elif not isinstance(found, Tensor):
+        found = getattr(found, "logits", found)
+    if isinstance(found, tuple | list) and found:
+        found = found[0]
+    if isinstance(found, Tensor):
+        return found
+    names = f" of {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+    raise ValueError(f"the network gives {type(output).__name__}{names}, in which there are no logits")
+
+
+def output_of(model: nn.Module, images: Tensor, training: bool) -> object:
+    """What a model gives for images in one of its modes; it is left as it was, running statistics included.
+
+    Raises ValueError where it cannot take them.
+    """
+    with untouched(model):
+        try:
+            return model.train(training)(images)
+        except Exception as error:  # whatever a foreign model raises for images that it cannot take
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"{type(model).__name__} cannot take {images.dtype} images of shape {tuple(images.shape)} in "
+                f"{'train' if training else 'eval'} mode: {reason}"
+            ) from error
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Restore, after the block, a model's modes and buffers and the CPU's random state; nothing in it is traced."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
