@@ -67,7 +67,7 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
             network = made_by(architecture.factory, architecture.arguments)
         else:
             network = build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
-        return with_head(network, architecture.head)
+        return with_head(network, architecture.head, torch.zeros(1, 3, architecture.size, architecture.size))
 
 
 class Discriminator(nn.Module):

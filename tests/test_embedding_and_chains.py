@@ -30,7 +30,7 @@ def test_penultimate_features_times_the_last_weights_are_the_logits():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 4, 7))
     images = torch.rand(6, 3, 4, 4)
-    features = kept_at(network, penultimate(network), images)
+    features = kept_at(network, penultimate(network, images), images)
     torch.testing.assert_close(network[-1](features), network(images))
 
 

@@ -141,7 +141,7 @@ def test_a_module_that_is_called_twice_is_tapped_at_either_call():
 
 def test_penultimate_features_are_what_the_last_linear_layer_is_given():
     network, images = build("vgg19", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32)
-    name, linear = last_linear(network)
+    name, linear = last_linear(network, images)
     with tapped(network, {"": Tap(name, given=True)}) as kept:
         logits = network(images)
     assert linear(kept[""]).equal(logits)
@@ -170,8 +170,8 @@ def test_the_stages_of_ones_own_network_are_found_and_it_is_left_alone():
     assert stages(network, torch.rand(1, 3, 32, 32)) == ("stem", "body") and network.training
     assert stages(build("resnet18", 10, 32, 0.25), torch.rand(1, 3, 32, 32)) == NETWORKS["resnet18"].stages
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
-    assert stages(flat, torch.rand(1, 3, 2, 2)) == ("0", "1", "2")
-    with pytest.raises(ValueError, match="no features to be tapped"):
+    assert stages(flat, torch.rand(1, 3, 2, 2)) == ("1", "2")
+    with pytest.raises(ValueError, match="no submodule gives features"):
         stages(nn.Sequential(nn.Flatten()), torch.rand(1, 3, 2, 2))
 
 
@@ -194,3 +194,48 @@ def test_an_unknown_network_is_refused_by_name():
         ValueError, match=r"unknown network 'resnet19' \(did you mean 'resnet18'\?\). Available: resnet18, vgg19"
     ):
         build("resnet19", 10, 32)
+
+
+class Tokens(nn.Module):
+    """Patches as tokens (B, n, C), through a block that gives a tuple and works in windows, to a head that pools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.block, self.norm = nn.Conv2d(3, 6, 4, 4), Windows(), nn.LayerNorm(6)
+        self.unused, self.heads, self.also_unused = nn.Linear(6, 5), nn.ModuleList([nn.Linear(6, 5)]), nn.Linear(6, 5)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).mT
+        return self.heads[0](self.norm(self.block(tokens=tokens)[0]).mean(1))
+
+
+class Windows(nn.Module):
+    """A residual block of tokens whose inner features have other shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = nn.Conv2d(6, 6, 1)
+
+    def forward(self, tokens):
+        return tokens + self.within(tokens.mT.unflatten(2, (2, -1))).flatten(2).mT, None
+
+
+def test_the_stages_of_tokens_are_found_and_what_is_within_a_block_is_none_of_them():
+    network, images = Tokens(), torch.rand(2, 3, 16, 16)
+    assert stages(network, images) == ("norm",)
+    network.norm = nn.Identity()
+    assert stages(network, images) == ("block",)
+    with tapped(network, {"": Tap("block", pooled)}) as kept:
+        network(images)
+    assert kept[""].shape == (2, 6)
+
+
+def test_means_are_taken_over_places_wherever_the_channels_are():
+    first = torch.rand(2, 5, 4, 4)
+    expected = first.mean((2, 3))
+    for features in (first, first.permute(0, 2, 3, 1), first.flatten(2).mT, expected):
+        torch.testing.assert_close(pooled(features), expected)
+
+
+def test_the_last_linear_layer_is_the_one_that_is_called_last():
+    assert last_linear(Tokens(), torch.rand(1, 3, 16, 16))[0] == "heads.0"

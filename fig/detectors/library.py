@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
 from fig.detectors.table import LibrarySettings
+from fig.frozen import frozen
 from fig.networks.heads import last_linear
-from fig.networks.taps import Tap
+from fig.networks.taps import Tap, tapped
 from fig.settings import settings
 
 LibraryObject = Any  # a detector of pytorch-ood, whose methods depend on its kind
@@ -35,8 +36,10 @@ class LibraryDetector(LibrarySettings):
         kind_of(self.name)
 
     def taps(self, subject: Subject) -> dict[str, Tap]:
-        """The features before the last linear layer."""
-        return {PENULTIMATE: penultimate(subject.network)}
+        """The features before the last linear layer, where it is given them; raises ValueError as `built` does."""
+        built(self, subject)
+        on_logits = kind_of(self.name) == "logits"
+        return {} if on_logits else {PENULTIMATE: penultimate(subject.network, subject.example)}
 
     def observer(self, subject: Subject) -> "LibraryObserver | None":
         """Features and logits of the training images, where the detector is fitted."""
@@ -48,9 +51,9 @@ def flat(features: Tensor) -> Tensor:
     return features.flatten(1)
 
 
-def penultimate(network: nn.Module) -> Tap:
-    """What the last linear layer is given."""
-    return Tap(last_linear(network)[0], keep=flat, given=True)
+def penultimate(network: nn.Module, images: Tensor) -> Tap:
+    """What the last linear layer is given in a forward pass of `images` (B, channels, h, w)."""
+    return Tap(last_linear(network, images)[0], keep=flat, given=True)
 
 
 def imported(name: str) -> type:
@@ -73,35 +76,41 @@ def kind_of(name: str) -> str:
 
 
 def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
-    """The detector for this discriminator."""
-    cls, (_, linear) = imported(detector.name), last_linear(subject.network)
-    bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
-    on_maps = kind_of(detector.name) == "feature_maps"
-    known = {
-        "model": None,
-        "encoder": None,
-        "backbone": None,
-        "head": nn.Sequential(nn.Flatten(), linear) if on_maps else linear,
-        "w": linear.weight.detach(),
-        "b": bias.detach(),
-        "num_classes": subject.classes,
-        "n_classes": subject.classes,
-    }
-    wanted = inspect.signature(cls).parameters
-    if len(linear.weight) != subject.classes and {"head", "w", "b"} & set(wanted):
-        raise ValueError(
-            f"{detector.name} needs a last linear layer that gives the logits: this network has another head"
-        )
+    """The detector for this discriminator; raises ValueError where it cannot be made, or asks for what is not there."""
+    cls = imported(detector.name)
+    known: dict[str, object] = {"num_classes": subject.classes, "n_classes": subject.classes}
+    known |= dict.fromkeys(("model", "encoder", "backbone"))
+    wanted = set(inspect.signature(cls).parameters)
+    if wanted & {"head", "w", "b"}:
+        linear = head_of(detector, subject)
+        bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
+        on_maps = kind_of(detector.name) == "feature_maps"
+        known |= {"head": nn.Sequential(nn.Flatten(), linear) if on_maps else linear}
+        known |= {"w": linear.weight.detach(), "b": bias.detach()}
     try:
         return cls(**{name: value for name, value in known.items() if name in wanted} | dict(detector.arguments))
     except (TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"{detector.name} cannot be made with {dict(detector.arguments)}: {error}") from error
 
 
+def head_of(detector: LibraryDetector, subject: Subject) -> nn.Linear:
+    """The linear layer that gives the logits; raises ValueError where none does."""
+    name, linear = last_linear(subject.network, subject.example)
+    with frozen(subject.network), tapped(subject.network, {"": Tap(name)}) as kept, torch.no_grad():
+        logits = subject.network(subject.example)
+    if kept[""].shape != logits.shape or not kept[""].allclose(logits, equal_nan=True):
+        raise ValueError(
+            f"{detector.name} needs a last linear layer that gives the logits: this network has another head"
+        )
+    return linear
+
+
 def given(seen: Seen, kind: str) -> Tensor:
     """What a detector of this kind is given of a batch."""
+    if kind == "logits":
+        return seen.logits
     features = seen.kept[PENULTIMATE]
-    return {"logits": seen.logits, "features": features, "feature_maps": features[..., None, None]}[kind]
+    return features[..., None, None] if kind == "feature_maps" else features
 
 
 @dataclass

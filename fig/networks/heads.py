@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fig.frozen import frozen
+
 SMALL = 1e-4  # of the authors' reproductions: keeps the norm of features that are all zero from dividing by it
 
 
@@ -45,25 +47,42 @@ class DeconfHead(nn.Module):
         return logits
 
 
-def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer, which gives the logits; raises ValueError where there is none."""
-    found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not found:
+def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
+    """Name and module of the linear layer that is called last in a forward pass of `images` (B, channels, h, w).
+
+    It gives the logits of most networks. Raises ValueError where none is called.
+    """
+    called: list[nn.Linear] = []
+
+    def note(module: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        called.append(module)
+
+    names = {module: name for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        with frozen(network), torch.no_grad():
+            network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not called:
         raise ValueError("the network has no linear layer, so its penultimate features cannot be had")
-    return found[-1]
+    return names[called[-1]], called[-1]
 
 
 HEADS = ("linear", "deconf")
 
 
-def with_head(network: nn.Module, head: str) -> nn.Module:
+def with_head(network: nn.Module, head: str, images: Tensor) -> nn.Module:
     """The network with its last linear layer replaced by the head of this name; `linear` leaves it as it is.
+
+    `images` (B, channels, h, w) are any that it takes.
 
     Raises ValueError for a head that there is not, or a network without a linear layer.
     """
     if head not in HEADS:
         raise ValueError(f"no head is called {head!r}: choose one of {', '.join(HEADS)}")
     if head == "deconf":
-        name, linear = last_linear(network)
+        name, linear = last_linear(network, images)
         network.set_submodule(name, DeconfHead(linear.in_features, linear.out_features))
     return network

@@ -3,19 +3,20 @@
 Forward hooks rather than traced graphs, so that any module of one's own can be tapped, whatever its control flow.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from fig.frozen import frozen
 
-T = TypeVar("T")
+Hook = Callable[[nn.Module, tuple[object, ...], object], None]  # is told of a module's inputs and of its output
+NamedHook = Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]  # and of its named inputs
 
-Hook = Callable[[nn.Module, tuple[Tensor, ...], T], None]  # is told of a module's inputs and of its output
+
+PASSING_ON = (nn.Identity, nn.Dropout)  # modules that do nothing in eval mode
 
 
 def whole(features: Tensor) -> Tensor:
@@ -23,9 +24,31 @@ def whole(features: Tensor) -> Tensor:
     return features
 
 
+def by_channels(features: Tensor) -> Tensor:
+    """Features with their places in one axis, after the channels: (B, C, places).
+
+    They may be (B, C, h, w), (B, h, w, C), tokens (B, n, C) or, of one place, (B, C). Images are square: where the two
+    axes after the first are equal, and the last is not, the last is the channels'.
+    """
+    if features.ndim == 3:
+        return features.mT
+    if features.ndim == 4 and features.shape[1] == features.shape[2] != features.shape[3]:
+        return features.flatten(1, 2).mT
+    return features.flatten(2) if features.ndim > 2 else features[..., None]
+
+
 def pooled(features: Tensor) -> Tensor:
-    """Means over the image plane: (B, C, h, w) or (B, C) -> (B, C)."""
-    return features.flatten(2).mean(dim=2) if features.ndim > 2 else features
+    """Means over the places of features as `by_channels` takes them: (B, C)."""
+    return by_channels(features).mean(dim=2)
+
+
+def first_tensor(value: object) -> Tensor | None:
+    """The tensor, or the first thing of a tuple or mapping where that is one: features, by the custom of libraries."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        value = value[0] if value else None
+    return value if isinstance(value, Tensor) else None
 
 
 @dataclass(frozen=True)
@@ -61,11 +84,16 @@ def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> I
         kept.clear()
         calls.clear()
 
-    def note(name: str, tap: Tap) -> Hook[Tensor]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(name: str, tap: Tap) -> Hook:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             call = calls[name] = calls.get(name, -1) + 1
             if call == tap.call:
-                kept[name] = tap.keep(inputs[0] if tap.given else output)
+                features = first_tensor(inputs if tap.given else output)
+                if features is None:
+                    raise ValueError(
+                        f"submodule {tap.module} gives {type(output).__name__}, which begins with no tensor"
+                    )
+                kept[name] = tap.keep(features)
                 if stop:
                     raise EnoughError
 
@@ -90,31 +118,85 @@ def kept_at(network: nn.Module, tap: Tap, images: Tensor) -> Tensor:
     raise ValueError(f"submodule {tap.module} has no call {tap.call} in a forward pass")
 
 
+@dataclass(frozen=True)
+class Passage:
+    """What a submodule does to the number of places of features: 0 for (B, features)."""
+
+    name: str
+    takes: int  # -1 where it takes the images
+    gives: int
+
+    @property
+    def part(self) -> bool:
+        """Whether it is a part of a stage, or of the head, as a whole: it keeps the places, or gives none."""
+        return self.takes > 0 and self.gives in (self.takes, 0)
+
+    def within(self, other: "Passage") -> bool:
+        """Whether it is a submodule of the other."""
+        return self.name.startswith(f"{other.name}.")
+
+
 def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     """Names of a network's stages, found by one forward pass of `images` (B, channels, height, width).
 
-    A stage is all that works at one resolution: of the submodules whose outputs are (B, C, h, w) with h or w above 1,
-    the one that ends last for each resolution. A network without such features has a stage for each of its submodules
-    but the last that gives (B, features). Raises ValueError where there is neither.
+    A stage is all that works at one resolution: of the submodules that give features in a form that `by_channels`
+    takes, the one that ends last for each resolution. Nothing ends a stage within a module that keeps its resolution,
+    or within the head; and one that goes from a stage's resolution to the next belongs to the next. A network without
+    such features has a stage for each of its submodules but the last that gives (B, features). Raises ValueError where
+    there is neither.
     """
-    ended: list[tuple[str, torch.Size]] = []  # in the order in which they end: an outer module after its inner ones
+    called = passages_of(network, images)
+    parts = [each for each in called if each.part]
+    outer = [each for each in called if not any(each.within(part) for part in parts)]
+    steps = [each for each in outer if len(resolutions_of(each, outer)) == 2]
+    ends = [each for each in outer if not any(each.within(step) and each.gives != step.gives for step in steps)]
+    by_resolution = {each.gives: each.name for each in ends if each.gives}
+    found = tuple(by_resolution.values()) or tuple(each.name for each in called if not each.gives)[:-1]
+    if not found:
+        raise ValueError(
+            "no submodule gives features (B, C, h, w), (B, h, w, C), (B, tokens, C) or, before the last, (B, features)"
+        )
+    return found
 
-    def note(name: str) -> Hook[object]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-            if isinstance(output, Tensor):
-                ended.append((name, output.shape))
+
+def resolutions_of(passage: Passage, others: Sequence[Passage]) -> set[int]:
+    """The numbers of places that features have on their way through a submodule."""
+    return {passage.takes, passage.gives, *(each.gives for each in others if each.within(passage))}
+
+
+def passages_of(network: nn.Module, images: Tensor) -> list[Passage]:
+    """Submodules that give features, in the order in which they end: an outer one after its inner ones.
+
+    They are called once, and they do more than to pool, rearrange or pass on: they have parameters, or keep the shape.
+    """
+    found: list[Passage] = []
+    calls: dict[str, int] = {}
+
+    def note(name: str) -> NamedHook:
+        def hook(module: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            given, features = first_tensor((*inputs, *named.values())), first_tensor(output)
+            if features is None or len(features) != len(images) or features.ndim not in (2, 3, 4):
+                return
+            trained = next(module.parameters(), None) is not None
+            kept = given is not None and given.shape == features.shape and not isinstance(module, PASSING_ON)
+            if trained or kept:
+                takes = -1 if given is None or given.shape == images.shape else places_of(given)
+                found.append(Passage(name, takes, places_of(features)))
 
         return hook
 
-    handles = [module.register_forward_hook(note(name)) for name, module in network.named_modules() if name]
+    modules = [(name, module) for name, module in network.named_modules() if name]
+    handles = [module.register_forward_hook(note(name), with_kwargs=True) for name, module in modules]
     try:
         with frozen(network), torch.no_grad():
             network(images)
     finally:
         for handle in handles:
             handle.remove()
-    by_resolution = {shape[2:]: name for name, shape in ended if len(shape) == 4 and max(shape[2:]) > 1}
-    found = tuple(by_resolution.values()) or tuple(name for name, shape in ended[:-1] if len(shape) == 2)
-    if not found:
-        raise ValueError("the network has no features to be tapped: no submodule gives (B, C, h, w) or (B, features)")
-    return found
+    return [each for each in found if calls[each.name] == 1]
+
+
+def places_of(features: Tensor) -> int:
+    """The number of places of features: 0 for (B, features)."""
+    return by_channels(features).shape[2] if features.ndim > 2 else 0

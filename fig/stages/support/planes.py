@@ -14,7 +14,7 @@ from fig.detectors.library import PENULTIMATE, penultimate
 from fig.discriminator import Discriminator
 from fig.evaluation import seen_in_turn, some
 from fig.frozen import frozen
-from fig.networks.taps import kept_at
+from fig.networks.taps import Tap, kept_at
 from fig.sampler import Samples
 from fig.sampling import Request, draw
 from fig.settings import EmbeddingSettings
@@ -25,9 +25,11 @@ FEWEST = 20  # samples laid out, the most confident ones, where none is confiden
 PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default
 
 
-def features_of_test(discriminator: Discriminator, test: Path, settings: EmbeddingSettings) -> tuple[Tensor, Tensor]:
-    """Penultimate features (n, D) and classes (n,) of the settings' share of the test images."""
-    data, taps = open_split(test), {PENULTIMATE: penultimate(discriminator.network)}
+def features_of_test(
+    discriminator: Discriminator, tap: Tap, test: Path, settings: EmbeddingSettings
+) -> tuple[Tensor, Tensor]:
+    """Tapped features (n, D) and classes (n,) of the settings' share of the test images."""
+    data, taps = open_split(test), {PENULTIMATE: tap}
     rows = some(len(data.images), max(1, round(settings.share * len(data.images))))
     seen = seen_in_turn(discriminator, taps, data, rows, settings.batch)
     return torch.cat([each.kept[PENULTIMATE] for each in seen]), labels_of(data)[rows]
@@ -55,10 +57,10 @@ def lay_out(job: Embedding) -> None:
     discriminator, card = load_on_device(job.discriminator, job.resources)
     request = Request(job.settings.samples, discriminator.shape, job.sampler, card.seed, job.settings.batch)
     with frozen(discriminator), torch.no_grad():
-        real, labels = features_of_test(discriminator, job.test, job.settings)
+        tap = penultimate(discriminator.network, torch.zeros(1, *discriminator.shape, device=discriminator.device))
+        real, labels = features_of_test(discriminator, tap, job.test, job.settings)
         samples = draw(discriminator.network, request)
         rows = choose_rows(samples, job.settings.confident)
-        tap = penultimate(discriminator.network)
         parts = samples.images[rows].split(job.settings.batch)
         generated = torch.cat([kept_at(discriminator.network, tap, part) for part in parts])
     points = project(torch.cat([real, generated]).float().cpu().numpy(), card.seed)
