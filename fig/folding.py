@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fig.frozen import place_of, restored
 
-TOLERANCE = 1e-2  # of the largest logit: what rounding can do, far below what a wrong fold does
+TOLERANCE = 1e-2  # of the largest value: what rounding can do, far below what a wrong fold does
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
@@ -18,49 +18,60 @@ _FOUND: "WeakKeyDictionary[nn.Module, list[Pair]]" = WeakKeyDictionary()  # by n
 
 
 def pairs(network: nn.Module, images: Tensor) -> list[Pair]:
-    """Convolutions of a frozen network and the one batch norm that each goes into; none where folding changes logits.
+    """Convolutions of a frozen network and the one batch norm that each goes into; none where folding changes it.
 
     They are found once for each network, by a forward pass of `images` (B, channels, h, w).
     """
     if network in _FOUND:
         return _FOUND[network]
-    seen, logits = seen_pairs(network, images)
-    if not logits.isfinite().all():
+    seen, before = seen_pairs(network, images)
+    if not before[-1].isfinite().all():
         return []
-    with swapped(seen), torch.no_grad():  # that an output goes nowhere else can be seen by its result alone
-        same = (network(images) - logits).abs().max() <= TOLERANCE * logits.abs().max()
+    with swapped(seen):  # that an output goes nowhere else can be seen by its results alone
+        _, after = seen_pairs(network, images)
+    same = all((a - b).abs().max() <= TOLERANCE * b.abs().max() for a, b in zip(after, before, strict=True))
     return _FOUND.setdefault(network, seen if same else [])
 
 
-def seen_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], Tensor]:
-    """Convolutions whose output is a batch norm's input in a forward pass, both run once; and the pass's logits."""
+def seen_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], list[Tensor]]:
+    """Convolutions whose output is a batch norm's input in a forward pass, both run once; all norms' outputs; logits.
+
+    The logits, last, are not enough to tell whether two passes are the same: some hardly depend on the images.
+    """
     made: dict[int, nn.Conv2d] = {}
     calls: dict[nn.Module, int] = {}
     found: list[Pair] = []
     alive: list[Tensor] = []  # tensors are held, so that no other takes their identity
+    outputs: list[Tensor] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
             made[id(output)] = module
-        elif id(inputs[0]) in made:
-            found.append((made[id(inputs[0])], cast(nn.BatchNorm2d, module)))  # hooked are these two kinds alone
+        else:
+            outputs.append(output.clone())
+            if id(inputs[0]) in made:
+                found.append((made[id(inputs[0])], cast(nn.BatchNorm2d, module)))  # hooked are these two kinds alone
         alive.extend((inputs[0], output))
 
     kinds = (nn.Conv2d, nn.BatchNorm2d)
     handles = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, kinds)]
     try:
         with torch.no_grad():
-            logits = network(images)
+            outputs.append(network(images))
     finally:
         for handle in handles:
             handle.remove()
-    return [pair for pair in found if calls[pair[0]] == calls[pair[1]] == 1 and fixed(pair[1])], logits
+    return [pair for pair in found if calls[pair[0]] == calls[pair[1]] == 1 and foldable(*pair)], outputs
 
 
-def fixed(norm: nn.BatchNorm2d) -> bool:
-    """Whether a batch norm applies running statistics in eval mode, so that it is a fixed scale and shift."""
-    return norm.running_mean is not None and norm.running_var is not None
+def foldable(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+    """Whether a batch norm is a fixed scale and shift in eval mode, and the weights before it can be replaced.
+
+    A norm without running statistics is none; weights that are computed in each pass cannot be.
+    """
+    fixed = norm.running_mean is not None and norm.running_var is not None
+    return fixed and "weight" in convolution._parameters
 
 
 def fold(found: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
@@ -86,11 +97,6 @@ def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
     return cast(Tensor, otherwise if values is None else values)
 
 
-def passed(images: Tensor) -> Tensor:
-    """The images as they are: what a folded batch norm still has to do."""
-    return images
-
-
 @contextmanager
 def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[None]:
     """Hold convolutions that do their batch norm's work too, then restore them to the bit."""
@@ -104,7 +110,8 @@ def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[Non
                     torch.mul(convolution.weight, scale.view(-1, 1, 1, 1), out=weight)
                     bias = place_of(convolution, "bias", bias, kind).copy_(bias)
                     convolution._parameters |= {"weight": weight, "bias": bias}  # type: ignore[dict-item]  # not trained
-                    norm.forward = passed  # type: ignore[method-assign, assignment]  # of this instance; restored below
+                    rest = nn.Sequential(*norm.children())  # timm's norms have an activation, torch's have nothing
+                    norm.forward = rest.forward  # type: ignore[method-assign]  # of this instance; restored below
             yield
     finally:
         for _, norm in found:

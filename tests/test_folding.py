@@ -1,5 +1,7 @@
 """Folded batch norms: the same logits, restored to the bit, and left alone where folding would be wrong."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -64,6 +66,64 @@ def test_where_folding_would_change_the_logits_nothing_is_folded():
         plain = network(IMAGES)
         with folded(network, IMAGES[:1]):
             assert network(IMAGES).equal(plain)
+
+
+class Active(nn.BatchNorm2d):
+    """A batch norm with an activation of its own, as timm's have."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, images):
+        return self.act(super().forward(images))
+
+
+class Odd(nn.BatchNorm2d):
+    """A batch norm that does something that cannot be known."""
+
+    def forward(self, images):
+        return super().forward(images).square()
+
+
+def chained(*norms: nn.Module) -> nn.Module:
+    """A network of a convolution before each of these norms, whose logits hardly depend on its images."""
+    torch.manual_seed(0)
+    sizes = [3, *(norm.num_features for norm in norms)]
+    layers = [
+        layer
+        for norm, given, gives in zip(norms, sizes[:-1], sizes[1:], strict=True)
+        for layer in (nn.Conv2d(given, gives, 3), norm)
+    ]
+    head = nn.Linear(sizes[-1], 2)
+    nn.init.normal_(head.weight, std=1e-7)
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    with torch.no_grad():
+        network.train()(IMAGES)
+    return network
+
+
+@pytest.mark.parametrize(("norm", "count"), [(nn.BatchNorm2d, 2), (Active, 2), (Odd, 0)])
+def test_norms_with_an_activation_are_folded_and_what_cannot_be_known_is_not(norm: type, count: int):
+    network = chained(norm(4), norm(5))
+    features = network[:-1]
+    with frozen(network), torch.no_grad():
+        plain = features(IMAGES)
+        assert len(pairs(network, IMAGES[:1])) == count
+        with folded(network, IMAGES[:1]):
+            torch.testing.assert_close(features(IMAGES), plain, rtol=1e-3, atol=1e-4)
+        assert features(IMAGES).equal(plain)
+
+
+@pytest.mark.parametrize("way", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_convolution_whose_weights_are_computed_is_left_alone_and_the_others_are_folded(way: Callable):
+    network = chained(nn.BatchNorm2d(4), nn.BatchNorm2d(5))
+    way(network[0])
+    with frozen(network), torch.no_grad():
+        plain = network[:-1](IMAGES)
+        with folded(network, IMAGES[:1]):
+            torch.testing.assert_close(network[:-1](IMAGES), plain, rtol=1e-3, atol=1e-4)
+        assert [convolution for convolution, _ in pairs(network, IMAGES[:1])] == [network[2]]
 
 
 def test_a_batch_norm_without_running_statistics_is_left_alone():
