@@ -57,9 +57,18 @@ def subject_of(discriminator: Discriminator) -> Subject:
 
 
 def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -> tuple[Subject, dict[str, Tap]]:
-    """What detectors are told of a discriminator, and all their taps."""
-    subject = subject_of(discriminator)
-    return subject, {key: tap for each in detectors.values() for key, tap in each.taps(subject).items()}
+    """What detectors are told of a discriminator, and all their taps.
+
+    Raises ValueError naming the detector that cannot judge it, the network and the reason.
+    """
+    subject, taps = subject_of(discriminator), dict[str, Tap]()
+    for name, detector in detectors.items():
+        try:
+            taps |= detector.taps(subject)
+        except ValueError as error:
+            network = discriminator.architecture.network
+            raise ValueError(f"detector {name} cannot judge the network {network}: {error}") from error
+    return subject, taps
 
 
 def seen_in_turn(

@@ -447,7 +447,7 @@ def test_deconfs_magnitude_is_chosen_by_held_out_images_alone(cosine: Discrimina
 
 
 def test_deconf_refuses_a_discriminator_without_its_head(small: Discriminator, stripes: Split):
-    with pytest.raises(ValueError, match="trained by the method deconf: this one has no cosine head"):
+    with pytest.raises(ValueError, match="detector  cannot judge the network resnet18: it has no cosine head, which"):
         scores(Deconf(), small, stripes)
 
 

@@ -118,7 +118,7 @@ def test_an_image_that_is_smaller_than_those_it_is_to_join_is_refused_with_both_
 @pytest.mark.parametrize(("change", "name"), [("network", "gram"), ("arguments", "vim")])
 def test_a_detector_that_cannot_judge_a_network_says_why(change: str, name: str, stripes: Split):
     if change == "network":
-        made, sentence = build_detector("gram", {}), "gram finds no convolution in the network beyond the first"
+        made, sentence = build_detector("gram", {}), "it has no convolution beyond the first"
     else:
         pytest.importorskip("pytorch_ood")
         stated = {"detector": "pytorch_ood.detector.ViM", "arguments": {"dimensions": 4}}

@@ -39,7 +39,7 @@ def cosines_of(network: nn.Module) -> Tap:
     for name, module in network.named_modules():
         if isinstance(module, Cosine):
             return Tap(name)
-    raise ValueError("detector deconf needs a discriminator trained by the method deconf: this one has no cosine head")
+    raise ValueError("it has no cosine head, which discriminators trained by the method deconf have")
 
 
 @dataclass(frozen=True)

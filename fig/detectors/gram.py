@@ -48,7 +48,7 @@ class Gram(GramSettings):
         keep = partial(row_sums, orders=self.orders)
         found = {f"gram.{name}.{call}": Tap(name, keep, call) for name, call in calls[1:]}
         if not found:
-            raise ValueError("gram finds no convolution in the network beyond the first: it has no features to compare")
+            raise ValueError("it has no convolution beyond the first, so that there are no feature maps to compare")
         return found
 
     def observer(self, subject: Subject) -> "GramObserver":

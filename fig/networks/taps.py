@@ -154,7 +154,8 @@ def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     found = tuple(by_resolution.values()) or tuple(each.name for each in called if not each.gives)[:-1]
     if not found:
         raise ValueError(
-            "no submodule gives features (B, C, h, w), (B, h, w, C), (B, tokens, C) or, before the last, (B, features)"
+            "none of its submodules gives features: (B, C, h, w), (B, h, w, C), (B, tokens, C) or, before the last, "
+            "(B, features)"
         )
     return found
 
