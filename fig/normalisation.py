@@ -1,5 +1,7 @@
 """Batch norms whose statistics are those of the whole mini-batch, however many workers share it."""
 
+from itertools import chain
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fig import parallel
+from fig.frozen import frozen
 
 
 class SumOverWorkers(torch.autograd.Function):
@@ -67,26 +70,51 @@ def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: Tens
 
 
 class Shared(_BatchNorm):
-    """A batch norm over the whole mini-batch of a job's workers; unlike torch's SyncBatchNorm it needs no GPU."""
+    """A batch norm over the whole mini-batch of a job's workers; unlike torch's SyncBatchNorm it needs no GPU.
+
+    Modules of its own, such as the activations of timm's norms, follow the normalisation.
+    """
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalised (b, C, ...)."""
-        together = self.training and parallel.workers() > 1
-        return normalise_together(self, values) if together else super().forward(values)
+        if not self.training:
+            given: Tensor = super().forward(values)
+            return given
+        return followed(self, normalise_together(self, values))
 
 
-class SharedBatchNorm1d(Shared, nn.BatchNorm1d):
-    """Of (b, C) or (b, C, length)."""
+def followed(norm: nn.Module, values: Tensor) -> Tensor:
+    """Normalised values after a norm's own modules."""
+    given: Tensor = nn.Sequential(*norm.children())(values)
+    return given
 
 
-class SharedBatchNorm2d(Shared, nn.BatchNorm2d):
-    """Of (b, C, h, w)."""
-
-
-KINDS: dict[type, type] = {nn.BatchNorm1d: SharedBatchNorm1d, nn.BatchNorm2d: SharedBatchNorm2d}
+KINDS: dict[type, type] = {}  # by kind of batch norm: the one over all workers
 
 
 def share_statistics(network: nn.Module) -> None:
-    """Make the batch norms of a network those of the whole mini-batch, in place; all its tensors stay as they are."""
-    for module in network.modules():
-        module.__class__ = KINDS.get(type(module), type(module))
+    """Make the batch norms of a network those of the whole mini-batch, in place; all its tensors stay as they are.
+
+    Those of a single worker are so already. Raises ValueError for a kind of norm that does more than is known.
+    """
+    if parallel.workers() == 1:
+        return
+    for norm in network.modules():
+        if isinstance(norm, _BatchNorm) and not isinstance(norm, Shared):
+            check_known(norm)
+            kind = type(norm)
+            made = type(f"Shared{kind.__name__}", (Shared, kind), {"__doc__": Shared.__doc__})
+            norm.__class__ = KINDS.setdefault(kind, made)
+
+
+def check_known(norm: _BatchNorm) -> None:
+    """Raise ValueError where a batch norm gives something else than normalised values after its own modules."""
+    like = next(chain(norm.parameters(), norm.buffers()), torch.empty(()))
+    planes = {nn.BatchNorm1d: (), nn.BatchNorm3d: (2, 2, 2)}
+    shape = next((shape for kind, shape in planes.items() if isinstance(norm, kind)), (2, 2))
+    values = torch.linspace(-1, 1, 2 * norm.num_features).to(like).view(2, -1, *[1] * len(shape))
+    values = values.expand(-1, -1, *shape).contiguous()
+    with frozen(norm), torch.no_grad():
+        expected = followed(norm, _BatchNorm.forward(norm, values))
+        if not norm(values).allclose(expected, rtol=1e-3, atol=1e-5):
+            raise ValueError(f"{type(norm).__name__} is no batch norm that workers can share: train on one worker")

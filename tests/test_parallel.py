@@ -70,11 +70,30 @@ def exchange_gradients() -> tuple[list[str], float, float, float | None]:
 Normalised = tuple[Tensor, Tensor, dict[str, Tensor]]  # what a norm gives, the images' gradient, what the norm keeps
 
 
-def normalise(momenta: list[float | None], images: Tensor, weights: Tensor) -> list[Normalised]:
-    """What batch norms of these momenta do to a worker's part of the images, in a loss of these weights."""
+class Active(nn.BatchNorm2d):
+    """A batch norm with an activation of its own, as timm's have."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.Sigmoid()
+
+    def forward(self, images):
+        return self.act(super().forward(images))
+
+
+class Odd(nn.BatchNorm2d):
+    """A batch norm that does something that cannot be known."""
+
+    def forward(self, images):
+        return super().forward(images) + 1
+
+
+def normalise(images: Tensor, weights: Tensor) -> list[Normalised]:
+    """What batch norms do to a worker's part of the images, in a loss of these weights."""
     found = []
-    for momentum in momenta:
-        norm = nn.BatchNorm2d(images.shape[1], momentum=momentum)
+    channels = images.shape[1]
+    norms = [nn.BatchNorm2d(channels), nn.BatchNorm2d(channels, momentum=None), Active(channels)]
+    for norm in [*norms, nn.SyncBatchNorm(channels)]:
         share_statistics(norm)
         mine, of_loss = (each[parallel.rank() :: parallel.workers()] for each in (images, weights))
         mine = mine.clone().requires_grad_()
@@ -86,14 +105,31 @@ def normalise(momenta: list[float | None], images: Tensor, weights: Tensor) -> l
 
 @pytest.mark.slow
 def test_a_batch_norm_of_three_workers_is_that_of_the_whole_batch(tmp_path: Path):
-    draw, momenta = torch.Generator().manual_seed(0), [0.1, None]
+    draw = torch.Generator().manual_seed(0)
     images, weights = (torch.randn(10, 4, 3, 3, generator=draw) + 50 * scale for scale in (1, 0))
-    whole = normalise(momenta, images, weights)
-    for rank, parts in enumerate(run_on_gloo(3, tmp_path, normalise, momenta, images, weights)):
+    whole = normalise(images, weights)
+    for rank, parts in enumerate(run_on_gloo(3, tmp_path, normalise, images, weights)):
         for (given, own, kept), (expected, gradient, state) in zip(parts, whole, strict=True):
             torch.testing.assert_close(given, expected[rank::3], rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(own, gradient[rank::3], rtol=1e-3, atol=1e-4)
             assert all(torch.allclose(kept[name], value, rtol=1e-4) for name, value in state.items())
+
+
+def refuse_odd() -> str:
+    """What is said of a norm that workers cannot share."""
+    with pytest.raises(ValueError) as told:
+        share_statistics(nn.Sequential(Odd(4)))
+    return str(told.value)
+
+
+@pytest.mark.slow
+def test_a_norm_that_does_more_than_is_known_is_refused_where_workers_would_share_it(tmp_path: Path):
+    odd = nn.Sequential(Odd(4))
+    share_statistics(odd)
+    assert type(odd[0]) is Odd  # a single worker's statistics are those of the mini-batch already
+    assert set(run_on_gloo(2, tmp_path, refuse_odd)) == {
+        "Odd is no batch norm that workers can share: train on one worker"
+    }
 
 
 SETTINGS = TrainingSettings(learning_rate=0.01, iterations=3, batch_size=15)
