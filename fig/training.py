@@ -66,11 +66,18 @@ def decay_at(settings: TrainingSettings, progress: float) -> float:
 
 
 def optimizer_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.SGD:
-    """SGD over all weights, as in the paper's setup; those that a module calls `undecayed` are not decayed."""
-    undecayed = [getattr(module, name) for module in network.modules() for name in getattr(module, "undecayed", ())]
-    decayed = [weight for weight in network.parameters() if not any(weight is each for each in undecayed)]
+    """SGD over all weights, as in the paper's setup; those that a module calls `undecayed` are not decayed.
+
+    Weights that need no gradient are left as they are. Raises ValueError where that is all of them.
+    """
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    without = [getattr(module, name) for module in network.modules() for name in getattr(module, "undecayed", ())]
+    undecayed = [weight for weight in trained if any(weight is each for each in without)]
+    decayed = [weight for weight in trained if not any(weight is each for each in without)]
+    if not trained:
+        raise ValueError("no weight of the network needs a gradient: there is nothing to train")
     groups = [{"params": decayed}] + [{"params": undecayed, "weight_decay": 0.0}] * bool(undecayed)
-    fused = all(weight.is_cuda for weight in network.parameters())  # one launch for all weights
+    fused = all(weight.is_cuda for weight in trained)  # one launch for all weights
     return torch.optim.SGD(
         groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, fused=fused or None
     )
