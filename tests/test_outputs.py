@@ -63,9 +63,17 @@ def test_heads_that_give_logits_in_training_alone_are_left_out():
         (Giving(lambda logits: None), r"the network gives NoneType, in which there are no logits"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), r"Sequential gives torch.float32 \(1, 4, 6, 6\) where logits"),
         (Giving(lambda logits: logits.argmax(1, keepdim=True)), r"Giving gives torch.int64 \(1, 1\) where logits"),
+        (Giving(lambda logits: logits).bfloat16(), "Giving has weights of torch.bfloat16: call its float"),
+        (Giving(lambda logits: logits).to("meta"), "Giving is on the meta device: load its weights first"),
         (nn.Sequential(nn.Flatten(), nn.Linear(7, 4)), r"Sequential cannot take torch.float32 images of shape \(1, 3,"),
     ],
 )
 def test_what_has_no_logits_is_refused_in_a_sentence(network: nn.Module, reason: str):
     with pytest.raises(ValueError, match=reason):
         as_logits(network, IMAGES)
+
+
+def test_a_compiled_program_is_refused_and_the_network_that_it_was_made_of_is_named_as_the_way():
+    program = torch.export.export(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), (IMAGES,)).module()
+    with pytest.raises(ValueError, match=r"is a compiled program \(.*\): use the network that it was made of"):
+        as_logits(program, IMAGES)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from fig.frozen import frozen
+
 
 class LogitsAlone(nn.Module):
     """A network of which the logits are kept alone: images (B, channels, h, w) -> (B, classes).
@@ -26,8 +28,9 @@ def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
     """The model itself where a call gives a tensor, in eval and in train mode; otherwise the model in `LogitsAlone`.
 
     `images` (B, channels, h, w) are any that it takes. Raises ValueError, in a sentence, where the model takes no such
-    images, or gives no logits (B, classes).
+    images, gives no logits (B, classes), or is not to be worked with.
     """
+    check_workable(model)
     found = [
         output_of(model, images[:1], training=False),
         output_of(model, images[:1].repeat(2, 1, 1, 1), training=True),
@@ -40,6 +43,20 @@ def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
                 "wanted: it is no classifier of images, or has no head"
             )
     return model if all(isinstance(output, Tensor) for output in found) else LogitsAlone(model)
+
+
+def check_workable(model: nn.Module) -> None:
+    """Raise ValueError where a model's weights are not of float32 or not there, or its modes cannot be set."""
+    kind, weights = type(model).__name__, list(model.parameters())
+    if any(weight.is_meta for weight in weights):
+        raise ValueError(f"{kind} is on the meta device: load its weights first")
+    if others := {weight.dtype for weight in weights if weight.is_floating_point()} - {torch.float32}:
+        raise ValueError(f"{kind} has weights of {', '.join(map(str, others))}: call its float() first")
+    try:
+        with frozen(model):
+            pass
+    except Exception as error:  # whatever programs of torch.jit and torch.export raise
+        raise ValueError(f"{kind} is a compiled program ({error}): use the network that it was made of") from error
 
 
 def logits_of(output: object) -> Tensor:

@@ -5,7 +5,7 @@ Forward hooks rather than traced graphs, so that any module of one's own can be 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ Hook = Callable[[nn.Module, tuple[object, ...], object], None]  # is told of a m
 NamedHook = Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]  # and of its named inputs
 
 
-PASSING_ON = (nn.Identity, nn.Dropout)  # modules that do nothing in eval mode
+PASSING_ON = (nn.Identity, nn.Dropout, nn.AdaptiveAvgPool2d)  # what they give in eval mode has the means it had
 
 
 def whole(features: Tensor) -> Tensor:
@@ -125,6 +125,7 @@ class Passage:
     name: str
     takes: int  # -1 where it takes the images
     gives: int
+    size: int  # entries of what it gives for one image
 
     @property
     def part(self) -> bool:
@@ -169,6 +170,7 @@ def passages_of(network: nn.Module, images: Tensor) -> list[Passage]:
     """Submodules that give features, in the order in which they end: an outer one after its inner ones.
 
     They are called once, and they do more than to pool, rearrange or pass on: they have parameters, or keep the shape.
+    Logits that are maps of one place, as a convolution gives them, are (B, features) too.
     """
     found: list[Passage] = []
     calls: dict[str, int] = {}
@@ -183,7 +185,7 @@ def passages_of(network: nn.Module, images: Tensor) -> list[Passage]:
             kept = given is not None and given.shape == features.shape and not isinstance(module, PASSING_ON)
             if trained or kept:
                 takes = -1 if given is None or given.shape == images.shape else places_of(given)
-                found.append(Passage(name, takes, places_of(features)))
+                found.append(Passage(name, takes, places_of(features), features[0].numel()))
 
         return hook
 
@@ -191,11 +193,12 @@ def passages_of(network: nn.Module, images: Tensor) -> list[Passage]:
     handles = [module.register_forward_hook(note(name), with_kwargs=True) for name, module in modules]
     try:
         with frozen(network), torch.no_grad():
-            network(images)
+            logits = network(images)
     finally:
         for handle in handles:
             handle.remove()
-    return [each for each in found if calls[each.name] == 1]
+    once = [each for each in found if calls[each.name] == 1]
+    return [replace(each, gives=0) if (each.gives, each.size) == (1, logits[0].numel()) else each for each in once]
 
 
 def places_of(features: Tensor) -> int:
