@@ -51,10 +51,11 @@ def warn_where_slow(precision: Precision) -> None:
 def lowered(network: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
     """Hold the weights of a frozen network's convolutions and linear layers as `dtype`, if any, then restore them.
 
-    Autocast would cast them again in every pass.
+    Autocast would cast them again in every pass, as it does those that are computed in each, by a spectral norm say.
     """
     kinds = (nn.Conv2d, nn.Linear)
-    modules = [module for module in network.modules() if isinstance(module, kinds)] if dtype else []
+    all_of_them = network.modules() if dtype else ()
+    modules = [module for module in all_of_them if isinstance(module, kinds) and "weight" in module._parameters]
     with restored(modules), torch.no_grad():
         for module in modules:
             for name, weight in module._parameters.items():

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
 from fig import sampler
 from fig.discriminator import Discriminator
@@ -93,3 +94,10 @@ def test_no_gradient_of_float16_is_lost_where_logits_are_large(trained: Discrimi
     with prepared(trained.network, images, SamplerSettings(precision="float16")):
         _, gradient = logits_and_gradient(trained.network, images, 5.0)
     assert gradient.isfinite().all() and (gradient == 0).float().mean() < 0.01
+
+
+def test_weights_that_are_computed_in_each_pass_are_sampled_in_a_lower_precision_too(trained: Discriminator):
+    trained.network.apply(lambda module: isinstance(module, nn.Conv2d) and nn.utils.spectral_norm(module))
+    trained.network.train()(torch.rand(4, 3, 16, 16))
+    settings = SamplerSettings(precision="bfloat16", min_steps=2, max_steps=2)
+    assert sample(trained.network, 2, (3, 16, 16), settings, torch.Generator()).energy.isfinite().all()
