@@ -72,6 +72,17 @@ def test_a_benchmark_prints_its_comparisons(command: str, device: str, run):
     check_tables(run(*command.split(), "--device", device), device, QUICK[command])
 
 
+def test_architectures_are_measured_once_and_read_again(run, tmp_path: Path):
+    pytest.importorskip("transformers")
+    command = ["architectures.py", "transformers ViT", "--iterations", "4", "--finetuning", "4", "--count", "8"]
+    printed = run(*command, "--output", str(tmp_path))
+    check_tables(printed, "cpu", 0)
+    assert (
+        "| baseline, odin, mahalanobis, residual_flow, KNN, ViM |" in printed and "| gram | it has no conv" in printed
+    )
+    assert run(*command, "--output", str(tmp_path)) == printed
+
+
 @pytest.mark.long
 def test_prepare_is_timed_on_no_device(run):
     check_tables(run("prepare.py", "--pairs", "1"), "none is used", 2)
