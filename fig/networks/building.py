@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fig.extras import missing_extra
 from fig.networks import SMALL
+from fig.networks.layouts import adapt_names, describe_misfit, find_weights
 from fig.networks.table import NETWORKS, module_of_network
 from fig.settings import Maker
 
@@ -52,24 +53,29 @@ def made_by(factory: str, arguments: Mapping[str, object]) -> nn.Module:
 
 
 def weights_in(checkpoint: Path) -> dict[str, Tensor]:
-    """A state dict from a safetensors file or from a PyTorch file that holds tensors alone; code in it is not run.
+    """A state dict from a safetensors file or from a PyTorch file that holds no code to run: plain, or nested as usual.
 
     Raises ValueError naming the file where it is neither.
     """
     try:
         if checkpoint.suffix == ".safetensors":
             return load_file(checkpoint)
-        found: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return found
+        found = find_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever the two libraries raise for files that are not theirs
         reason = str(error).splitlines()[0]
         raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): {reason}") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): it holds other things")
+    return found
 
 
 def load_weights(network: nn.Module, checkpoint: Path) -> None:
-    """Load a checkpoint into a network; raises ValueError naming the file where the two do not fit."""
-    try:
-        network.load_state_dict(weights_in(checkpoint))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{checkpoint} does not fit the network: {reason}") from error
+    """Load a checkpoint into a network, also one whose names are another project's (fig/networks/layouts.py).
+
+    Raises ValueError naming the file where the two do not fit, and what is missing.
+    """
+    wanted = network.state_dict()
+    weights = adapt_names(weights_in(checkpoint), wanted)
+    if misfit := describe_misfit(weights, wanted):
+        raise ValueError(f"{checkpoint} does not fit the network: {misfit}")
+    network.load_state_dict(weights)

@@ -33,7 +33,6 @@ def check_config(config: Config) -> None:
     for name, network in config.networks.items():
         if not network.factory:
             check_known(name, NETWORKS, "network", f"networks.{name}", " A network of your own needs a factory.")
-        check_path(network.checkpoint, f"networks.{name}.checkpoint")
     for name, stated in config.detectors.items():
         read_detector(name, stated)
     check_id_datasets(config, config.per_id_dataset, "per_id_dataset")
@@ -42,6 +41,7 @@ def check_config(config: Config) -> None:
         check_variant(config, name, variant)
     for number, study in enumerate(config.studies):
         check_study(config, study, f"studies[{number}]")
+        check_checkpoints(config, study)
     check_differences(config)
 
 
@@ -71,6 +71,14 @@ def check_path(path: str, where: str) -> None:
     """Raise ConfigError where a path is stated and nothing is there."""
     if path and not Path(path).exists():
         raise ConfigError(f"{where}: there is no {path}")
+
+
+def check_checkpoints(config: Config, study: Study) -> None:
+    """Raise ConfigError where a network of a study, or of a teacher in it, has a checkpoint that is not there."""
+    variants = (config.variants[name] for name in study.variants if name in config.variants)
+    teachers = (split_teacher(variant)[0] for variant in variants if variant.teacher)
+    for name, id_dataset, seed in product({*study.networks, *teachers}, study.id_datasets, config.seeds):
+        check_path(config.networks[name].weights(id_dataset, seed), f"networks.{name}.checkpoint")
 
 
 def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:

@@ -43,7 +43,7 @@ class Network:
     arguments: dict[str, Json] = Field(default_factory=dict)
     """Arguments of the factory."""
     checkpoint: str = ""
-    """Weights (safetensors or a state dict); then `standard` is this network as it is."""
+    """Weights (safetensors or a state dict); then `standard` is this network as it is. The path may have `{seed}`."""
     mean: tuple[float, float, float] | None = None
     """The scaling that your network expects of pixels in [0, 1]: (pixel - mean) / std."""
     std: tuple[float, float, float] | None = None
@@ -56,6 +56,10 @@ class Network:
         names = ("width", "factory", "arguments", "mean", "std", "taps")
         default = Network()
         return {name: value for name in names if (value := getattr(self, name)) != getattr(default, name)}
+
+    def weights(self, id_dataset: str, seed: int) -> str:
+        """The path of its checkpoint for an ID data set and a seed."""
+        return self.checkpoint.replace("{id_dataset}", id_dataset).replace("{seed}", str(seed))
 
 
 @settings

@@ -112,7 +112,8 @@ def transfer_job(wildcards):
 
 
 def weights_of(wildcards):
-    return CONFIG.networks[wildcards.network].checkpoint
+    network = CONFIG.networks[wildcards.network]
+    return network.weights(wildcards.id_dataset, int(wildcards.seed))
 
 
 def teacher_of(wildcards):
