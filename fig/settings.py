@@ -253,6 +253,10 @@ class TrainingSettings:
     """Weight decay of SGD."""
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Shares of the length at which the learning rate is divided by ten."""
+    cosine_to: NotNegative | None = None
+    """Learning rate that half a cosine ends at, one step after the other, instead of `milestones`."""
+    nesterov: bool = False
+    """Whether the momentum is Nesterov's."""
     log_every: Count = 50
     """Iterations averaged into one row of the history."""
     precision: Precision = "float32"
@@ -263,6 +267,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.epochs and self.iterations:
             raise ValueError(f"epochs is {self.epochs} and iterations {self.iterations}: set one of them to 0")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov is true and momentum 0: Nesterov's momentum must be above 0")
 
 
 @settings

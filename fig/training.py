@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from math import ceil, isfinite
+from math import ceil, cos, isfinite, pi
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,9 @@ def iterations_per_epoch(settings: TrainingSettings, images: int) -> int:
 
 def decay_at(settings: TrainingSettings, progress: float) -> float:
     """The factor of learning rates when this share, in [0, 1), of the training is done."""
+    if settings.cosine_to is not None:
+        lowest = settings.cosine_to / settings.learning_rate
+        return lowest + (1 - lowest) * (1 + cos(pi * progress)) / 2
     return 0.1 ** bisect_right(settings.milestones, progress)
 
 
@@ -79,7 +82,12 @@ def optimizer_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.
     groups = [{"params": decayed}] + [{"params": undecayed, "weight_decay": 0.0}] * bool(undecayed)
     fused = all(weight.is_cuda for weight in trained)  # one launch for all weights
     return torch.optim.SGD(
-        groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, fused=fused or None
+        groups,
+        settings.learning_rate,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+        fused=fused or None,
     )
 
 

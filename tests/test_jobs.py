@@ -57,7 +57,12 @@ JOBS = [
     ),
     Metrics(selection=SELECTION, folder=Path("results/demo")),
     Prepare(files=(Path("a.zip"),), train=TRAIN, recipe=Recipe("classes", "test", 32, "centre", short=32), output=TEST),
-    Pretrain(training=Pretraining(epochs=0, iterations=3, milestones=()), augmentation=CROPS, **PLACES, **NETWORK),
+    Pretrain(
+        training=Pretraining(epochs=0, iterations=3, milestones=(), cosine_to=1e-6, nesterov=True),
+        augmentation=CROPS,
+        **PLACES,
+        **NETWORK,
+    ),
     Report(selection=SELECTION, targets=("table1", "fig3"), data=(Path("a.json"),), folder=Path("results/demo")),
     Retrain(variant="mixup", method="mixup", augmentation=CROPS, scaling="standardised", **PLACES, **NETWORK),
     MakeTarget(target="resampling", selection=SELECTION, images=(TEST,), folder=Path("results/demo")),

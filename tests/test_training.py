@@ -1,5 +1,6 @@
 """The training loop: its schedule, its batches, and that stopping and starting again changes nothing."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from fig.methods.protocol import NETWORK, Loss, Method, Player
 from fig.methods.standard import Standard
 from fig.methods.table import METHODS, build_method
 from fig.settings import Augmentation, SamplerSettings, TrainingSettings
-from fig.training import DivergedError, batch_rows, decay_at, iterations_of, players_of, train, update
+from fig.training import DivergedError, batch_rows, decay_at, iterations_of, optimizer_of, players_of, train, update
 
 SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16, milestones=(0.5,))
 AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
@@ -172,6 +173,28 @@ def test_the_learning_rate_falls_tenfold_at_each_milestone(stripes: Split):
     assert [row["learning_rate"] for row in rows_of(short, stripes, Standard())] == pytest.approx(
         [0.1, 0.1, 0.01, 1e-3]
     )
+
+
+def test_a_cosine_takes_the_learning_rate_down_in_every_step_whatever_the_milestones(stripes: Split):
+    settings = replace(SETTINGS, learning_rate=0.1, iterations=8, milestones=(0.5,), cosine_to=1e-6)
+    wanted = [1e-6 + (0.1 - 1e-6) * 0.5 * (1 + math.cos(step / 8 * math.pi)) for step in range(8)]
+    assert [row["learning_rate"] for row in rows_of(settings, stripes, Standard())] == pytest.approx(wanted)
+
+
+def test_nesterovs_momentum_looks_ahead():
+    weight = {}
+    for nesterov in (False, True):
+        network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(network.weight)
+        settings = TrainingSettings(1.0, iterations=1, momentum=0.5, weight_decay=0, nesterov=nesterov)
+        optimizer = optimizer_of(network, settings)
+        for _ in range(2):
+            network.weight.grad = torch.ones(1, 1)
+            optimizer.step()
+        weight[nesterov] = network.weight.item()
+    assert weight == {False: -1 - 1.5, True: -1.5 - 1.75}  # a gradient of 1; with the momentum's next step in it
+    with pytest.raises(ValueError, match="nesterov is true and momentum 0"):
+        TrainingSettings(1.0, iterations=1, momentum=0, nesterov=True)
 
 
 def test_a_length_is_asked_for_once_and_none_at_all_leaves_a_network_as_it_is(stripes: Split):
