@@ -9,13 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torchvision.transforms import CenterCrop, Resize
 
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.data.augment import Augmentation, augment
 from fig.data.batches import images_at, keep_all, source_on
 from fig.data.catalogue import datasets_of, entries, ood_parts, recipe
 from fig.data.packaged import photographs
-from fig.data.prepare import prepare
+from fig.data.prepare import fit, prepare
 from fig.data.resample import centre, crop, resized, with_short_side
 
 DATASETS = datasets_of(entries())
@@ -83,6 +84,15 @@ def test_the_centre_is_the_middle_of_the_picture_resized_by_its_short_side():
     assert np.array_equal(np.asarray(centre(picture, 40)), np.asarray(picture)[:, 12:52])
 
 
+@pytest.mark.parametrize("size", [(61, 90), (333, 500), (375, 300), (20, 24), (64, 64), (35, 32)])
+def test_the_centre_is_what_torchvision_s_resize_and_centre_crop_give(size: tuple[int, int]):
+    picture = Image.fromarray(noise(*size, 3))
+    theirs = CenterCrop(32)(Resize(32)(picture))
+    assert np.array_equal(np.asarray(centre(with_short_side(picture, 32), 32)), np.asarray(theirs))
+    made = recipe("photos-r-centre", "test", 32, DATASETS, own=False)
+    assert np.array_equal(np.asarray(fit(picture, 0, made, seed=0)), np.asarray(theirs))
+
+
 @pytest.mark.parametrize("size", [(96, 80), (20, 24)])
 def test_resamplers_are_torchs(size: tuple[int, int]):
     picture = noise(*size, 3)
@@ -97,6 +107,7 @@ def test_resamplers_are_torchs(size: tuple[int, int]):
 def test_a_name_that_is_no_ood_set_is_refused_with_what_is_allowed():
     assert ood_parts("tinyimagenet-r-nearest", DATASETS) == ("tinyimagenet", "nearest")
     assert ood_parts("lsun-c-odin", DATASETS) == ("lsun", "c-odin")
+    assert ood_parts("lsun-r-centre", DATASETS) == ("lsun", "centre")
     for name in ("photos", "photos-r-cubic", "imagenet-c", "photos-r", "coco-r-odin", "cifar10-c"):
         with pytest.raises(ValueError, match="a name is <source>-c or <source>-r-<resampler>"):
             ood_parts(name, DATASETS)

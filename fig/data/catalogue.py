@@ -1,8 +1,9 @@
 """The data sets that one chooses by name, the catalogue's and the user's own, as facts; torch is not imported.
 
 An ID data set's name is its own. The name of an OOD set says how its images were made from those of its source:
-`<source>-r-<resampler>` are whole images resized to the ID size, `<source>-c` random crops of it, and `<source>-r-odin`
-and `<source>-c-odin` come ready-made from ODIN's published archives.
+`<source>-r-<resampler>` are whole images resized to the ID size, `<source>-r-centre` their middle after the short side
+was resized to it, as ID test images are made, `<source>-c` random crops of it, and `<source>-r-odin` and
+`<source>-c-odin` come ready-made from ODIN's published archives.
 """
 
 import re
@@ -18,6 +19,7 @@ from fig.settings import Augmentation, Count, Json, Whole, read_settings, settin
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
+CENTRE = "centre"
 ARRAYS = (".npy", ".npz")
 
 
@@ -218,12 +220,12 @@ def ood_parts(name: str, datasets: Datasets) -> tuple[str, str]:
             return found["source"], ready
         if found["kind"] == "c" and not found["by"]:
             return found["source"], "crop"
-        if found["kind"] == "r" and found["by"] in RESAMPLERS:
+        if found["kind"] == "r" and found["by"] in (*RESAMPLERS, CENTRE):
             return found["source"], found["by"]
     published = [f"{source}-{way}" for source in sources for way in sources[source].published]
     raise ValueError(
         f"no OOD set is called {name!r}: a name is <source>-c or <source>-r-<resampler>, with a source of "
-        f"{', '.join(sources)} and a resampler of {', '.join(RESAMPLERS)}; ready-made are "
+        f"{', '.join(sources)} and a resampler of {', '.join(RESAMPLERS)}, or {CENTRE}; ready-made are "
         f"{', '.join(published) or 'none'}"
     )
 
@@ -271,6 +273,7 @@ def reader_of(part: Part, labelled: bool) -> Reader:
 
 MADE = {
     "crop": "random crops of the ID images' size",
+    CENTRE: "resized by the short side (antialias), the middle cut out",
     "r-odin": "whole images resized by ODIN's authors",
     "c-odin": "crops made by ODIN's authors",
 } | {way: f"whole images resized ({way})" for way in RESAMPLERS}
@@ -280,15 +283,19 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
     """How the split of an ID data set, or an OOD set for ID images of `size` pixels a side, is prepared."""
     part = part_of(name, split, datasets)
     dataset = datasets[source_of(name, datasets)]
-    about = (dataset.about, dataset.paper, dataset.terms)
-    cut = id_cut(dataset, split) if isinstance(dataset, IdDataset) else ood_cut(name, size, datasets)
+    about = [dataset.about, dataset.paper, dataset.terms]
+    if isinstance(dataset, IdDataset):
+        cut = id_cut(dataset, split)
+    else:
+        cut = ood_cut(name, size, datasets)
+        about.append(MADE.get(cut["way"], ""))
     return Recipe(
         reader=reader_of(part, isinstance(dataset, IdDataset)),
         split=split,
         under=part.under,
         classes=part.classes,
         own=own,
-        about="; ".join(text for text in (*about, MADE.get(cut["way"], "")) if text),
+        about="; ".join(filter(None, about)),
         obtain=part.obtain,
         **cut,
     )
@@ -298,10 +305,11 @@ def id_cut(dataset: IdDataset, split: str) -> dict[str, Json]:
     """What is cut from an ID data set's images, and which of them."""
     stored = dataset.stored or dataset.size
     share = 0.0 if dataset.test else dataset.test_share
-    return {"way": "centre", "short": stored, "size": stored if split == "train" else dataset.size, "test_share": share}
+    return {"way": CENTRE, "short": stored, "size": stored if split == "train" else dataset.size, "test_share": share}
 
 
 def ood_cut(name: str, size: int, datasets: Datasets) -> dict[str, Json]:
     """How an OOD set's images are made."""
     source, way = ood_parts(name, datasets)
-    return {"way": way, "size": size, "ready": way in ood_sources(datasets)[source].published}
+    short = size if way == CENTRE else 0
+    return {"way": way, "size": size, "short": short, "ready": way in ood_sources(datasets)[source].published}

@@ -23,16 +23,16 @@ def resized(image: Image.Image, shape: tuple[int, int], resampler: str) -> Image
 
 
 def with_short_side(image: Image.Image, short: int) -> Image.Image:
-    """The image resized so that its short side is of `short` pixels."""
-    width, height = (max(short, round(length * short / min(image.size))) for length in image.size)
+    """The image resized so that its short side is of `short` pixels, the other rounded down as torchvision does."""
+    width, height = (int(length * short / min(image.size)) for length in image.size)
     return resized(image, (width, height), "antialias")
 
 
 def centre(image: Image.Image, size: int) -> Image.Image:
-    """The square of `size` pixels a side in the middle."""
+    """The square of `size` pixels a side in the middle, where torchvision has it."""
     if image.size == (size, size):
         return image
-    left, top = (image.width - size) // 2, (image.height - size) // 2
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 
