@@ -44,7 +44,7 @@ def main(archive: Path | None = None, under: str = "", *, pairs: Pairs = 3) -> N
         archive = archive or archive_of_digits(Path(folder))
         unpacked = Path(folder) / "unpacked"
         unpacked.mkdir()
-        with images([archive], "test", under) as listing:
+        with images([archive], Recipe(reader="images", split="test", size=32, way="centre", under=under)) as listing:
             for row in range(len(listing.names)):
                 (unpacked / f"{row}.jpg").write_bytes(listing.read(row))
         files = sorted(unpacked.iterdir())

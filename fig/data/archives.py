@@ -4,7 +4,7 @@ import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -73,13 +73,15 @@ def check_name(archive: Path, name: str, link: bool) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
+def opened(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
     """Open a folder, a zip file, or a tar file under any compression, for the length of a with-block.
 
+    Of a folder only the files `names` are looked for, if they are given: it may hold much else.
     Raises ValueError where a member of an archive is a link or lies outside, or where `path` is none of these.
     """
     if path.is_dir():
-        yield Archive(path, dict.fromkeys(names_below(path)), None)
+        found = names_below(path) if names is None else (name for name in names if (path / name).is_file())
+        yield Archive(path, dict.fromkeys(found), None)
     elif not path.exists():
         raise FileNotFoundError(f"there is no {path}")
     elif zipfile.is_zipfile(path):

@@ -20,7 +20,12 @@ from fig.settings import Augmentation, Count, Json, Whole, read_settings, settin
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
 CENTRE = "centre"
-ARRAYS = (".npy", ".npz")
+BY_SUFFIX: dict[str, "Reader"] = {
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".txt": "list",
+}  # the reader of a path, or of labels beside a folder
+NAMING = ("list",)  # readers of files that name images: in their own folder unless another is stated
 
 
 Reader = Literal[
@@ -28,6 +33,7 @@ Reader = Literal[
     "images",
     "classes",
     "arrays",
+    "list",
     "svhn",
     "cifar10",
     "cifar100",
@@ -68,9 +74,10 @@ class Part:
     files: tuple[File, ...] = ()
     """Files to download."""
     path: str = ""
-    """A folder, a zip or tar file, or an array (.npy, or .npz with `images` and `labels`), instead of `files`."""
+    """A folder, a zip or tar file, an array (.npy, or .npz with `images` and `labels`) or a list of images (.txt),
+    instead of `files`."""
     labels: str = ""
-    """A second path with the labels or split lists, if they are not in the first."""
+    """A second path: the labels of an array, the split lists, or the list of the images that lie in `path`."""
     under: str = ""
     """The folder inside. An ID data set's images lie in class folders, `<under>/<class>/…/<image>`."""
     classes: tuple[str, ...] = ()
@@ -159,6 +166,8 @@ class Recipe:
     """Names of the classes to take; all if empty."""
     test_share: float = 0.0
     """Share of each class that is drawn for testing."""
+    labelled: bool = False
+    """Whether every image must have a label; otherwise labels are kept where all have one."""
     own: bool = False
     """Whether these are the user's own images: what is odd is refused, not only reported."""
     about: str = ""
@@ -244,11 +253,17 @@ def source_of(name: str, datasets: Datasets) -> str:
     return name if isinstance(datasets.get(name), IdDataset) else ood_parts(name, datasets)[0]
 
 
+def paths_of(part: Part) -> list[str]:
+    """The paths on disk that a part states: of its images, and of a list of them; a list alone lies in their folder."""
+    found = [path for path in (part.path, part.labels) if path]
+    return [str(Path(found[0]).parent), *found] if len(found) == 1 and reader_of(part, False) in NAMING else found
+
+
 def files_of(name: str, split: str, datasets: Datasets) -> list[str]:
     """Files from which a split is prepared: downloaded ones, or those on disk already."""
     part = part_of(name, split, datasets)
-    if part.path:
-        return [path for path in (part.path, part.labels) if path]
+    if found := paths_of(part):
+        return found
     return [f"data/downloads/{source_of(name, datasets)}/{file.on_disk}" for file in part.files]
 
 
@@ -266,8 +281,8 @@ def reader_of(part: Part, labelled: bool) -> Reader:
     """The name of a part's reader: the one it states, or the one for its path."""
     if part.reader:
         return part.reader
-    if Path(part.path).suffix in ARRAYS:
-        return "arrays"
+    if found := BY_SUFFIX.get(Path(part.labels or part.path).suffix):
+        return found
     return "classes" if labelled or part.classes else "images"
 
 
@@ -294,6 +309,7 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
         split=split,
         under=part.under,
         classes=part.classes,
+        labelled=isinstance(dataset, IdDataset),
         own=own,
         about="; ".join(filter(None, about)),
         obtain=part.obtain,

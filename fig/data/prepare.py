@@ -21,7 +21,8 @@ from tqdm import tqdm
 from fig.data.archives import names_below
 from fig.data.arrays import Description, Images, description_of, write_description, write_images
 from fig.data.catalogue import Recipe
-from fig.data.readers import READERS, Listing, Picture
+from fig.data.listing import NONE, Listing, Picture
+from fig.data.readers import READERS
 from fig.data.resample import centre, crop, resized, with_short_side
 from fig.files import replacing
 
@@ -105,9 +106,20 @@ def of_classes(listing: Listing, classes: Sequence[str], where: str) -> Listing:
     if unknown := sorted(set(classes) - set(listing.classes)):
         raise ValueError(f"{where}: there is no class {unknown[0]}, only {', '.join(listing.classes[:20]) or 'none'}")
     number = {name: index for index, name in enumerate(classes)}
-    rows = [row for row, label in enumerate(listing.labels) if listing.classes[label] in number]
+    rows = [row for row, label in enumerate(listing.labels) if label != NONE and listing.classes[label] in number]
     labels = [number[listing.classes[listing.labels[row]]] for row in rows]
     return Listing([listing.names[row] for row in rows], lambda place: listing.read(rows[place]), labels, list(classes))
+
+
+def check_labels(listing: Listing, labelled: bool, where: str) -> Listing:
+    """A listing in which all images have labels, or none has; raises ValueError where they must have them."""
+    without = [row for row, label in enumerate(listing.labels or [NONE] * len(listing.names)) if label == NONE]
+    if without and labelled:
+        raise ValueError(
+            f"{where}: {len(without)} of {len(listing.names)} images have no label, the first is "
+            f"{listing.names[without[0]]}"
+        )
+    return Listing(listing.names, listing.read) if without else listing
 
 
 def labels_as_in(train: Description, listing: Listing, where: str) -> list[int]:
@@ -194,8 +206,9 @@ def prepare(
         raise FileNotFoundError(f"{output.parent.name}: {recipe.obtain}")
     known, taken = description_of(train) if train else None, Taken()
     fit_all = partial(fit_chunk, recipe=recipe, seed=seed)
-    with READERS[recipe.reader](files, recipe.split, recipe.under) as listing:
+    with READERS[recipe.reader](files, recipe) as listing:
         listing = of_classes(listing, recipe.classes, name) if recipe.classes else listing
+        listing = check_labels(listing, recipe.labelled, name)
         labels = labels_as_in(known, listing, name) if known else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
         with tqdm(total=len(rows), desc=name, unit="image") as bar, replacing(output) as partly:

@@ -1,13 +1,12 @@
 """Publishers' formats: each reader lists the images of a split, and gives those that are wanted one by one.
 
-A reader takes the files, the split's name and the folder inside that holds the images. What it gives is as the
+A reader takes the files and the recipe, whose split, folder inside and columns it follows. What it gives is as the
 publisher encoded it, or pixels where there is no encoding.
 """
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -16,29 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fig.data.archives import Archive, opened
+from fig.data.catalogue import Recipe
+from fig.data.listing import Listing, list_members, number_names
+from fig.data.tables import image_list
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
-Picture = bytes | Path | NDArray[np.uint8]  # an encoded image, a file with one, or pixels (height, width[, 3])
 
-
-@dataclass(frozen=True)
-class Listing:
-    """The images of a split, not yet read."""
-
-    names: Sequence[str]  # for messages
-    read: Callable[[int], Picture]  # fastest in increasing order
-    labels: list[int] = field(default_factory=list)  # one for each image; empty where there are none
-    classes: list[str] = field(default_factory=list)
-
-
-Reader = Callable[[Sequence[Path], str, str], AbstractContextManager[Listing]]
-
-
-def listed(archive: Archive, names: Sequence[str], labels: Sequence[str] = ()) -> Listing:
-    """Members of an archive as a listing; `labels` are names of classes, one for each member."""
-    classes = sorted(set(labels))
-    number = {name: index for index, name in enumerate(classes)}
-    return Listing(names, lambda row: archive.picture(names[row]), [number[name] for name in labels], classes)
+Reader = Callable[[Sequence[Path], Recipe], AbstractContextManager[Listing]]
 
 
 def images_below(archive: Archive, under: str) -> list[str]:
@@ -52,31 +35,31 @@ def images_below(archive: Archive, under: str) -> list[str]:
 
 
 @contextmanager
-def images(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def images(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Every image in a folder or archive, without labels."""
     with opened(files[0]) as archive:
-        yield listed(archive, images_below(archive, under))
+        yield list_members(archive, images_below(archive, recipe.under))
 
 
 @contextmanager
-def classes(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def classes(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Images in class folders: <under>/<class>/.../<image>.
 
     Raises ValueError where there is but one class, or an image lies in none.
     """
     with opened(files[0]) as archive:
-        names = images_below(archive, under)
-        below = [name[len(under.strip("/")) :].lstrip("/") if under else name for name in names]
+        names = images_below(archive, recipe.under)
+        below = [name[len(recipe.under.strip("/")) :].lstrip("/") if recipe.under else name for name in names]
         if loose := next((name for name in below if "/" not in name), None):
             raise ValueError(f"{archive.path}: {loose} lies in no class folder, as <class>/<image>")
-        found = listed(archive, names, [name.split("/")[0] for name in below])
+        found = list_members(archive, names, *number_names([name.split("/")[0] for name in below]))
         if len(found.classes) < 2:
             raise ValueError(f"{archive.path} holds one class only, {found.classes[0]}: a discriminator needs two")
         yield found
 
 
 @contextmanager
-def arrays(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Pixels in a `.npy` file, with labels in a second one, or `images` and `labels` in a `.npz` file.
 
     Images are uint8 (N, height, width), (N, height, width, 1) or (N, height, width, 3), labels integers from 0 up.
@@ -109,7 +92,7 @@ def squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def svhn(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def svhn(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """SVHN's MATLAB file of cropped digits, X (32, 32, 3, N) and y (N, 1), in which a 10 is the digit 0."""
     from scipy.io import loadmat
 
@@ -132,22 +115,22 @@ def records(archive: Archive, parts: Sequence[str], label_bytes: int, names: str
 
 
 @contextmanager
-def cifar10(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def cifar10(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """CIFAR10's binary version, which unlike the others holds no pickles."""
-    parts = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
+    parts = [f"data_batch_{number}.bin" for number in range(1, 6)] if recipe.split == "train" else ["test_batch.bin"]
     with opened(files[0]) as archive:
         yield records(archive, parts, 1, "batches.meta.txt")
 
 
 @contextmanager
-def cifar100(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def cifar100(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """CIFAR100's binary version, with its fine labels."""
     with opened(files[0]) as archive:
-        yield records(archive, [f"{split}.bin"], 2, "fine_label_names.txt")
+        yield records(archive, [f"{recipe.split}.bin"], 2, "fine_label_names.txt")
 
 
 @contextmanager
-def lmdb(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """LSUN's LMDB of encoded images, in a folder or a zip file."""
     import lmdb
 
@@ -161,26 +144,26 @@ def lmdb(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
 
 
 @contextmanager
-def flowers(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def flowers(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Oxford Flowers 102's test images: an archive of jpg/image_<number>.jpg, and setid.mat with their numbers."""
     from scipy.io import loadmat
 
     numbers = loadmat(files[1], variable_names=("tstid",))["tstid"].reshape(-1)
     with opened(files[0]) as archive:
-        yield listed(archive, [f"jpg/image_{number:05d}.jpg" for number in sorted(numbers.tolist())])
+        yield list_members(archive, [f"jpg/image_{number:05d}.jpg" for number in sorted(numbers.tolist())])
 
 
 @contextmanager
-def dtd(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def dtd(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """DTD's test images of the first of its ten splits."""
     with opened(files[0]) as archive:
         lines = archive.read("dtd/labels/test1.txt").decode().split()
         wanted = {f"dtd/images/{line}" for line in lines}
-        yield listed(archive, [name for name in archive.members if name in wanted])
+        yield list_members(archive, [name for name in archive.members if name in wanted])
 
 
 @contextmanager
-def miniimagenet(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def miniimagenet(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """MiniImageNet out of ImageNet's class folders, by the split lists train.csv, val.csv and test.csv.
 
     A list's line n0153282900000005.jpg,n01532829 means the fifth image of that class, in the order of the numbers in
@@ -188,7 +171,7 @@ def miniimagenet(files: Sequence[Path], split: str, under: str) -> Iterator[List
     """
     with opened(files[0]) as archive:
         by_class: dict[str, list[str]] = {}
-        for name in images_below(archive, under):
+        for name in images_below(archive, recipe.under):
             by_class.setdefault(name.split("/")[-2], []).append(name)
         for names in by_class.values():
             names.sort(key=lambda name: int(Path(name).stem.rpartition("_")[2]))
@@ -198,11 +181,11 @@ def miniimagenet(files: Sequence[Path], split: str, under: str) -> Iterator[List
         if missing := next((row["label"] for row in rows if row["label"] not in by_class), None):
             raise FileNotFoundError(f"{files[0]} holds no class folder {missing}, which the split lists name")
         chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
-        yield listed(archive, chosen, [row["label"] for row in rows])
+        yield list_members(archive, chosen, *number_names([row["label"] for row in rows]))
 
 
 @contextmanager
-def packaged_digits(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def packaged_digits(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """scikit-learn's handwritten digits."""
     from fig.data.packaged import digits  # scikit-learn takes seconds to import
 
@@ -212,7 +195,7 @@ def packaged_digits(files: Sequence[Path], split: str, under: str) -> Iterator[L
 
 
 @contextmanager
-def packaged_photographs(files: Sequence[Path], split: str, under: str) -> Iterator[Listing]:
+def packaged_photographs(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Windows of the photographs that scikit-learn and scikit-image ship."""
     from fig.data.packaged import windows
 
@@ -224,6 +207,7 @@ READERS: dict[str, Reader] = {
     "images": images,
     "classes": classes,
     "arrays": arrays,
+    "list": image_list,
     "svhn": svhn,
     "cifar10": cifar10,
     "cifar100": cifar100,

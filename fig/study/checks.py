@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
-from fig.data.catalogue import IdDataset, OodSource, Part, id_names, ood_parts
+from fig.data.catalogue import IdDataset, OodSource, Part, id_names, ood_parts, paths_of
 from fig.detectors.table import detector_row, read_detector
 from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS
@@ -91,6 +91,15 @@ def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
         if isinstance(part, Part):
             check_path(part.path, f"{where}.{key}.path")
             check_path(part.labels, f"{where}.{key}.labels")
+            check_folder(part, f"{where}.{key}")
+
+
+def check_folder(part: Part, where: str) -> None:
+    """Raise ConfigError where images would be looked for, and watched, in the folder of the runs."""
+    paths = paths_of(part)
+    if len(paths) > 1 and Path.cwd().is_relative_to(Path(paths[0]).resolve()):
+        what = f"{paths[-1]} names images in {paths[0]}, which holds the runs too"
+        raise ConfigError(f"{where}: {what}: move them into a folder of their own, and state it as path")
 
 
 def check_id_datasets(config: Config, stated: Mapping[str, Json], where: str) -> None:
