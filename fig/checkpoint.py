@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,20 @@ class Progress:
     done: int = 0  # iterations
     rows: tuple[Row, ...] = ()  # of the history
     since: tuple[Row, ...] = ()  # of the iterations after its last row
+
+
+def average_rows(done: int, rows: Sequence[Row]) -> Row:
+    """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+    return {"iteration": done, "time": round(time.time(), 3)} | means
+
+
+def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
+    """The progress after one more iteration; `close` ends a row of the history."""
+    since = (*progress.since, row)
+    if close:
+        return Progress(done, (*progress.rows, average_rows(done, since)))
+    return Progress(done, progress.rows, since)
 
 
 def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:

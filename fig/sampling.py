@@ -1,15 +1,16 @@
 """Many low-entropy samples of any classifier: batch after batch, in memory that there is, stopped and gone on with."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fig.checkpoint import read_state, write_state
+from fig.checkpoint import digest, read_state, write_state
 from fig.files import replacing
 from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
 from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
@@ -17,6 +18,7 @@ from fig.seeding import generator
 from fig.settings import Json, SamplerSettings
 
 CONFIDENT = 0.9  # above which a sample counts as one that the discriminator is wrong about
+SECONDS_BETWEEN = 20.0  # two savings of an unfinished drawing
 TRIES = 20  # chains run for each sample of a wanted class before giving up
 
 
@@ -57,22 +59,24 @@ class Drawing:
 SAVED = {each.__name__: each for each in (Drawing, Samples, ChainState, ChainInfo)}  # what an unfinished drawing holds
 
 
-def save_drawing(path: Path, drawing: Drawing) -> None:
-    """Write an unfinished drawing in the format of checkpoints, whole or not at all."""
+def save_drawing(path: Path, drawing: Drawing, key: str = "") -> None:
+    """Write an unfinished drawing in the format of checkpoints, whole or not at all; `key` says what is drawn."""
     tensors: dict[str, Tensor] = {}
     frame = take_tensors(drawing, "drawing", tensors)
     with replacing(path) as partial:
-        write_state(partial, tensors, {"frame": json.dumps(frame)})
+        write_state(partial, tensors, {"frame": json.dumps(frame), "key": key})
 
 
-def load_drawing(path: Path, device: torch.device) -> Drawing:
+def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
     """What `save_drawing` wrote, on a device, or the beginning where there is no file.
 
-    Raises SafetensorError where the file is damaged.
+    Raises SafetensorError where the file is damaged, ValueError where it was written under another key.
     """
     if not path.exists():
         return Drawing()
     tensors, header = read_state(path)
+    if header["key"] != key:
+        raise ValueError(f"{path} holds samples of another classifier or request: delete it to start afresh")
     state = "drawing.noise"  # of a generator: torch keeps it on the CPU
     placed = {name: tensor if name == state else tensor.to(device) for name, tensor in tensors.items()}
     drawing: Drawing = put_tensors(json.loads(header["frame"]), placed)
@@ -224,6 +228,34 @@ def drawn(
     if drawing.samples is None:
         raise ValueError("the drawing ended before its first sample")
     return samples_where(drawing.samples, torch.arange(request.count))
+
+
+def draw_into(network: nn.Module, request: Request, unfinished: Path | None, progress: bool = True) -> Samples:
+    """Draw all samples of a request, keeping what is `unfinished` in a file, if one is named, from which it resumes.
+
+    The file is written every SECONDS_BETWEEN and when the drawing is interrupted, and removed at the end. Raises what
+    `draw` and `load_drawing` raise.
+    """
+    if unfinished is None:
+        return draw(network, request, progress=progress)
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    key = digest(weights, {"request": json.dumps(asdict(request))})
+    saved, last = time.monotonic(), load_drawing(unfinished, device_of(network, torch.default_generator), key)
+
+    def keep(drawing: Drawing) -> None:
+        nonlocal saved, last
+        last = drawing
+        if time.monotonic() - saved > SECONDS_BETWEEN:
+            save_drawing(unfinished, drawing, key)
+            saved = time.monotonic()
+
+    try:
+        samples = drawn(request, drawings(network, request, last), progress, keep)
+    except KeyboardInterrupt:
+        save_drawing(unfinished, last, key)
+        raise
+    unfinished.unlink(missing_ok=True)
+    return samples
 
 
 class Trajectories:

@@ -1,7 +1,7 @@
 """The one optimisation loop: every method, from scratch or from a trained discriminator, on one worker or several."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from math import ceil, cos, isfinite, pi
 
@@ -203,16 +203,34 @@ def train(
     Raises DivergedError after the row in which a loss that is not finite was found.
     """
     source = source_on(data, discriminator.device)
+
+    def batch_of(iteration: int) -> Batch:
+        return batch_at(discriminator, source, augmentation, iteration, settings, seed)
+
     length = iterations_of(settings, len(data.images))
+    yield from train_on(batch_of, length, players, method, settings, seed, discriminator.device, start)
+
+
+def train_on(
+    batch_of: Callable[[int], Batch],
+    length: int,
+    players: Mapping[str, Player],
+    method: Method,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
+    start: int = 0,
+) -> Iterator[tuple[int, Row]]:
+    """Train in place on what `batch_of` gives for each of `length` iterations; yields and raises as `train` does."""
     groups = [group for player in players.values() if player.optimizer for group in player.optimizer.param_groups]
     unread: dict[int, Row] = {}
     for iteration in range(start, length):
         for group in groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * decay_at(settings, iteration / length)
-        batch = batch_at(discriminator, source, augmentation, iteration, settings, seed)
-        noise = generator(seed, "chains", iteration, discriminator.device)
+        noise = generator(seed, "chains", iteration, device)
         known = {"learning_rate": groups[0]["lr"]}
         try:
+            batch = batch_of(iteration)
             row = update(players, method, batch, noise, settings.precision, settings.deterministic, known)
         except FloatingPointError:  # of a sampler: the network had diverged already
             check_losses(unread, length)

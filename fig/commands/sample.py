@@ -1,7 +1,6 @@
 """fig sample: draw what a discriminator is confidently wrong about."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,6 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from fig.commands.options import Batch, Count, Folder, Seed, Settings, parse_json
-
-SECONDS_BETWEEN = 20.0  # two savings of an unfinished drawing
 
 
 def sample(
@@ -42,7 +39,7 @@ def sample(
     from fig import parallel
     from fig.discriminator import load
     from fig.runtime.provenance import file_hash, provenance_key
-    from fig.sampling import Drawing, Request, drawings, drawn, load_drawing, save_drawing
+    from fig.sampling import Request, draw_into
     from fig.settings import SamplerSettings, read_settings
     from fig.stages.support.images import write_samples
 
@@ -55,23 +52,12 @@ def sample(
     request = Request(count, loaded.shape, chosen, seed, batch, wanted)
     key = provenance_key({"request": asdict(request), "weights": file_hash(discriminator / "model.safetensors")})
     unfinished = out.with_name(f".{out.stem}-{key}.unfinished")
-    saved, last = time.monotonic(), load_drawing(unfinished, loaded.device)
-
-    def keep(drawing: Drawing) -> None:
-        nonlocal saved, last
-        last = drawing
-        if time.monotonic() - saved > SECONDS_BETWEEN:
-            save_drawing(unfinished, drawing)
-            saved = time.monotonic()
-
     try:
-        samples = drawn(request, drawings(loaded.network, request, last), each=keep)
+        samples = draw_into(loaded.network, request, unfinished)
     except KeyboardInterrupt:
-        save_drawing(unfinished, last)
         print(f"interrupted: the same command resumes from {unfinished}", file=sys.stderr)
         return 130
     write_samples(out, samples)
-    unfinished.unlink(missing_ok=True)
     confidence = samples.confidence.mean()
     print(f"{count} samples of mean confidence {confidence:.3f} are in {out} and {out.with_suffix('.npz')}")
     return 0

@@ -21,6 +21,14 @@ Magnitudes = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 
 
 @settings
+class EnergySettings:
+    """The temperature of the energy."""
+
+    temperature: Positive = 1.0
+    """Temperature of the sum over classes."""
+
+
+@settings
 class OdinSettings:
     """The grid of ODIN's temperatures and magnitudes."""
 
@@ -106,6 +114,7 @@ class DetectorRow:
 
 DETECTORS = {
     "baseline": DetectorRow("baseline:Baseline", "baseline", "the maximum softmax probability"),
+    "energy": DetectorRow("energy:Energy", "energy", "the log of the sum of exp(logits)", EnergySettings),
     "odin": DetectorRow(
         "odin:Odin", "ODIN", "softmax at a temperature, after a step towards the predicted class", OdinSettings, 230
     ),

@@ -4,7 +4,7 @@ import csv
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from fig import parallel
-from fig.checkpoint import Progress, load_checkpoint, save_checkpoint
+from fig.checkpoint import add_row, average_rows, load_checkpoint, save_checkpoint
 from fig.data.arrays import description_of, open_split
 from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
 from fig.files import replacing
@@ -72,20 +72,6 @@ def write_history(path: Path, rows: Iterable[Row]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def average_rows(done: int, rows: Sequence[Row]) -> Row:
-    """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
-    means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
-    return {"iteration": done, "time": round(time.time(), 3)} | means
-
-
-def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
-    """The progress after one more iteration; `close` ends a row of the history."""
-    since = (*progress.since, row)
-    if close:
-        return Progress(done, (*progress.rows, average_rows(done, since)))
-    return Progress(done, progress.rows, since)
 
 
 def start(job: Training) -> tuple[Discriminator, Method]:

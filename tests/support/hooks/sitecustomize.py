@@ -25,7 +25,7 @@ POINTS = {  # functions at which a process can be held, before and after them
     "fig.sampling": ("save_drawing",),
 }
 EAGER = {  # what there is to be saved is saved at once, whatever it costs: no clock decides
-    "fig.commands.sample": {"SECONDS_BETWEEN": 0.0},
+    "fig.sampling": {"SECONDS_BETWEEN": 0.0},
     "fig.stages.support.trainer": {"SECONDS_BETWEEN": 0.0, "SHARE_OF_SAVING": math.inf},
 }
 
