@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def ray_over(nodes: int, host: str, share: Mapping[str, int]) -> Iterator[str]:
 
     It ends with the context, also where this process is killed. Raises OSError where Ray does not start.
     """
+    if shutil.which("srun") is None:
+        raise OSError("workers on several nodes need srun, which is not here: in a container, say `nodes: 1`")
     address = f"{host}:{free_port()}"
     cpus = share["num-cpus"]
     one_a_node = (f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={cpus}")

@@ -116,6 +116,8 @@ class Blocks:
     """How images enter a network: in [-1, 1], or by the mean and standard deviation of the training pixels."""
     resources: StageResources = StageResources()
     """Workers, GPUs, cores and nodes of the jobs."""
+    container: str = ""
+    """The image that `--sdm apptainer` runs jobs in: a file, or a URI such as docker://HOST/IMAGE:TAG."""
 
 
 @settings

@@ -61,6 +61,10 @@ try:
 except ConfigError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
+
+container: CONFIG.container or None  # with --sdm apptainer
+
+
 FILES = [os.path.relpath(path) for path in workflow.configfiles]
 OVERRIDES = workflow.config_settings.config.items()  # of --config
 OVERRIDDEN = [quote(f"{key}={json.dumps(value)}") for key, value in OVERRIDES]
