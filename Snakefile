@@ -18,11 +18,6 @@ include: "workflow/rules/targets.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
-    all,
-    download,  # from the machine that Snakemake runs on: computing nodes have no internet
-
-
 rule all:
     default_target: True
     input:

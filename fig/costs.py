@@ -117,6 +117,11 @@ def list_loads(config: Config) -> list[Load]:
     return sorted({load for work in (*trained, *evaluated) for load in work})
 
 
+def state_workers(resources: Resources) -> str:
+    """Return the options of a job's command line that say its workers."""
+    return " ".join(words_of("--resources", resources, Resources()))
+
+
 def workers_of(resources: Resources) -> int:
     """Processes that work: at least the job's own."""
     return max(1, resources.workers)
@@ -177,7 +182,7 @@ def kept_per_image(config: Config, id_dataset: str, network: str) -> float:
 
 
 def ask(resources: Resources, work_and_batch: Callable[[Wildcards], tuple[Work, float]]) -> Asked:
-    """What a rule's jobs ask for whose work and batch follow from their wildcards, and the options of their workers."""
+    """What a rule's jobs ask for whose work and batch follow from their wildcards."""
 
     def runtime(wildcards: Wildcards, attempt: int) -> int:
         return estimate_minutes(resources, work_and_batch(wildcards)[0], attempt)
@@ -185,8 +190,7 @@ def ask(resources: Resources, work_and_batch: Callable[[Wildcards], tuple[Work, 
     def mem_mb(wildcards: Wildcards, attempt: int) -> int:
         return estimate_megabytes(resources, work_and_batch(wildcards)[1], attempt)
 
-    gpu, workers = gpus_of(resources), " ".join(words_of("--resources", resources, Resources()))
-    return {**ask_nodes(resources), "gpu": gpu, "mem_mb": mem_mb, "runtime": runtime, "workers": workers}
+    return {**ask_nodes(resources), "gpu": gpus_of(resources), "mem_mb": mem_mb, "runtime": runtime}
 
 
 def ask_training(config: Config) -> Asked:

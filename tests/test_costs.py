@@ -90,7 +90,7 @@ def test_a_later_attempt_asks_for_more_time_and_memory_up_to_a_day(paper: Config
 
 
 def test_workers_are_options_of_the_command(paper: Config):
-    assert "--resources.gpus-per-worker 1" in costs.ask_training(paper)["workers"]
+    assert "--resources.gpus-per-worker 1" in costs.state_workers(paper.resources.training)
 
 
 def test_all_evaluations_ask_for_what_the_largest_needs(paper: Config):

@@ -61,6 +61,12 @@ try:
 except ConfigError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
+if workflow.modifier.path_modifier.replace_prefix("results/") != "results/":
+    raise WorkflowError(
+        "a prefix of the module is refused, for commands name their files themselves:"
+        " give each configuration a `run` of its own, or each workflow a folder"
+    )
+
 
 container: CONFIG.container or None  # with --sdm apptainer
 
@@ -121,6 +127,11 @@ def params_of(build):
         return [type(found).__module__, *words]
 
     return {"made_of": made_of, "job": job}
+
+
+def unrecorded(words):
+    """A param that reruns nothing: Snakemake records none that may follow from the job's threads."""
+    return lambda wildcards, threads: words
 
 
 def folder_of(path):

@@ -9,14 +9,14 @@ rule download:
     wildcard_constraints:
         source=one_of({source for source, _ in DOWNLOADS}),
         file=one_of({file for _, file in DOWNLOADS}),
+    localrule: True  # computing nodes have no internet
     conda:
         "../../envs/fig.yaml"
-    resources:
-        options=download_options(),
     params:
         **params_of(download_job),
+        options=unrecorded(download_options()),
     shell:
-        "python -m {params.job:q} {resources.options} 2> {log}"
+        "python -m {params.job:q} {params.options} 2> {log}"
 
 
 rule prepare:

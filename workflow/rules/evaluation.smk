@@ -22,8 +22,9 @@ rule evaluate:
         **costs.ask_evaluation(CONFIG),
     params:
         **params_of(evaluate_job),
+        workers=unrecorded(costs.state_workers(CONFIG.resources.evaluation)),
     shell:
-        "python -m {params.job:q} {resources.workers} 2> {log}"
+        "python -m {params.job:q} {params.workers} 2> {log}"
 
 
 use rule evaluate as throughput with:

@@ -51,8 +51,8 @@ rule report:
         "../../envs/fig.yaml"
     resources:
         **costs.ask_little(),
-        options=report_options(),
     params:
         **params_of(report_job),
+        options=unrecorded(report_options()),
     shell:
-        "python -m {params.job:q} {resources.options} 2> {log}"
+        "python -m {params.job:q} {params.options} 2> {log}"

@@ -18,9 +18,10 @@ rule pretrain:
         **costs.ask_training(CONFIG),
     params:
         **params_of(pretrain_job),
+        workers=unrecorded(costs.state_workers(CONFIG.resources.training)),
     shell:
         "python -m {params.job:q} --checkpoints results/{wildcards.run}/checkpoints"
-        " {resources.workers} 2> {log}"
+        " {params.workers} 2> {log}"
 
 
 rule adopt:
