@@ -14,6 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = "fig"  # itself only names what others have
 ASIDE = (  # carry results, or say what makes them in values that every record has: part of no fingerprint
     "fig.runtime",
     "fig.settings",
@@ -67,7 +68,8 @@ def is_text(node: ast.AST) -> bool:
 def examine(root: Path, name: str) -> Module | None:
     """What is to be known of a module below `root`; None where it is none of ours, or part of no fingerprint."""
     path = module_path(root, name)
-    if path is None or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE)):
+    aside = name == PACKAGE or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE))
+    if path is None or aside:
         return None
     tree = ast.parse(path.read_text())
     names = [*imported_names(tree), *([name.rpartition(".")[0]] if "." in name else [])]
