@@ -8,7 +8,19 @@ from cyclopts import App, CycloptsError
 
 from fig.runtime.command import announce, exit_on_error
 
-COMMANDS = ("finetune", "plan", "probe", "recover", "register", "report", "run", "sample", "sync")
+COMMANDS = (
+    "adopt",
+    "detect",
+    "patch",
+    "plan",
+    "probe",
+    "recover",
+    "register",
+    "report",
+    "run",
+    "sample",
+    "sync",
+)
 
 
 def installed_version() -> str:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
+from fig.networks.outputs import bare
 from fig.settings import Json, read_settings, settings
 
 Channels = tuple[float, float, float]
@@ -60,11 +61,13 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
         made_by,
     )
     from fig.networks.heads import with_head
+    from fig.networks.outputs import as_logits
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture.factory:
-            network = made_by(architecture.factory, architecture.arguments)
+            example = torch.zeros(1, 3, architecture.size, architecture.size)
+            network = as_logits(made_by(architecture.factory, architecture.arguments), example)
         else:
             network = build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
         return with_head(network, architecture.head, torch.zeros(1, 3, architecture.size, architecture.size))
@@ -121,7 +124,9 @@ class Discriminator(nn.Module):
 def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
     """Write `model.safetensors` and `discriminator.json` into `folder`, each whole or not at all."""
     with replacing(folder / "model.safetensors") as partial:
-        save_file({name: value.contiguous() for name, value in discriminator.network.state_dict().items()}, partial)
+        save_file(
+            {name: value.contiguous() for name, value in bare(discriminator.network).state_dict().items()}, partial
+        )
     with replacing(folder / "discriminator.json") as partial:
         partial.write_text(json.dumps(asdict(card), indent=2) + "\n")
 
@@ -137,5 +142,5 @@ def load_card(folder: Path) -> Card:
 def load(folder: Path) -> Discriminator:
     """Rebuild the discriminator that was saved into `folder`."""
     discriminator = Discriminator(load_card(folder).architecture)
-    discriminator.network.load_state_dict(load_file(folder / "model.safetensors"))
+    bare(discriminator.network).load_state_dict(load_file(folder / "model.safetensors"))
     return discriminator

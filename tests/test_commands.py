@@ -1,5 +1,6 @@
 """The `fig` command, as a person calls it."""
 
+import csv
 import json
 import os
 import signal
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fig.__main__ import COMMANDS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load_card, save
+from fig.networks.building import build
 from support.barriers import AFTER_CHECKPOINT, AFTER_DRAWING, Barrier
 from support.workspace import ROOT
 
@@ -91,14 +94,14 @@ def test_probe_reports_a_number_a_curve_and_a_picture(folder: Path, tmp_path: Pa
     assert Image.open(out.with_suffix(".png")).width > 500
 
 
-def test_finetune_patches_a_discriminator_with_a_folder_of_images(folder: Path, stripes: Split, tmp_path: Path):
+def test_patch_patches_a_discriminator_with_a_folder_of_images(folder: Path, stripes: Split, tmp_path: Path):
     for number, (pixels, label) in enumerate(zip(stripes.images, stripes.description.labels, strict=True)):
         path = tmp_path / "images" / stripes.description.classes[label] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     out = tmp_path / "patched"
     options = ["--iterations", 3, "--batch-size", 16]
-    fig("finetune", folder, tmp_path / "images", "--out", out, *options)
+    fig("patch", folder, tmp_path / "images", "--out", out, *options)
     card = load_card(out)
     assert card.variant == "fig" and card.settings["training"]["iterations"] == 3
     assert (out / "history.csv").read_text().count("\n") == 2
@@ -106,8 +109,8 @@ def test_finetune_patches_a_discriminator_with_a_folder_of_images(folder: Path, 
     fig("sample", out, "--count", 2, "--out", tmp_path / "after.png")
 
 
-def test_finetune_resumes_after_an_interrupt_with_the_same_weights(folder: Path, stripes: Split, tmp_path: Path):
-    given = ["finetune", folder, Path(stripes.images.filename), "--iterations", 3, "--batch-size", 16, "--out"]
+def test_patch_resumes_after_an_interrupt_with_the_same_weights(folder: Path, stripes: Split, tmp_path: Path):
+    given = ["patch", folder, Path(stripes.images.filename), "--iterations", 3, "--batch-size", 16, "--out"]
     fig(*given, tmp_path / "whole")
     told = interrupt(tmp_path / "barrier", AFTER_CHECKPOINT, *given, tmp_path / "resumed")
     assert "the same command resumes" in told
@@ -117,13 +120,34 @@ def test_finetune_resumes_after_an_interrupt_with_the_same_weights(folder: Path,
     assert resumed == whole
 
 
-def test_finetune_wants_the_classes_that_the_discriminator_knows(folder: Path, tmp_path: Path):
+def test_patch_wants_the_classes_that_the_discriminator_knows(folder: Path, tmp_path: Path):
     for name in "abc":
         (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(2):
             Image.new("RGB", (16, 16), (80 * number, 0, 0)).save(tmp_path / "images" / name / f"{number}.png")
-    done = fig("finetune", folder, tmp_path / "images", "--out", tmp_path / "out", check=False)
+    done = fig("patch", folder, tmp_path / "images", "--out", tmp_path / "out", check=False)
     assert done.returncode == 1 and "has 3 classes, but the discriminator has 2" in done.stderr
+
+
+def test_a_checkpoint_is_adopted_patched_and_judges_images(stripes: Split, tmp_path: Path):
+    network = build("resnet18", 2, 16, 1 / 16)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    stated = json.dumps({"name": "resnet18", "classes": 2, "image_size": 16, "width": 1 / 16})
+    options = ["--arguments", stated, "--classes", 2, "--size", 16, "--mean", 0.4, 0.5, 0.6, "--std", 0.2, 0.2, 0.3]
+    mine, images = tmp_path / "mine", Path(stripes.images.filename)
+    fig("adopt", tmp_path / "weights.pt", "--factory", "fig.networks.building:build", *options, "--out", mine)
+    assert load_card(mine).architecture.std == (0.2, 0.2, 0.3)
+    fig("patch", mine, images, "--iterations", 3, "--batch-size", 16, "--out", tmp_path / "patched")
+    (tmp_path / "noise").mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / "noise" / f"{number}.png")
+    out = tmp_path / "verdicts.csv"
+    told = fig("detect", tmp_path / "patched", images, tmp_path / "noise", "--out", out).stdout
+    kept = json.loads((tmp_path / "patched" / "detector.json").read_text())
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) == 5 and "of 5 images are taken for in-distribution" in told and kept["detector"] == "energy"
+    assert all((float(row["score"]) >= kept["threshold"]) == (row["accepted"] == "True") for row in rows)
 
 
 @pytest.mark.parametrize(

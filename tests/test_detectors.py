@@ -13,6 +13,7 @@ from fig.data.arrays import Split
 from fig.data.batches import labels_of
 from fig.detectors.baseline import Baseline, log_odds
 from fig.detectors.deconf import Deconf, DeconfScorer, cosines_of
+from fig.detectors.energy import Energy
 from fig.detectors.flows import LinearFlow, ResidualFlows
 from fig.detectors.gaussians import Moments, precision
 from fig.detectors.gram import Gram, row_sums
@@ -82,6 +83,7 @@ def test_energy_through_the_library_is_pytorch_oods_with_its_sign_turned(
     library = pytest.importorskip("pytorch_ood.detector")
     ours = scores(LibraryDetector(name="pytorch_ood.detector.EnergyBased"), small, stripes)[:, 0]
     np.testing.assert_allclose(ours, -library.EnergyBased.score(seen.logits).double().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(ours, scores(Energy(), small, stripes)[:, 0], rtol=1e-5)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_it_patches_a_classifier(installed: Run, small: Discriminator, stripes: 
     save(folder, small, Card(small.architecture, "stripes", "standard", 0, "untrained"))
     images = Path(stripes.images.filename)
     options = ["--iterations", "3", "--batch-size", "16", "--out", "patched"]
-    installed("-m", "fig", "finetune", folder, images, *options, where=tmp_path)
+    installed("-m", "fig", "patch", folder, images, *options, where=tmp_path)
     assert (tmp_path / "patched" / "model.safetensors").exists()
 
 

@@ -26,11 +26,11 @@ SMALL = {  # settings that make a detector quick
     "residual_flow": {"magnitudes": [0.01], "epochs": 3, "learning_rate": 0.001, "couplings": 2},
     "deconf": {"magnitudes": [0, 0.01]},
     "gram-test": {"detector": "gram", "normalised_over": "test"},
-    "energy": {"detector": "pytorch_ood.detector.EnergyBased"},
+    "library-energy": {"detector": "pytorch_ood.detector.EnergyBased"},
     "vim": {"detector": "pytorch_ood.detector.ViM", "arguments": {"d": 4}},
     "react": {"detector": "pytorch_ood.detector.ReAct"},
 }
-ALL = [*DETECTORS, "gram-test", "energy", "vim", "react"]
+ALL = [*DETECTORS, "gram-test", "library-energy", "vim", "react"]
 
 
 def made(name: str) -> Detector:

@@ -34,6 +34,27 @@ Settings = Annotated[
 ]
 
 
+def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True) -> Path:
+    """A split of a folder or archive of images, in class folders if `labelled`, prepared below `folder`.
+
+    A prepared split is taken as it is.
+    """
+    from fig.data.catalogue import IdDataset, OodSource, Part, files_of, recipe
+    from fig.data.prepare import prepare
+
+    if images.suffix == ".npy" and images.with_suffix(".json").exists():
+        return images
+    name = images.name.partition(".")[0]
+    part = Part(path=str(images))
+    made = {name: IdDataset(train=part, size=size) if labelled else OodSource(images=part)}
+    which, split = (name, "train") if labelled else (f"{name}-r-antialias", "test")
+    output = folder / str(size) / which / f"{split}.npy"
+    files = [Path(file) for file in files_of(which, split, made)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare(output, files, recipe(which, split, size, made, own=True))
+    return output
+
+
 def parse_json(text: str, option: str) -> dict[str, Json]:
     """The JSON object in an option's text; raises ValueError naming the option where it is none."""
     try:

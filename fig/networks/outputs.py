@@ -24,6 +24,11 @@ class LogitsAlone(nn.Module):
         return logits_of(self.model(images))
 
 
+def bare(network: nn.Module) -> nn.Module:
+    """The network within `LogitsAlone`, under whose names its weights are kept; any other as it is."""
+    return network.model if isinstance(network, LogitsAlone) else network
+
+
 def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
     """The model itself where a call gives a tensor, in eval and in train mode; otherwise the model in `LogitsAlone`.
 

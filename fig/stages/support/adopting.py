@@ -11,6 +11,7 @@ from fig.data.batches import images_at
 from fig.discriminator import Card, Discriminator, save
 from fig.frozen import frozen
 from fig.networks.building import load_weights
+from fig.networks.outputs import bare
 from fig.stages.adopt import Adopt
 from fig.stages.support.trainer import build_architecture, library_versions, write_history
 
@@ -30,7 +31,7 @@ def adopt_classifier(job: Adopt) -> None:
     """Write the discriminator's folder with the checkpoint's weights; raises ValueError where they do not fit."""
     architecture = build_architecture(job.train, job.network, job.architecture, job.scaling, job.size)
     discriminator = Discriminator(architecture, job.seed)
-    load_weights(discriminator.network, job.weights)
+    load_weights(bare(discriminator.network), job.weights)
     check_logits(discriminator, job.train)
     origin = job.origin()
     about = {"made_of": asdict(origin), "versions": library_versions()}

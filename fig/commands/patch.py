@@ -1,4 +1,4 @@
-"""fig finetune: patch a saved discriminator with images of its classes, without the pipeline."""
+"""fig patch: fine-tune a saved discriminator by FIG with images of its classes, without the pipeline."""
 
 import sys
 from pathlib import Path
@@ -8,25 +8,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
 
-from fig.commands.options import Count, Folder, Seed, Settings, parse_json
+from fig.commands.options import Count, Folder, Seed, Settings, parse_json, prepare_images
 
 
-def prepare_images(images: Path, folder: Path, size: int) -> Path:
-    """The training split of a folder or archive of class folders, prepared below `folder`; an array as it is."""
-    from fig.data.catalogue import IdDataset, Part, files_of, recipe
-    from fig.data.prepare import prepare
-
-    if images.suffix == ".npy" and images.with_suffix(".json").exists():
-        return images
-    name = images.name.partition(".")[0]
-    datasets = {name: IdDataset(train=Part(path=str(images)), size=size)}
-    train = folder / str(size) / name / "train.npy"
-    files = [Path(file) for file in files_of(name, "train", datasets)]
-    prepare(train, files, recipe(name, "train", size, datasets, own=True))
-    return train
-
-
-def finetune(
+def patch(
     discriminator: Folder,
     images: Annotated[
         Path,
@@ -52,7 +37,7 @@ def finetune(
 
     Stopped by Ctrl-C or killed, the same command resumes. The defaults are the paper's.
 
-    Example: fig finetune results/mine/discriminators/pets/patched/standard/0 data/pets/train --out patched
+    Example: fig patch mine data/pets/train --out patched
     """
     from fig.data.arrays import description_of
     from fig.discriminator import load_card

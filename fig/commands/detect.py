@@ -1,0 +1,72 @@
+"""fig detect: judge images by a discriminator, without the pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from cyclopts.validators import Path as Exists
+
+from fig.commands.options import Folder, Settings, parse_json, prepare_images
+
+IMAGES = Exists(exists=True)
+
+
+def detect(
+    discriminator: Folder,
+    id_images: Annotated[
+        Path, Parameter(validator=IMAGES, help="Folder or archive of class folders, or a prepared split (.npy).")
+    ],
+    /,
+    *images: Annotated[Path, Parameter(validator=IMAGES, help="Folders or archives of images to be judged.")],
+    out: Annotated[Path, Parameter(help="CSV of scores and verdicts, to be written.")] = Path("verdicts.csv"),
+    detector: Annotated[str, Parameter(help="A detector's name, or a class of pytorch-ood.")] = "energy",
+    id_acceptance: Annotated[
+        float, Parameter(validator=Number(gt=0, lte=1), help="Share of the ID images that the threshold accepts.")
+    ] = 0.95,
+    settings: Settings = "{}",
+) -> None:
+    """Fit a detector to ID images, choose its threshold on them, and judge other images.
+
+    The threshold is kept in the discriminator's folder, as detector.json. Scores are higher for more in-distribution
+    images.
+
+    Example: fig detect patched data/pets/train holidays/ --out verdicts.csv
+    """
+    import csv
+    import json
+    from tempfile import TemporaryDirectory
+
+    from fig import parallel
+    from fig.data.arrays import open_split
+    from fig.detecting import detect as fit
+    from fig.discriminator import load
+    from fig.files import replacing
+    from fig.scaling import Scaling
+
+    loaded = load(discriminator).to(parallel.own_device())
+    size, scaling = loaded.architecture.size, Scaling(loaded.architecture.mean, loaded.architecture.std)
+    stated = parse_json(settings, "--settings")
+    with TemporaryDirectory() as scratch:
+        known = open_split(prepare_images(id_images.resolve(), Path(scratch), size))
+        judge = fit(
+            loaded.network, known, detector=detector, settings=stated, scaling=scaling, id_acceptance=id_acceptance
+        )
+        rows = []
+        for place in images:
+            split = open_split(prepare_images(place.resolve(), Path(scratch), size, labelled=False))
+            scores = judge.score(split, progress=True)
+            accepted = scores >= judge.threshold
+            rows += [
+                (str(place), number, score, verdict)
+                for number, (score, verdict) in enumerate(zip(scores.tolist(), accepted.tolist(), strict=True))
+            ]
+            print(f"{place}: {accepted.mean():.1%} of {len(scores)} images are taken for in-distribution")
+    with replacing(discriminator / "detector.json") as partial:
+        kept = {"detector": detector, "settings": stated, "threshold": judge.threshold, "id_acceptance": id_acceptance}
+        partial.write_text(json.dumps(kept) + "\n")
+    print(f"the threshold is {judge.threshold:.4f}; it accepts {id_acceptance:.0%} of the ID images")
+    if rows:
+        with replacing(out) as partial, partial.open("w", newline="") as file:
+            csv.writer(file).writerows([("images", "number", "score", "accepted"), *rows])
+        print(f"scores and verdicts are in {out}")
