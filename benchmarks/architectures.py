@@ -9,6 +9,7 @@ Example: python benchmarks/architectures.py --output architectures
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -36,7 +37,7 @@ from fig.networks.outputs import as_logits
 from fig.sampler import sample
 from fig.seeding import generator
 from fig.settings import Augmentation, EvaluationSettings, SamplerSettings, TrainingSettings
-from fig.training import players_of, train
+from fig.training import DivergedError, players_of, train
 
 DETECTORS = {  # with settings that make them quick
     "baseline": {},
@@ -120,7 +121,7 @@ class Row:
     sampling: float  # CPU seconds of a sample, or on a GPU by the clock; of a batch of them
     iteration: float  # seconds of an iteration of FIG, likewise; the median
     works: tuple[str, ...]  # detectors
-    refused: dict[str, str]  # detectors, with their reasons
+    refused: dict[str, str]  # detectors, or FIG itself, with their reasons
 
 
 def of_transformers(kind: str, num_classes: int, **settings: object) -> nn.Module:
@@ -201,23 +202,32 @@ def measure(
 
     time_training(discriminator, train_data, Standard(), pretraining)
     before, (sampling, confident) = accuracy_on(discriminator, test), draw()
-    seconds = time_training(discriminator, train_data, build_method("fig", {}), tuning)
     works, refused = judge(discriminator, train_data, test)
+    seconds, ended = [], ""
+    try:
+        seconds = time_training(discriminator, train_data, build_method("fig", {}), tuning)
+    except (FloatingPointError, DivergedError) as error:
+        ended = str(error)
     return Row(
         size=entry.size,
         parameters=sum(weight.numel() for weight in discriminator.parameters()),
-        accuracy=(before, accuracy_on(discriminator, test)),
-        confidence=(confident, draw()[1]),
+        accuracy=(before, nan if ended else accuracy_on(discriminator, test)),
+        confidence=(confident, nan if ended else draw()[1]),
         sampling=sampling,
-        iteration=median(seconds),
+        iteration=median(seconds or [nan]),
         works=works,
-        refused=refused,
+        refused=refused | ({"FIG": ended} if ended else {}),
     )
 
 
 def load_row(path: Path) -> Row | None:
     """A row that was measured before, if it was."""
     return Row(**json.loads(path.read_text())) if path.exists() else None
+
+
+def write(value: float, form: str) -> str:
+    """A number, or a dash where there is none."""
+    return "–" if isnan(value) else format(value, form)  # noqa: RUF001
 
 
 def main(
@@ -227,7 +237,7 @@ def main(
         Path | None, Parameter(help="Prepared training split, train.npy beside test.npy; the digits.")
     ] = None,
     iterations: Annotated[Count, Parameter(help="Iterations of standard training, at 32² pixels.")] = 300,
-    finetuning: Annotated[Count, Parameter(help="Iterations of FIG, at 32² pixels.")] = 60,
+    finetuning: Annotated[Count, Parameter(help="Iterations of FIG, at 32² pixels.")] = 300,
     count: Annotated[Count, Parameter(help="Samples, at 32² pixels.")] = 64,
     device: Device = "cpu",
 ) -> None:
@@ -247,12 +257,12 @@ def main(
             with replacing(path) as partial:
                 partial.write_text(json.dumps(asdict(row), indent=2) + "\n")
         reasons |= {(name, detector): reason for detector, reason in row.refused.items()}
-        arrows = [f"{before:.1%} → {after:.1%}" for before, after in (row.accuracy, row.confidence)]
-        times = [f"{row.sampling:.3f}", f"{row.iteration:.2f}"]
+        arrows = [" → ".join(write(share, ".1%") for share in pair) for pair in (row.accuracy, row.confidence)]
+        times = [write(row.sampling, ".3f"), write(row.iteration, ".2f")]
         print_cells(name, f"{row.size}²", f"{row.parameters / 1e6:.2f} M", *times, *arrows, ", ".join(row.works))
     if reasons:
         print()
-        print_table(["network", "detector", "reason"], [(*names, reason) for names, reason in reasons.items()])
+        print_table(["network", "not possible", "reason"], [(*what, reason) for what, reason in reasons.items()])
 
 
 if __name__ == "__main__":
