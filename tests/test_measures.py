@@ -203,6 +203,8 @@ def test_a_mean_over_seeds_is_missing_or_partial_where_one_seed_is():
     assert list(whole) == list(partly) == ["variant", "mean", "sd", "seeds"]
     assert values_of(whole, "variant", value="mean") == {"b": 0.3, "a": NAN, "c": 0.4}
     assert values_of(partly, "variant", value="mean") == {"b": 0.3, "a": 0.4, "c": 0.4}
+    of_population = average_over_seeds(values, ["variant"], ddof=0)
+    assert values_of(of_population, "variant", value="sd") == {"b": np.std([0.1, 0.2, 0.6]), "a": NAN, "c": NAN}
     deviations = {"b": np.std([0.1, 0.2, 0.6], ddof=1), "a": NAN, "c": NAN}
     assert values_of(whole, "variant", value="sd") == deviations
     assert values_of(partly, "variant", value="sd") == deviations | {"a": np.std([0.3, 0.5], ddof=1)}

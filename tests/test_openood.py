@@ -1,15 +1,22 @@
 """OpenOOD's checkpoints, scores and protocol, read and written."""
 
+from itertools import chain, product
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
+from sklearn.metrics import auc, roc_curve
 from torch import nn
 
+from fig.metrics import OOD_METRICS
 from fig.networks.building import build, load_weights
-from fig.study import ConfigError, complete_config
+from fig.report.targets import make_target
+from fig.study import TARGETS, ConfigError, Selection, Study, complete_config
 from support.openood import ResNet18
+from support.runs import make_results
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,3 +106,108 @@ def test_a_checkpoints_path_may_name_the_seed_and_each_is_looked_for(tmp_path: P
         there.touch()
     network = complete_config(stated).networks["resnet18"]
     assert network.weights("digits", 1) == str(tmp_path / "digits/s1/best.ckpt")
+
+
+# The table of near and far OOD sets
+
+GROUPS = {
+    "cifar10": {"near": ("c100-r-centre", "tin-r-centre"), "far": ("mnist-r-centre", "svhn-r-centre", "dtd-r-centre")},
+    "cifar100": {"near": ("c10-r-centre",), "far": ("mnist-r-centre", "svhn-r-centre")},
+}
+SEEDS = (0, 1, 2)
+
+
+def make_scored() -> tuple[pd.DataFrame, dict]:
+    """Metrics of two variants on two ID data sets, from scores; and the scores, by place, seed and OOD set."""
+    draw, rows, scores = np.random.default_rng(0), [], {}
+    for (id_dataset, groups), variant, seed in product(GROUPS.items(), ("standard", "fig"), SEEDS):
+        own = {"id_dataset": id_dataset, "network": "resnet18", "variant": variant, "seed": seed, "key": "k"}
+        own |= {"protocol": "", "setting": ""}
+        accuracy = {"detector": "", "ood_dataset": "", "metric": "accuracy", "value": 0.9 + 0.01 * seed}
+        rows.append(own | accuracy)
+        inside = draw.normal(1, 1, 300)
+        for name in (name for group in groups.values() for name in group):
+            outside = draw.normal(draw.uniform(-2, 0.5), 1, 200)
+            scores[id_dataset, variant, seed, name] = inside, outside
+            for metric, value in {name: metric(inside, outside) for name, metric in OOD_METRICS.items()}.items():
+                rows.append(own | {"detector": "baseline", "ood_dataset": name, "metric": metric, "value": value})
+    return pd.DataFrame(rows), scores
+
+
+def roc_by_scikit_learn(inside: np.ndarray, outside: np.ndarray) -> tuple[float, float]:
+    """AUROC, and FPR where 95 % of the OOD images are found, which are the positive class."""
+    is_ood = np.repeat([0, 1], [len(inside), len(outside)])
+    fpr, tpr, _ = roc_curve(is_ood, -np.concatenate([inside, outside]), drop_intermediate=False)
+    return auc(fpr, tpr), fpr[np.argmax(tpr >= 0.95)]
+
+
+def test_near_and_far_are_means_over_the_sets_of_a_group_then_over_seeds():
+    metrics, scores = make_scored()
+    studies = [
+        Study((name,), tuple(chain(*groups.values())), ("resnet18",), ("standard", "fig"), ("baseline",), groups=groups)
+        for name, groups in GROUPS.items()
+    ]
+    made = make_target(TARGETS["openood"], make_results(metrics), Selection(tuple(studies), SEEDS))
+    assert made.table_values is not None
+    columns = ["id_dataset", "variant", "measure", "group", "ood_dataset"]
+    values = made.table_values.set_index(columns)
+    for (id_dataset, groups), variant in product(GROUPS.items(), ("standard", "fig")):
+        for group, names in groups.items():
+            each = [
+                [roc_by_scikit_learn(*scores[id_dataset, variant, seed, name]) for name in names] for seed in SEEDS
+            ]  # seeds, sets, measures
+            by_seed = np.mean(each, axis=1)
+            for column, measure in enumerate(("auroc", "fpr95_ood_positive")):
+                row = values.loc[id_dataset, variant, measure, group, ""]
+                assert row["mean"] == pytest.approx(by_seed[:, column].mean()) and row["seeds"] == 3
+                assert row["sd"] == pytest.approx(np.std(by_seed[:, column]))  # of the population
+                for place, name in enumerate(names):
+                    own = np.array(each)[:, place, column]
+                    row = values.loc[id_dataset, variant, measure, group, name]
+                    assert (row["mean"], row["sd"]) == pytest.approx((own.mean(), own.std()))
+    (table,) = made.tables
+    assert list(table.cells) == [
+        *("id_dataset", "network", "variant", "detector", "near AUROC ↑", "far AUROC ↑"),
+        *("near FPR at 95 % TPR, OOD positive ↓", "far FPR at 95 % TPR, OOD positive ↓", "accuracy ↑"),
+    ]
+    assert set(table.cells["accuracy ↑"]) == {"91.00 ± 0.82"} and len(table.cells) == 4 and not table.notes
+
+
+def test_a_seed_that_is_missing_is_named_and_its_cells_say_so():
+    metrics, _ = make_scored()
+    groups = GROUPS["cifar10"]
+    study = Study(("cifar10",), tuple(chain(*groups.values())), ("resnet18",), ("fig",), ("baseline",), groups=groups)
+    lacking = (metrics["seed"] == 2) & (metrics["ood_dataset"] == "svhn-r-centre")
+    made = make_target(TARGETS["openood"], make_results(metrics[~lacking]), Selection((study,), SEEDS))
+    (table,) = made.tables
+    cells = table.cells.iloc[0]
+    assert cells["far AUROC ↑"].endswith("(2 of 3 seeds)") and "seeds" not in cells["near AUROC ↑"]
+    assert list(table.notes) == [
+        "Missing of cifar10/resnet18: fig (2): its metrics lack some of what is asked: evaluate it again."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"groups": {"near": ["photos-c"]}}, "groups.near: unknown OOD set of the study 'photos-c'"),
+        ({"groups": {"near": ["photos-r-nearest"] * 2}}, "groups.near names 'photos-r-nearest' twice"),
+        ({"targets": ["openood"]}, "openood averages over groups of OOD sets: state the study's groups"),
+        ({"groups": {"near": []}}, "groups.near is []: it must be a list of at least 1"),
+    ],
+)
+def test_groups_are_of_the_studys_own_ood_sets(change: dict, sentence: str):
+    stated = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    stated["studies"][0] |= {"ood_datasets": ["photos-r-nearest"], **change}
+    with pytest.raises(ConfigError, match=r"studies\[0\]") as refused:
+        complete_config(stated)
+    assert sentence in str(refused.value)
+
+
+def test_a_studys_ood_sets_are_those_of_its_groups_unless_they_are_named():
+    stated = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    stated["studies"][0] |= {"groups": {"near": ["photos-c"], "far": ["photos-r-nearest", "photos-c"]}}
+    del stated["studies"][0]["ood_datasets"]
+    study = complete_config(stated).studies[0]
+    assert study.ood_datasets == ("photos-c", "photos-r-nearest")
+    assert study.groups == {"near": ("photos-c",), "far": ("photos-r-nearest", "photos-c")}

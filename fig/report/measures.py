@@ -64,18 +64,29 @@ def ask_comparable(studies: Sequence[Study]) -> pd.DataFrame:
     return asked.assign(detector=detectors).drop_duplicates(ignore_index=True)
 
 
-def find_aurocs(metrics: pd.DataFrame, asked: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
-    """The AUROC of all that is asked of every seed: the columns of `asked`, seed and value, NaN where it is missing."""
+def ask_groups(studies: Sequence[Study]) -> pd.DataFrame:
+    """What the studies ask of every seed, with the group of each OOD set: the columns of `ask`, and group."""
+    parts = [pd.DataFrame(columns=[*NAMES, "detector", "ood_dataset", "group"])]
+    for study in studies:
+        members = [(name, group) for group, names in study.groups.items() for name in names]
+        parts.append(ask([study]).merge(pd.DataFrame(members, columns=["ood_dataset", "group"]), on="ood_dataset"))
+    return pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+
+
+def find_values(
+    metrics: pd.DataFrame, asked: pd.DataFrame, seeds: Sequence[int], metric: str = "auroc"
+) -> pd.DataFrame:
+    """A metric of all that is asked of every seed: the columns of `asked`, seed and value, NaN where it is missing."""
     rows = asked.merge(pd.DataFrame({"seed": list(seeds)}), how="cross")
     on = list(rows.columns)
-    found = metrics.loc[metrics["metric"] == "auroc", [*on, "value"]].drop_duplicates(on)
+    found = metrics.loc[metrics["metric"] == metric, [*on, "value"]].drop_duplicates(on)
     return rows.merge(found.astype({"seed": int, "value": float}), on=on, how="left")
 
 
 def find_comparable(metrics: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     """The comparable AUROC of all that a selection asks for: SCORED and value, NaN where it is missing."""
     comparable = metrics[metrics["protocol"].isin(COMPARABLE)]
-    values = find_aurocs(comparable, ask_comparable(selection.studies), selection.seeds)
+    values = find_values(comparable, ask_comparable(selection.studies), selection.seeds)
     return values[[*SCORED, "value"]]
 
 
@@ -87,7 +98,18 @@ def find_by_protocol(metrics: pd.DataFrame, selection: Selection, variants: Sequ
     asked = ask(selection.studies)
     scored = metrics.loc[metrics["protocol"] != "grid", ["detector", "protocol"]]
     protocols = asked.merge(scored.drop_duplicates(), on="detector", how="left").fillna({"protocol": ""})
-    return find_aurocs(metrics, protocols[protocols["variant"].isin(variants)], selection.seeds)
+    return find_values(metrics, protocols[protocols["variant"].isin(variants)], selection.seeds)
+
+
+def find_by_group(metrics: pd.DataFrame, selection: Selection, measures: Sequence[str]) -> pd.DataFrame:
+    """Comparable values of these metrics of all variants under all detectors on the OOD sets of every group.
+
+    The columns are those of `ask_groups`, seed, measure and value.
+    """
+    comparable, asked = metrics[metrics["protocol"].isin(COMPARABLE)], ask_groups(selection.studies)
+    sets = asked.drop(columns="group").drop_duplicates()
+    parts = [find_values(comparable, sets, selection.seeds, name).assign(measure=name) for name in measures]
+    return pd.concat(parts, ignore_index=True).merge(asked, on=list(sets))
 
 
 def find_lacking(values: pd.DataFrame) -> list[Key]:
@@ -128,12 +150,15 @@ def average_over_sets(values: pd.DataFrame) -> pd.DataFrame:
     return found[by].assign(value=found["mean"].where(found["count"] == found["size"]))
 
 
-def average_over_seeds(values: pd.DataFrame, by: Sequence[str], partly: bool = False) -> pd.DataFrame:
-    """Mean and sample standard deviation over seeds, and how many there are: the columns `by`, mean, sd, seeds.
+def average_over_seeds(values: pd.DataFrame, by: Sequence[str], partly: bool = False, ddof: int = 1) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, and how many there are: the columns `by`, mean, sd, seeds.
 
     A mean is NaN where one seed is missing; `partly`: it is over the seeds that are there. One seed has no deviation.
+    The deviation is the sample's or, with `ddof` 0, the population's.
     """
-    found = values.groupby(list(by), sort=False)["value"].agg(mean="mean", sd="std", seeds="count", size="size")
+    grouped = values.groupby(list(by), sort=False)["value"]
+    found = grouped.agg(mean="mean", seeds="count", size="size")
+    found.insert(1, "sd", grouped.std(ddof=ddof).where(found["seeds"] > 1))
     if not partly:
         found[["mean", "sd"]] = found[["mean", "sd"]].where(found["seeds"] == found["size"])
     return found.drop(columns="size").reset_index()

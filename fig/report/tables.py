@@ -39,12 +39,12 @@ class Table:
     name: str = ""
 
 
-def format_percent(mean: float, sd: float = float("nan"), signed: bool = False) -> str:
+def format_percent(mean: float, sd: float = float("nan"), signed: bool = False, digits: int = 1) -> str:
     """A share and its standard deviation in per cent, as `86.9 ± 2.3`; empty where the mean is NaN."""
     if pd.isna(mean):
         return ""
-    text = f"{100 * mean:+.1f}" if signed else f"{100 * mean:.1f}"
-    return text if pd.isna(sd) else f"{text} ± {100 * sd:.1f}"
+    text = f"{100 * mean:{'+' * signed}.{digits}f}"
+    return text if pd.isna(sd) else f"{text} ± {100 * sd:.{digits}f}"
 
 
 def format_number(value: float, form: str) -> str:

@@ -142,7 +142,13 @@ def check_study(config: Config, study: Study, where: str) -> None:
             ood_parts(name, config.datasets)
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
+    for group, names in study.groups.items():
+        check_unique(names, f"{where}.groups.{group}")
+        for name in names:
+            check_known(name, study.ood_datasets, "OOD set of the study", f"{where}.groups.{group}")
     for target in study.targets:
+        if TARGETS[target].by_group and not study.groups:
+            raise ConfigError(f"{where}: {target} averages over groups of OOD sets: state the study's groups")
         if TARGETS[target].over_standard and STANDARD not in study.variants:
             raise ConfigError(f"{where}: {target} shows gains over {STANDARD}: name it in the study's variants")
     for variant, detector in product(study.variants, study.detectors):

@@ -102,8 +102,12 @@ def list_test_images(config: Config, target: Target) -> list[str]:
 
 def find_studies(config: Config, target: Target) -> list[Study]:
     """The studies that a target shows, each once."""
-    named = [study for study in config.studies if target.whole_run or set(target.named_by) & set(study.targets)]
-    return list(dict.fromkeys(replace(study, targets=()) for study in named))
+    found: list[Study] = []
+    for study in config.studies:
+        shown = replace(study, targets=(), groups=study.groups if target.by_group else {})
+        if (target.whole_run or set(target.named_by) & set(study.targets)) and shown not in found:
+            found.append(shown)
+    return found
 
 
 def planned_targets(config: Config) -> list[Target]:

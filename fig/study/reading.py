@@ -33,6 +33,18 @@ def with_one_lengths(stated: Mapping[str, Json]) -> Stated:
     return {name: with_one_length(value) if name in TRAININGS else value for name, value in stated.items()}
 
 
+def with_sets_of_groups(study: Json) -> Json:
+    """What is stated of a study, whose OOD sets are those of its groups where they are not named besides."""
+    groups = study.get("groups") if isinstance(study, Mapping) else None
+    if (
+        not isinstance(groups, Mapping)
+        or "ood_datasets" in study
+        or not all(isinstance(g, list) for g in groups.values())
+    ):
+        return study
+    return {**study, "ood_datasets": list(dict.fromkeys(name for group in groups.values() for name in group))}
+
+
 def read_preset(name: object) -> Stated:
     """What a preset states; raises ConfigError where there is none of this name."""
     available = sorted(["paper", *(path.name.removesuffix(".yaml") for path in PRESETS.iterdir())])
@@ -80,6 +92,8 @@ def build_config(stated: Stated) -> Config:
     check_keys(stated, [each.name for each in fields(Blocks)], "", [*apart, *SECTIONS])
     if not own["detectors"]:
         raise ValueError("detectors is missing: name at least one, baseline: {} for example")
+    if isinstance(studies := stated.get("studies"), list):
+        stated["studies"] = list(map(with_sets_of_groups, studies))
     blocks = read_settings(Blocks, stated, "")
     catalogue = entries()
     merged = {

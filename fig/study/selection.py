@@ -19,7 +19,7 @@ class Study:
     id_datasets: Names
     """The ID data sets."""
     ood_datasets: Names
-    """The OOD sets; their names say how their images were made."""
+    """The OOD sets; their names say how their images were made. All of `groups`, if they are stated instead."""
     networks: Names
     """The networks."""
     variants: Names
@@ -27,7 +27,9 @@ class Study:
     detectors: tuple[str, ...] = ()
     """The detectors; all of the configuration if none are named."""
     targets: tuple[str, ...] = ()
-    """The tables and figures of the paper that show this study."""
+    """The tables and figures that show this study."""
+    groups: dict[str, Names] = Field(default_factory=dict)
+    """OOD sets that `openood` averages together, by the name of the group: `near` and `far`, say."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
         """ID data set, network and variant of each discriminator."""

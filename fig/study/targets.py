@@ -30,6 +30,7 @@ class Target:
     throughput: bool = False  # it needs results/<run>/throughput/<ID data set>/<network>.json instead
     images: bool = False  # it needs the prepared test images too
     over_standard: bool = False  # it shows gains over standard, which its studies must name
+    by_group: bool = False  # it shows means over groups of OOD sets, which its studies must state
 
     @property
     def named_by(self) -> tuple[str, ...]:
@@ -125,6 +126,16 @@ ROWS = (
         "alone.",
         table=True,
         whole_run=True,
+    ),
+    Target(
+        "openood",
+        "openood",
+        "Near and far OOD sets by the conventions of OpenOOD",
+        "AUROC and FPR at 95 % TPR with OOD as the positive class, averaged over the OOD sets of each group, then over "
+        "seeds; the standard deviation over seeds is the population's (ddof 0). Of a detector with settings, ID images "
+        "alone choose.",
+        table=True,
+        by_group=True,
     ),
     Target(
         "fig1",

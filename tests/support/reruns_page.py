@@ -55,8 +55,18 @@ MORE = {  # for lists
     "variants": "more",
     "targets": "table4",
     "taps": "head",
+    "near": "holidays-c",
+    "far": "photos-c",
 }
-MAPS = ("networks", "datasets", "detectors", "variants", "per_id_dataset", "published")  # whose keys are names
+MAPS = (
+    "networks",
+    "datasets",
+    "detectors",
+    "variants",
+    "per_id_dataset",
+    "published",
+    "groups",
+)  # whose keys are names
 LENGTHS = ("epochs", "iterations")
 FILES = ("own/test.npz", "own/labels.npy", "own/other.npy", "weights.safetensors", "other.safetensors", "mymodels.py")
 FOLDERS = ("own/train", "own/plants", "own/odin", "own/other")

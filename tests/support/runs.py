@@ -16,6 +16,7 @@ from fig.study.selection import Key, Selection, Study
 
 PLACE = ("digits", "resnet18")
 OOD = ("photos-c", "photos-r-nearest", "coco-c")
+GROUPS = {"near": OOD[:2], "far": OOD[2:]}
 Aurocs = Mapping[str, Mapping[int, Sequence[float | None]]]  # variant -> seed -> one for each OOD set
 
 
@@ -48,8 +49,9 @@ def make_results(
 
 
 def make_study(*variants: str, ood: Sequence[str] = OOD, detectors: Sequence[str] = ("baseline",)) -> Study:
-    """A study of these variants."""
-    return Study(PLACE[:1], tuple(ood), PLACE[1:], variants, tuple(detectors))
+    """A study of these variants, whose OOD sets are in groups if they are OOD."""
+    groups = GROUPS if tuple(ood) == OOD else {}
+    return Study(PLACE[:1], tuple(ood), PLACE[1:], variants, tuple(detectors), groups=groups)
 
 
 def make_selection(*studies: Study, seeds: Sequence[int] = (0, 1), **titles: str) -> Selection:
@@ -70,7 +72,10 @@ def write_run(run: Path, selection: Selection) -> None:
             np.savez(folder / "scores" / f"{detector}.npz", **sets)
             step = {"standard": 0.02, "fig": 0.03}[key[2]]
             aurocs = {key[2]: {key[3]: [level, level + step, level + 2 * step]}}
-            make_metrics(aurocs, detector).to_csv(folder / "metrics.csv", index=False)
+            metrics = make_metrics(aurocs, detector)
+            scored = metrics[metrics["metric"] == "auroc"]
+            rejected = scored.assign(metric="fpr95_ood_positive", value=1 - scored["value"])
+            pd.concat([metrics, rejected]).to_csv(folder / "metrics.csv", index=False)
         card = {"key": "key", "settings": {"method": {"K": 0.1}}, "architecture": {"classes": 10, "width": 1.0}}
         (folder / "discriminator.json").write_text(json.dumps(card))
         steps = np.arange(10, 60, 10)
