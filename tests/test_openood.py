@@ -1,5 +1,7 @@
 """OpenOOD's checkpoints, scores and protocol, read and written."""
 
+import json
+import re
 from itertools import chain, product
 from pathlib import Path
 
@@ -8,11 +10,22 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from sklearn.metrics import auc, roc_curve
+from sklearn.metrics import auc, precision_recall_curve, roc_curve
 from torch import nn
+from torchvision.transforms import Normalize
 
+from fig.discriminator import Architecture, Discriminator
 from fig.metrics import OOD_METRICS
 from fig.networks.building import build, load_weights
+from fig.openood import (
+    Scored,
+    check_layout,
+    measure_groups,
+    write_checkpoint,
+    write_means,
+    write_results,
+    write_scores,
+)
 from fig.report.targets import make_target
 from fig.study import TARGETS, ConfigError, Selection, Study, complete_config
 from support.openood import ResNet18
@@ -106,6 +119,83 @@ def test_a_checkpoints_path_may_name_the_seed_and_each_is_looked_for(tmp_path: P
         there.touch()
     network = complete_config(stated).networks["resnet18"]
     assert network.weights("digits", 1) == str(tmp_path / "digits/s1/best.ckpt")
+
+
+# Ours in OpenOOD's forms
+
+
+def test_openoods_network_loads_our_checkpoint_and_gives_our_logits(tmp_path: Path):
+    ours = Discriminator(Architecture("resnet18", classes=10, size=32, mean=(0.49, 0.48, 0.45), std=(0.2, 0.2, 0.3)))
+    write_checkpoint(tmp_path, ours.eval())
+    network = ResNet18().eval()
+    network.load_state_dict(torch.load(tmp_path / "best.ckpt", weights_only=True), strict=True)
+    stated = json.loads((tmp_path / "normalization.json").read_text())
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        theirs = network(Normalize(stated["mean"], stated["std"])(images / 255))
+        assert torch.allclose(ours(images), theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        ({"network": "vgg19"}, "network is 'vgg19', but OpenOOD's ResNet18_32x32 has 'resnet18'"),
+        ({"width": 0.5}, "width is 0.5, but OpenOOD's ResNet18_32x32 has 1.0"),
+        ({"head": "deconf"}, "head is 'deconf'"),
+        ({"size": 64}, "size is 64: OpenOOD's ResNet18_32x32 is for images below 64 pixels"),
+    ],
+)
+def test_a_network_that_openood_does_not_have_is_refused(stated: dict, sentence: str):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check_layout(Architecture(**{"network": "resnet18", "classes": 2, "size": 32} | stated))
+
+
+def make_drawn(seed: int, shift: float, images: int = 200) -> Scored:
+    """Scores of two classes of images, or of OOD images where they are shifted; two of them are equal."""
+    draw = np.random.default_rng(seed)
+    scores, labels = draw.normal(-shift, 1, images), draw.integers(0, 2, images)
+    scores[1] = scores[0]
+    return Scored(
+        scores, np.where(draw.random(images) < 0.9, labels, 1 - labels), np.full(images, -1) if shift else labels
+    )
+
+
+def test_results_are_openoods_measures_in_its_rows_and_columns(tmp_path: Path):
+    inside, outside = make_drawn(0, 0), {"tin": make_drawn(1, 1), "mnist": make_drawn(2, 2), "svhn": make_drawn(3, 1.5)}
+    results = measure_groups(inside, outside, {"near": ["tin"], "far": ["mnist", "svhn"]})
+    write_results(tmp_path / "ood.csv", results)
+    written = pd.read_csv(tmp_path / "ood.csv", index_col="dataset")
+    assert list(written.index) == ["tin", "nearood", "mnist", "svhn", "farood"]
+    assert list(written) == ["FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC"]
+    wanted = {}
+    for name, each in outside.items():
+        scores = np.concatenate([inside.scores, each.scores])
+        is_ood = np.repeat([0, 1], [len(inside.scores), len(each.scores)])
+        areas = [auc(*precision_recall_curve(y, x)[1::-1]) for y, x in ((1 - is_ood, scores), (is_ood, -scores))]
+        area, fpr = roc_by_scikit_learn(inside.scores, each.scores)
+        wanted[name] = [fpr, area, *areas, np.mean(inside.predicted == inside.labels)]
+    wanted |= {"nearood": wanted["tin"], "farood": np.mean([wanted["mnist"], wanted["svhn"]], axis=0)}
+    for name, values in wanted.items():
+        assert results[name] == pytest.approx([100 * value for value in values])
+        assert written.loc[name].tolist() == [round(value, 2) for value in results[name]]
+
+
+def test_means_over_runs_have_the_deviation_of_the_population(tmp_path: Path):
+    runs = [{"nearood": [value, 90.0, 0.0, 0.0, 95.0]} for value in (10.0, 20.0, 60.0)]
+    write_means(tmp_path / "msp.csv", runs)
+    assert (tmp_path / "msp.csv").read_text(encoding="utf-8").splitlines() == [
+        ",FPR@95,AUROC,AUPR_IN,AUPR_OUT,ACC",
+        "nearood,30.00 ± 21.60,90.00 ± 0.00,0.00 ± 0.00,0.00 ± 0.00,95.00 ± 0.00",
+    ]
+
+
+def test_scores_are_saved_as_openoods_evaluator_saves_them(tmp_path: Path):
+    each = make_drawn(1, 1, images=5)
+    write_scores(tmp_path, {"tin": each})
+    with np.load(tmp_path / "tin.npz") as held:
+        assert sorted(held) == ["conf", "label", "pred"]
+        assert np.array_equal(held["conf"], each.scores) and np.array_equal(held["pred"], each.predicted)
+        assert held["label"].tolist() == [-1] * 5
 
 
 # The table of near and far OOD sets
