@@ -259,8 +259,9 @@ def test_every_configuration_of_the_project_is_complete(path: Path, tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     for part in (part for entry in stated.get("datasets", {}).values() for part in entry.values()):
         if isinstance(part, dict):  # the files that a person puts there
-            Path(part["path"]).parent.mkdir(parents=True, exist_ok=True)
-            Path(part["path"]).touch()
+            for place in (Path(part[key]) for key in ("path", "labels") if key in part):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
     config = complete_config(stated)
     assert list_discriminators(config)
     for name in ("standard", *config.variants):

@@ -104,6 +104,8 @@ class IdDataset:
     """Zeros on each side before the random crop in training, in pixels."""
     flip: bool = False
     """Mirror one training image in two."""
+    as_published: bool = False
+    """Whether the splits are a publisher's: test images that are training images too are reported, not refused."""
     title: str = ""
     """The paper's name of the data set, whose printed values stand beside ours."""
     about: str = ""
@@ -301,6 +303,7 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
     about = [dataset.about, dataset.paper, dataset.terms]
     if isinstance(dataset, IdDataset):
         cut = id_cut(dataset, split)
+        own = own and not dataset.as_published
     else:
         cut = ood_cut(name, size, datasets)
         about.append(MADE.get(cut["way"], ""))
