@@ -16,12 +16,14 @@ from torchvision.transforms import CenterCrop, Normalize, Resize
 from fig.commands.jobs import PlannedJob, list_jobs
 from fig.data.arrays import open_split
 from fig.discriminator import load, load_card
+from fig.study import planned_targets, read_config
 from support.openood import BENCHMARKS, ResNet18, write_benchmarks
-from support.workspace import Workspace, copy_of_project
+from support.workspace import Workspace, blocks, copy_of_project
 
 pytestmark = pytest.mark.pipeline
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/openood.md"
 STATED = yaml.safe_load((ROOT / "config/openood.yaml").read_text())
 FOLDER = "results/openood/discriminators/cifar10-openood/resnet18/standard"
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # OpenOOD's, of CIFAR10
@@ -132,18 +134,18 @@ def test_it_goes_out_as_openood_writes_it(done: Workspace):
 
 
 def test_openoods_checkpoints_are_the_standard_discriminators_each_of_its_seed(done: Workspace):
+    theirs = yaml.safe_load(blocks(PAGE, "yaml")[1])
     networks = {}
     for seed in (0, 1):
         torch.manual_seed(seed)
         networks[seed] = ResNet18(2).eval()
-        path = done.folder / f"theirs/s{seed}/best.ckpt"
+        path = done.folder / theirs["networks"]["resnet18"]["checkpoint"].format(seed=seed)
         path.parent.mkdir(parents=True)
         torch.save(networks[seed].state_dict(), path)
-    stated = yaml.safe_load((done.folder / "small.yaml").read_text()) | {"run": "theirs"}
-    stated["networks"]["resnet18"] = {"checkpoint": "theirs/s{seed}/best.ckpt", "mean": MEAN, "std": STD}
-    (done.folder / "theirs.yaml").write_text(yaml.safe_dump(stated, sort_keys=False))
-    folders = [FOLDER.replace("openood", "theirs", 1) + f"/{seed}" for seed in networks]
-    done.snakemake(*(f"{folder}/model.safetensors" for folder in folders), configfile="theirs.yaml")
+    (done.folder / "theirs.yaml").write_text(blocks(PAGE, "yaml")[1])
+    folders = [FOLDER.replace("openood", theirs["run"], 1) + f"/{seed}" for seed in networks]
+    wanted = [f"{folder}/model.safetensors" for folder in folders]
+    done.run("snakemake", *wanted, "--profile", "local", "--configfile", "small.yaml", "theirs.yaml")
     images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     for (seed, network), folder in zip(networks.items(), folders, strict=True):
         assert load_card(done.folder / folder).seed == seed
@@ -162,6 +164,19 @@ def test_openoods_checkpoints_are_the_standard_discriminators_each_of_its_seed(d
 def test_what_cannot_be_written_is_refused_in_a_sentence(done: Workspace, words: list[str], sentence: str):
     refused = done.run("fig", "openood", f"{FOLDER}/0", *words, "--out", "nowhere", check=False)
     assert refused.returncode and sentence in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_the_pages_studies_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write_benchmarks(tmp_path / "data/openood", train=2, test=2)
+    for seed in STATED["seeds"]:
+        path = tmp_path / f"checkpoints/cifar10_resnet18_32x32_base_e100_lr0.1_default/s{seed}/best.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    for number, text in enumerate(blocks(PAGE, "yaml")):
+        (tmp_path / f"{number}.yaml").write_text(text)
+        config = read_config([ROOT / "config/openood.yaml", tmp_path / f"{number}.yaml"])
+        assert {row.name for row in planned_targets(config)} > {"openood"} and len(config.studies) == 1
 
 
 def test_groups_name_every_ood_set_of_the_data_once():
