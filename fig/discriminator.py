@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from fig.files import replacing
 from fig.networks.outputs import bare
+from fig.scaling import Rescaled, Scaling
 from fig.settings import Json, read_settings, settings
 
 Channels = tuple[float, float, float]
+HALVES: Channels = (0.5, 0.5, 0.5)  # take pixels in [0, 1] to [-1, 1]
 
 
 @settings
@@ -30,7 +32,7 @@ class Architecture:
     mean: Channels = (0.5, 0.5, 0.5)
     """Pixels in [0, 1] enter the network as (pixel - mean) / std; the default takes them to [-1, 1]."""
     std: Channels = (0.5, 0.5, 0.5)
-    """See `mean`; [-1, 1] is the range in which chains move."""
+    """See `mean`; chains move in [-1, 1], which for a network of one's own are all pixels, whatever its scaling."""
     factory: str = ""
     """Function that makes a network of one's own: package.module:function."""
     arguments: dict[str, Json] = field(default_factory=dict)
@@ -39,6 +41,14 @@ class Architecture:
     """Submodules whose outputs detectors look at; the stages unless given."""
     head: str = "linear"
     """A name of fig.networks.heads, in place of the last linear layer."""
+
+    @property
+    def scaling(self) -> tuple[Channels, Channels]:
+        """Mean and std by which pixels become what `Discriminator.network` takes.
+
+        A network of one's own is given images in [-1, 1] and scales them by `mean` and `std` itself.
+        """
+        return (HALVES, HALVES) if self.factory else (self.mean, self.std)
 
 
 @settings
@@ -65,12 +75,14 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if architecture.factory:
-            example = torch.zeros(1, 3, architecture.size, architecture.size)
-            network = as_logits(made_by(architecture.factory, architecture.arguments), example)
-        else:
+        example = torch.zeros(1, 3, architecture.size, architecture.size)
+        if not architecture.factory:
             network = build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
-        return with_head(network, architecture.head, torch.zeros(1, 3, architecture.size, architecture.size))
+            return with_head(network, architecture.head, example)
+        network = as_logits(made_by(architecture.factory, architecture.arguments), example)
+        scaling = Scaling(architecture.mean, architecture.std)
+        headed = with_head(network, architecture.head, example)
+        return headed if (scaling.mean, scaling.std) == architecture.scaling else Rescaled(headed, scaling)
 
 
 class Discriminator(nn.Module):
@@ -92,17 +104,14 @@ class Discriminator(nn.Module):
             raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, not uint8 (batch, 3, {size}, {size})")
         mean, std = (
             images.new_tensor(values, dtype=torch.float32).view(1, 3, 1, 1) * 255
-            for values in (self.architecture.mean, self.architecture.std)
+            for values in self.architecture.scaling
         )
         return (images.float() - mean) / std
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
         """Black and unit (3, 1, 1): a pixel p in [0, 1] enters the network as black + p unit."""
-        mean, std = (
-            torch.tensor(values, device=self.device).view(3, 1, 1)
-            for values in (self.architecture.mean, self.architecture.std)
-        )
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in self.architecture.scaling)
         return -mean / std, 1 / std
 
     def forward(self, images: Tensor) -> Tensor:

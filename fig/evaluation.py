@@ -16,6 +16,7 @@ from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
+from fig.networks.outputs import prefix_of
 from fig.networks.table import NETWORKS, UNKNOWN
 from fig.networks.taps import Tap, tapped
 from fig.precision import computing
@@ -49,10 +50,11 @@ def subject_of(discriminator: Discriminator) -> Subject:
     Those of networks that come with the project are known, stem included; those of one's own are found.
     """
     architecture, device = discriminator.architecture, discriminator.device
-    unit = 1 / torch.tensor(architecture.std, device=device).view(3, 1, 1)
+    _, unit = discriminator.range
     example = torch.zeros(1, *discriminator.shape, device=device)
     row = UNKNOWN if architecture.factory else NETWORKS[architecture.network]
     names = architecture.taps or (*row.stem, *row.stages)
+    names = tuple(f"{prefix_of(discriminator.network)}{name}" for name in names)
     return Subject(discriminator.network, architecture.classes, unit, example, names)
 
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from fig.data.arrays import Split
 from fig.discriminator import Architecture, Card, Discriminator, load, load_card, save
+from fig.evaluation import subject_of
+from fig.networks.outputs import bare
 from fig.networks.table import NETWORKS
 
 
@@ -51,3 +55,22 @@ def test_a_folder_that_is_none_and_a_card_that_is_wrong_are_named(tmp_path: Path
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sed": 1}))
     with pytest.raises(ValueError, match="sed: unknown key"):
         load(tmp_path)
+
+
+def tiny(classes: int = 3) -> nn.Module:
+    """What a factory makes."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, classes))
+
+
+def test_chains_of_a_network_of_ones_own_move_over_all_pixels_whatever_its_scaling(tmp_path: Path):
+    mean, std = (0.1, 0.2, 0.3), (0.2, 0.3, 0.4)
+    stated = {"factory": f"{__name__}:tiny", "arguments": {"classes": 3}, "taps": ("0",)}
+    found = Discriminator(Architecture("mine", 3, 8, mean=mean, std=std, **stated))
+    images = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    inputs = (images / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    inner = bare(found.network)
+    assert found(images).allclose(inner(inputs), atol=1e-4)
+    assert found.scaled(images).abs().max() == 1 and subject_of(found).stages == ("network.0",)
+    save(tmp_path, found, Card(found.architecture, "own", "standard", 0, "key"))
+    assert set(load_file(tmp_path / "model.safetensors")) == set(inner.state_dict())
+    assert load(tmp_path)(images).equal(found(images))

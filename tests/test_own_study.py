@@ -14,7 +14,7 @@ from support.workspace import Workspace, blocks, copy_of_project, copy_of_result
 
 pytestmark = pytest.mark.pipeline
 
-PAGE = Path(__file__).parents[1] / "docs" / "patching.md"
+PAGE = Path(__file__).parents[1] / "docs" / "own_study.md"
 QUICK = {"finetuning": {"iterations": 4, "batch_size": 16, "log_every": 2}}
 WITH_RAY = {"resources": {"training": {"workers": 1}, "evaluation": {"workers": 0}}}
 CONFIG = yaml.safe_load(blocks(PAGE, "yaml")[0]) | QUICK | WITH_RAY
@@ -22,7 +22,7 @@ CONFIG = yaml.safe_load(blocks(PAGE, "yaml")[0]) | QUICK | WITH_RAY
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The finished study of docs/patching.md, with fewer iterations and on a worker of Ray's."""
+    """The finished study of docs/own_study.md, with fewer iterations and on a worker of Ray's."""
     workspace = copy_of_project(tmp_path_factory.mktemp("own"))
     for name, code in zip(("mymodels.py", "example.py", "use.py"), blocks(PAGE, "python"), strict=True):
         (workspace.folder / name).write_text(code)

@@ -1,9 +1,11 @@
 """The functions that patch, probe, sample and judge any classifier in memory."""
 
 import copy
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,7 @@ from fig.data.arrays import Split
 from fig.feeding import Feed
 from fig.scaling import PIXELS, SYMMETRIC, Rescaled, Scaling, find_scaling, rescale, unscale
 from fig.seeding import generator
+from support.workspace import blocks
 
 IMAGENET = Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CPU = torch.device("cpu")
@@ -284,3 +287,33 @@ def test_the_package_names_what_most_people_need_without_importing_it():
     assert all(getattr(fig, name).__doc__ for name in fig.__all__)
     with pytest.raises(AttributeError, match="no attribute 'patsh'"):
         fig.patsh  # noqa: B018 - it is looked up
+
+
+@pytest.mark.slow
+def test_the_page_on_patching_does_what_it_says(tmp_path: Path):
+    pytest.importorskip("timm")
+    page = Path(__file__).parents[1] / "docs" / "patching.md"
+    example, patch = blocks(page, "python")
+    (script,) = [each for each in blocks(page, "sh") if "fig adopt" in each]
+    quick = {
+        "range(8)": "range(2)",
+        "iterations=200": "iterations=3",
+        "scaling=transform, progress": "scaling=transform, count=8, progress",
+    }
+    for old, new in quick.items():
+        assert old in example + patch
+        example, patch = example.replace(old, new), patch.replace(old, new)
+    for code in (example, patch):
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    (tmp_path / "fig").write_text(f'#!/bin/sh\nexec {sys.executable} -m fig "$@"\n')
+    (tmp_path / "fig").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    told = subprocess.run(
+        ["sh", "-ec", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "images are taken for in-distribution" in told and (tmp_path / "verdicts.csv").exists()

@@ -45,7 +45,7 @@ def detect(
     from fig.scaling import Scaling
 
     loaded = load(discriminator).to(parallel.own_device())
-    size, scaling = loaded.architecture.size, Scaling(loaded.architecture.mean, loaded.architecture.std)
+    size, scaling = loaded.architecture.size, Scaling(*loaded.architecture.scaling)
     stated = parse_json(settings, "--settings")
     with TemporaryDirectory() as scratch:
         known = open_split(prepare_images(id_images.resolve(), Path(scratch), size))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fig.frozen import frozen
+from fig.scaling import Rescaled
 
 
 class LogitsAlone(nn.Module):
@@ -25,8 +26,15 @@ class LogitsAlone(nn.Module):
 
 
 def bare(network: nn.Module) -> nn.Module:
-    """The network within `LogitsAlone`, under whose names its weights are kept; any other as it is."""
-    return network.model if isinstance(network, LogitsAlone) else network
+    """The network within its wrappers, under whose names its weights are kept; any other as it is."""
+    return network.get_submodule(prefix_of(network).rstrip("."))
+
+
+def prefix_of(network: nn.Module) -> str:
+    """What stands before the names of a network's own submodules: those of `Rescaled` and `LogitsAlone` around it."""
+    if isinstance(network, LogitsAlone):
+        return f"model.{prefix_of(network.model)}"
+    return f"network.{prefix_of(network.network)}" if isinstance(network, Rescaled) else ""
 
 
 def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
