@@ -298,7 +298,7 @@ def test_the_page_on_patching_does_what_it_says(tmp_path: Path):
     quick = {
         "range(8)": "range(2)",
         "iterations=200": "iterations=3",
-        "scaling=transform, progress": "scaling=transform, count=8, progress",
+        "(3, 28, 28), scaling": "(3, 28, 28), 8, scaling",
     }
     for old, new in quick.items():
         assert old in example + patch
