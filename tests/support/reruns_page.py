@@ -46,6 +46,7 @@ WORDS = {  # another value for settings that are words
     "path": "own/other",
     "labels": "own/other.npy",
     "wanted": {"digits": "3"},
+    "groups": {"near": ["photos-c"]},
 }
 MORE = {  # for lists
     "seeds": 1,
@@ -55,18 +56,8 @@ MORE = {  # for lists
     "variants": "more",
     "targets": "table4",
     "taps": "head",
-    "near": "holidays-c",
-    "far": "photos-c",
 }
-MAPS = (
-    "networks",
-    "datasets",
-    "detectors",
-    "variants",
-    "per_id_dataset",
-    "published",
-    "groups",
-)  # whose keys are names
+MAPS = ("networks", "datasets", "detectors", "variants", "per_id_dataset", "published")  # whose keys are names
 LENGTHS = ("epochs", "iterations")
 FILES = ("own/test.npz", "own/labels.npy", "own/other.npy", "weights.safetensors", "other.safetensors", "mymodels.py")
 FOLDERS = ("own/train", "own/plants", "own/odin", "own/other")
@@ -77,7 +68,7 @@ Keys = tuple[str | int, ...]
 
 def leaves(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     """The settings in a configuration, each with the keys that lead to it."""
-    if isinstance(value, Mapping) and path[-1:] not in (("arguments",), ("wanted",)):
+    if isinstance(value, Mapping) and path[-1:] not in (("arguments",), ("wanted",), ("groups",)):
         for name, each in value.items():
             yield from leaves(each, (*path, name))
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
