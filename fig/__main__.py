@@ -11,6 +11,7 @@ from fig.runtime.command import announce, exit_on_error
 COMMANDS = (
     "adopt",
     "detect",
+    "export",
     "openood",
     "patch",
     "plan",

@@ -1,0 +1,36 @@
+"""fig export: a discriminator as an ONNX file and a PyTorch program, with score and verdict."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from fig.commands.options import Folder
+
+
+def export(
+    discriminator: Folder,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Folder of model.onnx and model.pt2, to be written.")],
+    id_acceptance: Annotated[
+        float | None,
+        Parameter(
+            validator=Number(gt=0, lte=1),
+            help="Share of the ID test images to be accepted; what the folder says or, else, 0.95.",
+        ),
+    ] = None,
+) -> None:
+    """Export a discriminator as ONNX and as a torch.export program, and check both against PyTorch.
+
+    They take uint8 images (N, 3, size, size), and give logits, confidence, OOD score (higher = more in-distribution)
+    and whether each image is accepted as in-distribution. The threshold is the one that `detector.json` in the folder
+    states or, where there is none, comes from the evaluation's scores of the detector baseline.
+
+    Example: fig export results/demo/discriminators/digits/resnet18/fig/0 --out exported
+    """
+    from fig.export import export_folder
+
+    done = export_folder(discriminator, out, id_acceptance)
+    print(f"{done.onnx} and {done.program} answer as PyTorch does, to {done.difference:.0e} on random images")

@@ -1,0 +1,231 @@
+"""Export: a classifier with its OOD score and its verdict as one program, for ONNX Runtime and for PyTorch.
+
+A program takes uint8 images (N, 3, size, size), scales them itself, and gives `logits` (N, classes), `confidence` (N,),
+`score` (N,), higher = more in-distribution, and `accepted` (N,).
+"""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fig.detectors.baseline import log_odds
+from fig.discriminator import load, load_card
+from fig.energy import confidence
+from fig.extras import import_extra
+from fig.metrics import threshold
+from fig.seeding import generator
+from fig.serving import ID_ACCEPTANCE, ID_SCORES
+from fig.settings import Json, read_settings, settings
+
+SCORES = {"baseline": (), "energy": ("temperature",)}  # detectors that need logits alone, and their settings
+DETECTOR = "detector.json"  # in a discriminator's folder: the Decision of `fig detect`
+ONNX, PROGRAM = "model.onnx", "model.pt2"
+OUTPUTS = ("logits", "confidence", "score", "accepted")
+TOLERANCE = 1e-4  # of values up to 1 absolute, of larger ones relative
+BATCHES = (1, 2, 7)
+PROTOBUF = 2**31 - 2**20  # bytes that one ONNX file may have, less what the graph takes
+
+Channels = tuple[float, float, float]
+Answers = Mapping[str, Tensor]
+
+
+@settings
+class Decision:
+    """Which images are accepted as in-distribution: those whose score reaches the threshold."""
+
+    detector: str
+    """Whose score it is: a name of SCORES."""
+    threshold: float
+    """The smallest score that is accepted."""
+    id_acceptance: float = ID_ACCEPTANCE
+    """Share of the ID images that the threshold accepts."""
+    settings: dict[str, float] = field(default_factory=dict)
+    """The detector's: energy's temperature."""
+
+    def __post_init__(self) -> None:
+        if self.detector not in SCORES:
+            what = f"exported are the scores of {' and '.join(SCORES)}, which logits alone give"
+            raise ValueError(f"the detector is {self.detector}: {what}")
+        if unknown := self.settings.keys() - SCORES[self.detector]:
+            raise ValueError(f"{self.detector} has no {' and no '.join(sorted(unknown))} that could be exported")
+        if not self.temperature > 0:
+            raise ValueError(f"the temperature is {self.temperature}: it must be above 0")
+
+    @property
+    def temperature(self) -> float:
+        """Of energy."""
+        return self.settings.get("temperature", 1.0)
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Scores (N,) of logits (N, classes), higher = more in-distribution."""
+        if self.detector == "baseline":
+            return log_odds(logits)
+        return self.temperature * (logits / self.temperature).logsumexp(dim=1)
+
+
+class Program(nn.Module):
+    """What is exported: a copy of a network, on the CPU and in eval mode, between its scaling and its verdict."""
+
+    mean: Tensor  # (1, 3, 1, 1), of pixels from 0 to 255
+    std: Tensor
+    threshold: Tensor  # ()
+
+    def __init__(self, network: nn.Module, mean: Channels, std: Channels, decision: Decision) -> None:
+        super().__init__()
+        own = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # which files are written in
+        self.network = own.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+        self.register_buffer("threshold", torch.tensor(decision.threshold))
+        self.decision = decision
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """OUTPUTS of uint8 images (N, 3, size, size)."""
+        logits = self.network((images.float() - self.mean) / self.std)
+        score = self.decision.score(logits)
+        values = (logits, confidence(logits), score, score >= self.threshold)
+        return dict(zip(OUTPUTS, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that were written, and how far at most they are from PyTorch on random images."""
+
+    onnx: Path
+    program: Path
+    difference: float
+
+
+def export_network(
+    network: nn.Module,
+    out: Path,
+    size: int,
+    decision: Decision,
+    mean: Channels = (0.5, 0.5, 0.5),
+    std: Channels = (0.5, 0.5, 0.5),
+    about: Mapping[str, Json] | None = None,
+) -> Exported:
+    """Write `model.onnx` and `model.pt2` of a network of scaled images into the folder `out`.
+
+    The network stays as it is. Pixels in [0, 1] enter the network as (pixel - mean) / std. Both files hold `about` and
+    the decision as JSON under the name `fig`. Raises ValueError, before anything is written, where the network cannot
+    be exported or what was exported answers otherwise than PyTorch.
+    """
+    for library in ("onnx", "onnxruntime", "onnxscript"):
+        import_extra(library)
+    program = Program(network, mean, std, decision)
+    notes = json.dumps({**(about or {}), **asdict(decision)})
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".partial-") as scratch:
+        folder = Path(scratch)
+        write_programs(program, size, notes, folder)
+        loaded = {"ONNX Runtime": run_onnx(folder / ONNX), "torch.export": run_program(folder / PROGRAM)}
+        difference = max(check_answers(name, run, program, size) for name, run in loaded.items())
+        for path in folder.iterdir():
+            path.replace(out / path.name)
+    return Exported(out / ONNX, out / PROGRAM, difference)
+
+
+def write_programs(program: Program, size: int, notes: str, folder: Path) -> None:
+    """Write both files; raises ValueError where PyTorch cannot trace the network, or ONNX has no such operator."""
+    example = random_images(2, size)
+    try:
+        traced = torch.export.export(program, (example,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
+        torch.export.save(traced, folder / PROGRAM, extra_files={"fig": notes})
+        converted = torch.onnx.export(traced, input_names=["images"], output_names=OUTPUTS, dynamo=True, verbose=False)
+        assert converted is not None  # without dynamo it would be
+        converted.model.metadata_props["fig"] = notes
+        weights = sum(value.nbytes for value in program.state_dict().values())
+        converted.save(folder / ONNX, external_data=weights > PROTOBUF)
+    except Exception as error:  # whatever the tracer, the converter or the network raise
+        reason = next(filter(None, (line.strip() for line in str(error).splitlines())), type(error).__name__)
+        raise ValueError(f"the network cannot be exported: {reason}") from error
+
+
+def random_images(count: int, size: int) -> Tensor:
+    """Seeded random images, uint8 (count, 3, size, size), each of another contrast."""
+    source = generator(count, "export")
+    noise = torch.rand(count, 3, size, size, generator=source) * torch.rand(count, 1, 1, 1, generator=source)
+    return (256 * noise).to(torch.uint8)
+
+
+def run_onnx(path: Path) -> Callable[[Tensor], Answers]:
+    """What ONNX Runtime answers on the CPU."""
+    runtime = import_extra("onnxruntime")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(images: Tensor) -> Answers:
+        values = map(torch.from_numpy, session.run(list(OUTPUTS), {"images": images.numpy()}))
+        return dict(zip(OUTPUTS, values, strict=True))
+
+    return run
+
+
+def run_program(path: Path) -> Callable[[Tensor], Answers]:
+    """What the `torch.export` program in a file answers."""
+    return torch.export.load(path).module()
+
+
+def check_answers(name: str, run: Callable[[Tensor], Answers], program: Program, size: int) -> float:
+    """How far the answers to random images in batches of several sizes are from the program's, at most.
+
+    Raises ValueError beyond TOLERANCE, or where a verdict differs though the score is not within it of the threshold.
+    """
+    largest = 0.0
+    for count in BATCHES:
+        images = random_images(count, size)
+        with torch.no_grad():
+            expected, found = program(images), run(images)
+        for output in ("logits", "confidence", "score"):
+            difference = largest_difference(found[output], expected[output])
+            if not difference <= TOLERANCE:
+                raise ValueError(
+                    f"{name} gives another {output} than PyTorch: {difference:.1g} apart on {count} random images, "
+                    f"more than {TOLERANCE:g}; nothing was exported"
+                )
+            largest = max(largest, difference)
+        decided = (expected["score"] - program.threshold).abs() > TOLERANCE * expected["score"].abs().clamp(min=1)
+        if not (found["accepted"] == expected["accepted"])[decided].all():
+            raise ValueError(f"{name} gives other verdicts than PyTorch on {count} images; nothing was exported")
+    return largest
+
+
+def largest_difference(found: Tensor, expected: Tensor) -> float:
+    """The largest difference of two tensors, relative where a value is above 1; NaN where one is not finite."""
+    return float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
+
+
+def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
+    """The decision stored in a discriminator's folder, or one that accepts a share of its ID test images.
+
+    Without a share that is what `detector.json` says or, where there is none, 95 % by the baseline's scores. Raises
+    ValueError where the folder has no threshold.
+    """
+    stored, scores = folder / DETECTOR, folder / ID_SCORES
+    if stored.exists() and id_acceptance is None:
+        known = json.loads(stored.read_text())
+        names = (field.name for field in fields(Decision))
+        return read_settings(Decision, {name: known[name] for name in names if name in known}, str(stored))
+    if not scores.exists():
+        what = f"neither {ID_SCORES}" if id_acceptance is None else f"no {ID_SCORES}"
+        other = f" nor {DETECTOR}" if id_acceptance is None else ""
+        raise ValueError(f"{folder} holds {what}{other}: `fig detect` or an evaluation gives it a threshold")
+    share = ID_ACCEPTANCE if id_acceptance is None else id_acceptance
+    with np.load(scores) as held:
+        return Decision("baseline", threshold(held["id"], share), share)
+
+
+def export_folder(folder: Path, out: Path, id_acceptance: float | None = None) -> Exported:
+    """Export the discriminator in a folder, with the decision that `read_decision` finds there."""
+    card, decision = load_card(folder), read_decision(folder, id_acceptance)
+    architecture = card.architecture
+    about = {"id_dataset": card.id_dataset, "variant": card.variant, "seed": card.seed, "key": card.key}
+    network = load(folder).network
+    return export_network(network, out, architecture.size, decision, architecture.mean, architecture.std, about)
