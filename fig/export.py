@@ -228,4 +228,4 @@ def export_folder(folder: Path, out: Path, id_acceptance: float | None = None) -
     architecture = card.architecture
     about = {"id_dataset": card.id_dataset, "variant": card.variant, "seed": card.seed, "key": card.key}
     network = load(folder).network
-    return export_network(network, out, architecture.size, decision, architecture.mean, architecture.std, about)
+    return export_network(network, out, architecture.size, decision, *architecture.scaling, about)

@@ -20,7 +20,7 @@ from fig.study import planned_targets, read_config
 from support.openood import BENCHMARKS, ResNet18, write_benchmarks
 from support.workspace import Workspace, blocks, copy_of_project
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/openood.md"
