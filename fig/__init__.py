@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fig.data.reading import read_images
     from fig.detecting import OodDetector, detect
     from fig.methods.table import FigSettings
     from fig.patching import Patched, patch, probe, sample
@@ -33,6 +34,7 @@ PLACES = {
     "detect": "fig.detecting",
     "patch": "fig.patching",
     "probe": "fig.patching",
+    "read_images": "fig.data.reading",
     "sample": "fig.patching",
 }
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "detect",
     "patch",
     "probe",
+    "read_images",
     "sample",
 ]
 

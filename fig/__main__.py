@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -47,7 +48,8 @@ def build_app() -> App:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a network's factory may lie in the working directory."""
+    sys.path.insert(0, str(Path.cwd()))
     announce()
     with exit_on_error():
         try:

@@ -9,6 +9,7 @@ from PIL import Image
 from fig.data.arrays import Split, open_split
 from fig.data.catalogue import datasets_of, files_of, recipe
 from fig.data.prepare import prepare
+from fig.data.reading import read_images
 from fig.study.checks import check_own_dataset
 from fig.study.config import ConfigError
 
@@ -115,3 +116,61 @@ def test_a_list_in_the_folder_of_the_runs_is_refused(tmp_path: Path, monkeypatch
     Path("list.txt").touch()
     with pytest.raises(ConfigError, match=r"datasets\.pets\.train: list\.txt names images in \., which holds the runs"):
         check_own_dataset("pets", datasets_of({"pets": own({"path": "list.txt"}) | {"test_share": 0.5}})["pets"])
+
+
+def write_forms(folder: Path) -> dict[str, tuple[dict, list]]:
+    """The same images in every form: the keys of its entry, and the names of the files in its order."""
+    names = write_pictures(folder / "images")
+    classes = [NAMES[label] for label in LABELS]
+    rows = "".join(f"{name},{label}\n" for name, label in zip(names, classes, strict=True))
+    (folder / "images" / "table.csv").write_text("File_Name,Label\n" + rows)
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    write_table(pyarrow.table({"image": names, "class": classes}), folder / "images" / "table.parquet")
+    datasets = pytest.importorskip("datasets")
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    held = {"image": [str(folder / "images" / name) for name in names], "label": LABELS}
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(held, kinds)}).save_to_disk(folder / "hub")
+    (folder / "images" / "list.txt").write_text(rows.replace(",", " "))
+    images = folder / "images"
+    return {
+        "folders": ({"path": str(images)}, sorted(names)),
+        "list": ({"path": str(images / "list.txt")}, names),
+        "csv": ({"path": str(images / "table.csv")}, names),
+        "parquet": ({"path": str(images / "table.parquet")}, names),
+        "huggingface": ({"path": str(folder / "hub"), "reader": "huggingface"}, names),
+    }
+
+
+@pytest.mark.parametrize("form", ["folders", "list", "csv", "parquet", "huggingface"])
+def test_every_form_of_the_same_images_gives_the_same_split(form: str, tmp_path: Path):
+    entry, order = write_forms(tmp_path)[form]
+    by_name = dict(zip(write_pictures(tmp_path / "again"), zip(PIXELS, LABELS, strict=True), strict=True))
+    for split in (prepared(own(entry), tmp_path / form), read_images(entry, 32)):
+        assert split.description.classes == NAMES
+        assert split.labels.tolist() == [by_name[name][1] for name in order]
+        plain = read_images(tmp_path / "images", 32)
+        places = [sorted(order).index(name) for name in order]
+        assert np.array_equal(split.images, plain.images[places])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("where,label\na.png,1\n", "has no column of paths"),
+        ("path,label\na.png\n", "line 2 has 1 values, but there are 2 columns"),
+        ("path,label\n", "names no image"),
+        ("path,label\nnowhere.png,1\n", "1 of 1 images that .* names are not in"),
+    ],
+)
+def test_a_table_that_names_no_images_is_refused(text: str, sentence: str, tmp_path: Path):
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        read_images(tmp_path / "table.csv", 32)
+
+
+def test_images_without_labels_are_read_too(tmp_path: Path):
+    write_pictures(tmp_path)
+    split = read_images(tmp_path, 32, labelled=False)
+    assert split.images.shape == (12, 32, 32, 3) and not split.description.labels

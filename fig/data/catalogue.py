@@ -24,8 +24,10 @@ BY_SUFFIX: dict[str, "Reader"] = {
     ".npy": "arrays",
     ".npz": "arrays",
     ".txt": "list",
+    ".csv": "table",
+    ".parquet": "table",
 }  # the reader of a path, or of labels beside a folder
-NAMING = ("list",)  # readers of files that name images: in their own folder unless another is stated
+NAMING = ("list", "table")  # readers of files that name images: in their own folder unless another is stated
 
 
 Reader = Literal[
@@ -34,6 +36,8 @@ Reader = Literal[
     "classes",
     "arrays",
     "list",
+    "table",
+    "huggingface",
     "svhn",
     "cifar10",
     "cifar100",

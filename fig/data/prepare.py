@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from fig.data.archives import names_below
 from fig.data.arrays import Description, Images, description_of, write_description, write_images
 from fig.data.catalogue import Recipe
+from fig.data.decoding import decode, explain_unreadable
 from fig.data.listing import NONE, Listing, Picture
 from fig.data.readers import READERS
 from fig.data.resample import centre, crop, resized, with_short_side
@@ -35,7 +35,7 @@ log = logging.getLogger("fig")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Chunk = Sequence[tuple[int, Picture]]  # pictures with their places in the file
-Fitted = tuple[NDArray[np.uint8] | None, str]  # pixels, None where unreadable, and a hash of the source
+Fitted = tuple[NDArray[np.uint8] | str, str]  # pixels, or why there are none, and a hash of the source
 
 
 def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Image:
@@ -52,12 +52,6 @@ def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Imag
     return resized(image, (size, size), recipe.way)
 
 
-def decoded(data: bytes) -> Image.Image:
-    """An encoded image of any colour mode in RGB."""
-    image = Image.open(BytesIO(data))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
 def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
     """Pictures with their places in the file, fitted, each with a hash of what it was."""
     fitted: list[Fitted] = []
@@ -68,10 +62,9 @@ def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
             raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
             digest = hashlib.sha256(raw).hexdigest()[:16]
             try:
-                image = decoded(data) if isinstance(data, bytes) else Image.fromarray(data).convert("RGB")
-                fitted.append((np.asarray(fit(image, place, recipe, seed)), digest))
-            except UNREADABLE:
-                fitted.append((None, digest))
+                fitted.append((np.asarray(fit(decode(data), place, recipe, seed)), digest))
+            except UNREADABLE as error:
+                fitted.append((explain_unreadable(error), digest))
     return fitted
 
 
@@ -149,17 +142,20 @@ class Taken:
     rows: list[int] = field(default_factory=list)  # places of the images that were kept
     hashes: list[str] = field(default_factory=list)  # of their sources, 16 hexadecimal digits each
     broken: list[str] = field(default_factory=list)  # names of those that could not be read
+    reasons: list[str] = field(default_factory=list)  # of each of them
 
     def check(self, name: str, train: Description | None, own: bool) -> None:
         """Raise ValueError where too many were broken or test images are among the training images."""
         count = len(self.rows) + len(self.broken)
         if len(self.broken) > BROKEN * count:
             raise ValueError(
-                f"{name}: {len(self.broken)} of {count} images cannot be read, the first is {self.broken[0]}; "
+                f"{name}: {len(self.broken)} of {count} images cannot be read, the first is {self.broken[0]}: "
+                f"it is {self.reasons[0]}; "
                 f"at most {BROKEN:.0%} may be skipped"
             )
         if self.broken:
-            log.warning("%s: %d images cannot be read and were skipped: %s", name, len(self.broken), self.broken[:5])
+            first = [f"{image} is {reason}" for image, reason in zip(self.broken[:5], self.reasons, strict=False)]
+            log.warning("%s: %d images cannot be read and were skipped: %s", name, len(self.broken), "; ".join(first))
         if train and (shared := len(set(self.hashes) & set(train.made["hashes"]))):
             told = f"{name}: {shared} test images are also training images, byte for byte"
             if own:
@@ -181,8 +177,9 @@ def batches(
     for chunk, result in zip(chunks, in_order(fit_all, tasks, workers), strict=True):
         kept = []
         for row, (pixels, digest) in zip(chunk, result, strict=True):
-            if pixels is None:
+            if isinstance(pixels, str):
                 taken.broken.append(listing.names[row])
+                taken.reasons.append(pixels)
             else:
                 kept.append(pixels)
                 taken.rows.append(row)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fig.data.archives import Archive, opened
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, list_members, number_names
-from fig.data.tables import image_list
+from fig.data.tables import huggingface, image_list, table
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
@@ -208,6 +208,8 @@ READERS: dict[str, Reader] = {
     "classes": classes,
     "arrays": arrays,
     "list": image_list,
+    "table": table,
+    "huggingface": huggingface,
     "svhn": svhn,
     "cifar10": cifar10,
     "cifar100": cifar100,
