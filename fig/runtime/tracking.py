@@ -10,12 +10,14 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -26,13 +28,18 @@ from fig.settings import Json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run
+    from numpy import int64, uint8
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+    Pixels = NDArray[uint8] | NDArray[int64]
 
 KEY = "fig.key"
 COMMAND = "fig.command"
 RECORDS = ("training.record.json", "evaluation.record.json")
 ARTIFACTS = ("discriminator.json", "history.csv", "metrics.csv", "samples.png", *RECORDS)
-OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what LOADER reads
-LOADER = "fig.serving"
+OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what GATE reads
+GATE = "fig.serving:load_gate"  # by its name: what carries results does not know how images are judged
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
 BATCH = 1000  # metrics in one request, MLflow's limit
 PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's defaults would wait minutes
@@ -209,19 +216,20 @@ def parameters_of(card: dict[str, Json]) -> list["Param"]:
 
 
 def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
-    """A version of the model named by the folder's ID data set, network and variant, found again by its files' hash.
+    """A version of the model named by the folder's ID data set, network and variant, found again by its files and its loader.
 
     Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
     """
     card = json.loads((folder / "discriminator.json").read_text())
     architecture = card["architecture"]
     name = f"fig-{card['id_dataset']}-{architecture['network']}-{card['variant']}"
-    place = "model-" + provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL})
+    files = {file: file_hash(folder / file) for file in OF_A_MODEL}
+    place = "model-" + provenance_key({**files, "loader": __name__})
     source = f"runs:/{run_id}/{place}"
     found = [each for each in client.search_model_versions(f"name = '{name}'") if each.source == source]
     if not found:
         with TemporaryDirectory() as scratch:
-            write_model(Path(scratch) / place, folder, architecture["size"])
+            write_model(Path(scratch) / place, folder)
             client.log_artifacts(run_id, str(Path(scratch) / place), place)
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
@@ -230,15 +238,22 @@ def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
     return f"models:/{name}/{found[0].version}"
 
 
-def write_model(path: Path, folder: Path, size: int) -> None:
-    """The discriminator in `folder` as a folder that MLflow loads and serves; its images are `size` pixels a side."""
+def write_model(path: Path, folder: Path) -> None:
+    """The discriminator in `folder` as a folder that MLflow loads and serves.
+
+    Its signature leaves the input out: MLflow's takes arrays or columns, and these models take both.
+    """
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    images = Schema([TensorSpec(np.dtype("uint8"), (-1, size, size, 3))])
-    answers = {"probabilities": ("float64", (-1, -1)), "score": ("float64", (-1,)), "accepted": ("bool", (-1,))}
+    answers = {
+        "class": ("int64", (-1,)),
+        "probabilities": ("float64", (-1, -1)),
+        "score": ("float64", (-1,)),
+        "accepted": ("bool", (-1,)),
+    }
     outputs = Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in answers.items()])
     params = ParamSchema([ParamSpec("id_acceptance", DataType.double, 0.95)])
     with TemporaryDirectory() as scratch:
@@ -246,14 +261,55 @@ def write_model(path: Path, folder: Path, size: int) -> None:
         for file in OF_A_MODEL:
             (data / file).parent.mkdir(parents=True, exist_ok=True)
             (data / file).symlink_to((folder / file).resolve())
-        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # the signature says what is needed
+        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # docs/mlflow.md has one
         save_model(
             path,
-            loader_module=LOADER,
+            loader_module=__name__,
             data_path=str(data),
-            signature=ModelSignature(images, outputs, params),
+            signature=ModelSignature(None, outputs, params),
             pip_requirements=[f"{package}=={version(package)}" for package in ("fig-ood", "mlflow", "torch")],
         )
+
+
+def _load_pyfunc(path: str) -> "Served":
+    """What MLflow serves of the data of `write_model`; it finds this function by its name."""
+    module, _, name = GATE.partition(":")
+    return Served(getattr(import_module(module), name)(Path(path)))
+
+
+class Gate(Protocol):
+    """What is served: each of its methods takes images and the request's parameters, or raises ValueError."""
+
+    def predict(self, images: "Pixels", params: Mapping[str, Json]) -> Mapping[str, object]:
+        """The answers for arrays of pixels."""
+
+    def predict_files(self, files: Sequence[Json], params: Mapping[str, Json]) -> Mapping[str, object]:
+        """The answers for image files in base64."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A gate as MLflow asks it: arrays of pixels, or a table with the column `image` of image files in base64."""
+
+    gate: Gate
+
+    def predict(self, data: "Pixels | DataFrame", params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
+        """The gate's answers; what it refuses becomes an MlflowException, which MLflow answers with status 400."""
+        import numpy as np
+        import pandas as pd
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+        try:
+            if isinstance(data, np.ndarray):
+                return self.gate.predict(data, params or {})
+            if not isinstance(data, pd.DataFrame):
+                raise ValueError("images are one array, or a table with the column image")
+            if list(data.columns) != ["image"]:
+                raise ValueError(f"the columns are {', '.join(map(str, data.columns))}, not image alone")
+            return self.gate.predict_files(data["image"].tolist(), params or {})
+        except ValueError as error:
+            raise MlflowException(str(error), BAD_REQUEST) from error
 
 
 def flattened(values: dict[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
