@@ -216,7 +216,7 @@ def parameters_of(card: dict[str, Json]) -> list["Param"]:
 
 
 def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
-    """A version of the model named by the folder's ID data set, network and variant, found again by its files and its loader.
+    """A version of the model named by the folder's ID data set, network and variant, found again by files and loader.
 
     Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
     """
