@@ -153,6 +153,17 @@ def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, 
     assert printed.count("| longest chain |") == 3
 
 
+@pytest.mark.long
+def test_the_benchmark_of_architectures_measures_a_row_once(tmp_path: Path):
+    pytest.importorskip("timm")
+    short = ["--iterations", "1", "--finetuning", "1", "--count", "2", "--output", tmp_path]
+    command = [sys.executable, FOLDER / "architectures.py", "timm test_vit", *short]
+    printed = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert "| timm test_vit |" in printed[0] and "no convolution beyond the first" in printed[0]
+    assert printed[0] == printed[1]
+
+
 def test_every_benchmark_is_run_here():
     programs = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
-    assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | {"detectors.py", "gpu.py", "prepare.py"}
+    others = {"architectures.py", "detectors.py", "gpu.py", "prepare.py"}
+    assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | others
