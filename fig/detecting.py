@@ -18,10 +18,11 @@ from fig.feeding import UNLABELLED, Feed, Images, Labels
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.metrics import threshold
+from fig.networks.outputs import as_logits
 from fig.networks.taps import Tap, tapped
-from fig.patching import device_of_model, rescaled
+from fig.patching import device_of_model
 from fig.precision import computing
-from fig.scaling import SYMMETRIC, Scaling, find_scaling, rescale
+from fig.scaling import SYMMETRIC, Scaling, find_scaling, rescale, rescaled
 from fig.settings import Json
 
 BATCH = 256  # images in memory that are looked at together
@@ -89,7 +90,7 @@ def detect(
     first = next(feed.once(2), None)
     if first is None:
         raise ValueError("there are no images to fit the detector to")
-    network = rescaled(model, found, first[0][:1])
+    network = as_logits(rescaled(model, found), first[0][:1])
     with frozen(network), computing("float32", device):
         with torch.no_grad():
             classes = network(first[0][:1]).shape[1]

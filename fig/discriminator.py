@@ -9,12 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
-from fig.networks.outputs import bare
-from fig.scaling import Rescaled, Scaling
+from fig.networks.outputs import as_logits, bare
+from fig.scaling import SYMMETRIC, Scaling, rescaled
 from fig.settings import Json, read_settings, settings
 
 Channels = tuple[float, float, float]
-HALVES: Channels = (0.5, 0.5, 0.5)  # take pixels in [0, 1] to [-1, 1]
 
 
 @settings
@@ -43,12 +42,12 @@ class Architecture:
     """A name of fig.networks.heads, in place of the last linear layer."""
 
     @property
-    def scaling(self) -> tuple[Channels, Channels]:
-        """Mean and std by which pixels become what `Discriminator.network` takes.
+    def scaling(self) -> Scaling:
+        """How pixels become what `Discriminator.network` takes.
 
         A network of one's own is given images in [-1, 1] and scales them by `mean` and `std` itself.
         """
-        return (HALVES, HALVES) if self.factory else (self.mean, self.std)
+        return SYMMETRIC if self.factory else Scaling(self.mean, self.std)
 
 
 @settings
@@ -71,7 +70,6 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
         made_by,
     )
     from fig.networks.heads import with_head
-    from fig.networks.outputs import as_logits
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,9 +78,8 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
             network = build(architecture.network, architecture.classes, architecture.size, architecture.width, seed)
             return with_head(network, architecture.head, example)
         network = as_logits(made_by(architecture.factory, architecture.arguments), example)
-        scaling = Scaling(architecture.mean, architecture.std)
         headed = with_head(network, architecture.head, example)
-        return headed if (scaling.mean, scaling.std) == architecture.scaling else Rescaled(headed, scaling)
+        return rescaled(headed, Scaling(architecture.mean, architecture.std))
 
 
 class Discriminator(nn.Module):
@@ -102,17 +99,15 @@ class Discriminator(nn.Module):
         size = self.architecture.size
         if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
             raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, not uint8 (batch, 3, {size}, {size})")
-        mean, std = (
-            images.new_tensor(values, dtype=torch.float32).view(1, 3, 1, 1) * 255
-            for values in self.architecture.scaling
-        )
+        scaling = self.architecture.scaling
+        mean, std = (scaling.values(numbers, images) * 255 for numbers in (scaling.mean, scaling.std))
         return (images.float() - mean) / std
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
         """Black and unit (3, 1, 1): a pixel p in [0, 1] enters the network as black + p unit."""
-        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in self.architecture.scaling)
-        return -mean / std, 1 / std
+        like, scaling = torch.empty(3, 1, 1, device=self.device), self.architecture.scaling
+        return scaling.black(like).expand_as(like), scaling.unit(like).expand_as(like)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, 3, size, size)."""
@@ -133,9 +128,8 @@ class Discriminator(nn.Module):
 def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
     """Write `model.safetensors` and `discriminator.json` into `folder`, each whole or not at all."""
     with replacing(folder / "model.safetensors") as partial:
-        save_file(
-            {name: value.contiguous() for name, value in bare(discriminator.network).state_dict().items()}, partial
-        )
+        weights = bare(discriminator.network).state_dict()
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
     with replacing(folder / "discriminator.json") as partial:
         partial.write_text(json.dumps(asdict(card), indent=2) + "\n")
 

@@ -20,6 +20,7 @@ from fig.discriminator import load, load_card
 from fig.energy import confidence
 from fig.extras import import_extra
 from fig.metrics import threshold
+from fig.scaling import SYMMETRIC, Scaling
 from fig.seeding import generator
 from fig.serving import ID_ACCEPTANCE, ID_SCORES
 from fig.settings import Json, read_settings, settings
@@ -32,7 +33,6 @@ TOLERANCE = 1e-4  # of values up to 1 absolute, of larger ones relative
 BATCHES = (1, 2, 7)
 PROTOBUF = 2**31 - 2**20  # bytes that one ONNX file may have, less what the graph takes
 
-Channels = tuple[float, float, float]
 Answers = Mapping[str, Tensor]
 
 
@@ -73,16 +73,16 @@ class Decision:
 class Program(nn.Module):
     """What is exported: a copy of a network, on the CPU and in eval mode, between its scaling and its verdict."""
 
-    mean: Tensor  # (1, 3, 1, 1), of pixels from 0 to 255
+    mean: Tensor  # (3 or 1, 1, 1), of pixels from 0 to 255
     std: Tensor
     threshold: Tensor  # ()
 
-    def __init__(self, network: nn.Module, mean: Channels, std: Channels, decision: Decision) -> None:
+    def __init__(self, network: nn.Module, scaling: Scaling, decision: Decision) -> None:
         super().__init__()
         own = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # which files are written in
         self.network = own.eval().requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+        for name, numbers in (("mean", scaling.mean), ("std", scaling.std)):
+            self.register_buffer(name, scaling.values(numbers, torch.empty(0)) * 255)
         self.register_buffer("threshold", torch.tensor(decision.threshold))
         self.decision = decision
 
@@ -108,19 +108,18 @@ def export_network(
     out: Path,
     size: int,
     decision: Decision,
-    mean: Channels = (0.5, 0.5, 0.5),
-    std: Channels = (0.5, 0.5, 0.5),
+    scaling: Scaling = SYMMETRIC,
     about: Mapping[str, Json] | None = None,
 ) -> Exported:
     """Write `model.onnx` and `model.pt2` of a network of scaled images into the folder `out`.
 
-    The network stays as it is. Pixels in [0, 1] enter the network as (pixel - mean) / std. Both files hold `about` and
-    the decision as JSON under the name `fig`. Raises ValueError, before anything is written, where the network cannot
-    be exported or what was exported answers otherwise than PyTorch.
+    The network stays as it is; `scaling` says how pixels enter it. Both files hold `about` and the decision as JSON
+    under the name `fig`. Raises ValueError, before anything is written, where the network cannot be exported or what
+    was exported answers otherwise than PyTorch.
     """
     for library in ("onnx", "onnxruntime", "onnxscript"):
         import_extra(library)
-    program = Program(network, mean, std, decision)
+    program = Program(network, scaling, decision)
     notes = json.dumps({**(about or {}), **asdict(decision)})
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".partial-") as scratch:
@@ -228,4 +227,4 @@ def export_folder(folder: Path, out: Path, id_acceptance: float | None = None) -
     architecture = card.architecture
     about = {"id_dataset": card.id_dataset, "variant": card.variant, "seed": card.seed, "key": card.key}
     network = load(folder).network
-    return export_network(network, out, architecture.size, decision, *architecture.scaling, about)
+    return export_network(network, out, architecture.size, decision, architecture.scaling, about)

@@ -21,7 +21,7 @@ from fig.networks.outputs import as_logits
 from fig.normalisation import share_statistics
 from fig.sampler import Samples
 from fig.sampling import Probe, Request, draw_into, probed
-from fig.scaling import SYMMETRIC, Rescaled, Scaling, find_scaling
+from fig.scaling import SYMMETRIC, find_scaling, rescaled
 from fig.settings import Augmentation, Finetuning, SamplerSettings
 from fig.training import Row, optimizer_of, train_on
 
@@ -43,12 +43,6 @@ def device_of_model(model: nn.Module) -> torch.device:
     for weight in model.parameters():
         return weight.device
     raise ValueError(f"{type(model).__name__} has no weights")
-
-
-def rescaled(model: nn.Module, scaling: Scaling, example: Tensor) -> nn.Module:
-    """A model as a network of images in [-1, 1] that gives logits alone; `example` (1, channels, h, w) is one."""
-    network = model if scaling == SYMMETRIC else Rescaled(model, scaling)
-    return as_logits(network, example)
 
 
 def patch(
@@ -85,7 +79,7 @@ def patch(
     batches = endless(feed, training.batch_size, seed, augmentation)
     first = next(batches(0))
     check_labels(first[1])
-    network = rescaled(trained, found, first[0][:1])
+    network = as_logits(rescaled(trained, found), first[0][:1])
     check_classes(network, *first)
     share_statistics(network)
     players = {NETWORK: Player(network, optimizer_of(network, training))}
@@ -248,4 +242,5 @@ def sample(
 
 def ready(model: nn.Module, shape: tuple[int, int, int], scaling: object) -> nn.Module:
     """A model as a network of images in [-1, 1] of this shape."""
-    return rescaled(model, find_scaling(scaling), torch.zeros(1, *shape, device=device_of_model(model)))
+    example = torch.zeros(1, *shape, device=device_of_model(model))
+    return as_logits(rescaled(model, find_scaling(scaling)), example)

@@ -26,11 +26,21 @@ class Scaling:
 
     def black(self, like: Tensor) -> Tensor:
         """How a pixel of 0 enters: (channels or 1, 1, 1), on the device of a tensor."""
-        return -like.new_tensor(self.mean, dtype=torch.float32).view(-1, 1, 1) * self.unit(like)
+        return -self.values(self.mean, like) / self.values(self.std, like)
 
     def unit(self, like: Tensor) -> Tensor:
         """How far apart pixels of 0 and 1 enter: (channels or 1, 1, 1), on the device of a tensor."""
-        return 1 / like.new_tensor(self.std, dtype=torch.float32).view(-1, 1, 1)
+        return 1 / self.values(self.std, like)
+
+    @staticmethod
+    def values(numbers: tuple[float, ...], like: Tensor) -> Tensor:
+        """Numbers of the channels as (channels or 1, 1, 1), on the device of a tensor."""
+        return like.new_tensor(numbers, dtype=torch.float32).view(-1, 1, 1)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether it takes pixels to [-1, 1]."""
+        return {*self.mean, *self.std} == {0.5}
 
 
 SYMMETRIC = Scaling()  # to [-1, 1]
@@ -98,15 +108,20 @@ class Rescaled(nn.Module):
         return logits
 
 
+def rescaled(network: nn.Module, scaling: Scaling) -> nn.Module:
+    """A network of this scaling as one of images in [-1, 1]: itself, where it is one already."""
+    return network if scaling.symmetric else Rescaled(network, scaling)
+
+
 def rescale(images: Tensor, scaling: Scaling) -> Tensor:
     """Images in [-1, 1] as a network of this scaling takes them."""
-    if scaling == SYMMETRIC:
+    if scaling.symmetric:
         return images
     return scaling.black(images) + (images + 1) / 2 * scaling.unit(images)
 
 
 def unscale(inputs: Tensor, scaling: Scaling) -> Tensor:
     """What a network of this scaling takes, as images in [-1, 1]: the inverse of `rescale`."""
-    if scaling == SYMMETRIC:
+    if scaling.symmetric:
         return inputs
     return 2 * (inputs - scaling.black(inputs)) / scaling.unit(inputs) - 1

@@ -17,6 +17,7 @@ from fig.discriminator import Architecture, Card, Discriminator, save
 from fig.export import OUTPUTS, Decision, Program, export_folder, export_network, read_decision
 from fig.networks.building import made_by
 from fig.networks.table import NETWORKS
+from fig.scaling import SYMMETRIC, Scaling
 
 SMALL_TIMM = {  # by model: what makes it small enough for images of 32 x 32
     "resnet18": {},
@@ -109,7 +110,7 @@ def test_every_kind_of_network_is_exported_within_the_tolerance(network: str, tm
         made = Discriminator(architecture, seed=1).network
     made.train()  # and is left so
     decision, mean, std = Decision("energy", 1.4), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    done = export_network(made, tmp_path, 32, decision, mean, std)
+    done = export_network(made, tmp_path, 32, decision, Scaling(mean, std))
     assert done.difference < 1e-4 and made.training
     scaled = (images(3, 32) / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     with torch.no_grad():
@@ -148,7 +149,7 @@ def test_what_cannot_be_exported_or_answers_otherwise_is_refused_and_leaves_no_f
 ):
     with pytest.raises(ValueError, match="the network cannot be exported: "):
         export_network(Undecided(), tmp_path / "out", 16, Decision("energy", 0.0))
-    program = Program(small.network, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Decision("energy", 0.0))
+    program = Program(small.network, SYMMETRIC, Decision("energy", 0.0))
     monkeypatch.setattr(export, "write_programs", lambda *call: None)
     monkeypatch.setattr(export, "run_program", lambda path: program)
     monkeypatch.setattr(export, "run_onnx", lambda path: lambda batch: {**program(batch), "score": torch.zeros(1)})

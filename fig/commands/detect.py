@@ -42,10 +42,9 @@ def detect(
     from fig.detecting import detect as fit
     from fig.discriminator import load
     from fig.files import replacing
-    from fig.scaling import Scaling
 
     loaded = load(discriminator).to(parallel.own_device())
-    size, scaling = loaded.architecture.size, Scaling(*loaded.architecture.scaling)
+    size, scaling = loaded.architecture.size, loaded.architecture.scaling
     stated = parse_json(settings, "--settings")
     with TemporaryDirectory() as scratch:
         known = open_split(prepare_images(id_images.resolve(), Path(scratch), size))
