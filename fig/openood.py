@@ -14,7 +14,7 @@ from fig.discriminator import Architecture, Discriminator
 from fig.files import replacing
 from fig.metrics import Scores, auroc, fpr95_ood_positive
 from fig.networks import SMALL
-from fig.networks.layouts import name_as_openood
+from fig.networks.weights import name_as_openood
 
 MEASURES = ("FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC")
 POSTPROCESSORS = {"baseline": "msp", "energy": "ebo"}  # OpenOOD's names of detectors; it has the others' names too

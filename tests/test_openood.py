@@ -16,7 +16,8 @@ from torchvision.transforms import Normalize
 
 from fig.discriminator import Architecture, Discriminator
 from fig.metrics import OOD_METRICS
-from fig.networks.building import build, load_weights
+from fig.networks.building import build
+from fig.networks.weights import load_weights
 from fig.openood import (
     Scored,
     check_layout,

@@ -8,6 +8,9 @@ from cyclopts.validators import Path as Exists
 
 from fig.commands.options import Count, parse_json
 
+Channels = tuple[float, float, float]
+HALVES: Channels = (0.5, 0.5, 0.5)
+
 
 def adopt(
     checkpoint: Annotated[
@@ -20,12 +23,8 @@ def adopt(
     arguments: Annotated[str, Parameter(help="Arguments of the factory, as JSON.")] = "{}",
     classes: Annotated[Count, Parameter(help="Number of classes.")],
     size: Annotated[Count, Parameter(help="Pixels a side of the images as the network sees them.")],
-    mean: Annotated[tuple[float, float, float], Parameter(help="Pixels in [0, 1] enter as (pixel - mean) / std.")] = (
-        0.5,
-        0.5,
-        0.5,
-    ),
-    std: Annotated[tuple[float, float, float], Parameter(help="See mean.")] = (0.5, 0.5, 0.5),
+    mean: Annotated[Channels, Parameter(help="Pixels in [0, 1] enter as (pixel - mean) / std.")] = HALVES,
+    std: Annotated[Channels, Parameter(help="See mean.")] = HALVES,
     out: Annotated[Path, Parameter(help="Folder of the discriminator, to be written.")],
 ) -> None:
     """Make a discriminator's folder of a trained classifier: what fig patch, probe, sample and detect take.
@@ -35,22 +34,14 @@ def adopt(
     """
     import torch
 
-    from fig.discriminator import Architecture, Card, Discriminator, save
-    from fig.frozen import frozen
-    from fig.networks.building import load_weights
-    from fig.networks.outputs import bare
+    from fig.discriminator import Architecture, Card, save
     from fig.runtime.provenance import file_hash, provenance_key
+    from fig.stages.support.adopting import adopt_weights
 
-    name = str(parse_json(arguments, "--arguments").get("model_name", factory.rpartition(":")[2]))
-    architecture = Architecture(
-        name, classes, size, mean=mean, std=std, factory=factory, arguments=parse_json(arguments, "--arguments")
-    )
-    discriminator = Discriminator(architecture)
-    load_weights(bare(discriminator.network), checkpoint)
-    with frozen(discriminator), torch.no_grad():
-        shape = tuple(discriminator(torch.zeros(2, *discriminator.shape, dtype=torch.uint8)).shape)
-    if shape != (2, classes):
-        raise ValueError(f"the network gives {shape} for two images, not logits for {classes} classes")
+    stated = parse_json(arguments, "--arguments")
+    name = str(stated.get("model_name", factory.rpartition(":")[2]))
+    architecture = Architecture(name, classes, size, mean=mean, std=std, factory=factory, arguments=stated)
+    discriminator = adopt_weights(architecture, checkpoint, 0, torch.zeros(2, 3, size, size, dtype=torch.uint8))
     out.mkdir(parents=True, exist_ok=True)
     key = provenance_key({"adopted": file_hash(checkpoint)})
     save(out, discriminator, Card(architecture, "own", "standard", 0, key))

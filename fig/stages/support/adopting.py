@@ -5,34 +5,38 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fig.data.arrays import description_of, open_split
 from fig.data.batches import images_at
-from fig.discriminator import Card, Discriminator, save
+from fig.discriminator import Architecture, Card, Discriminator, save
 from fig.frozen import frozen
-from fig.networks.building import load_weights
 from fig.networks.outputs import bare
+from fig.networks.weights import load_weights
 from fig.stages.adopt import Adopt
 from fig.stages.support.trainer import build_architecture, library_versions, write_history
 
 
-def check_logits(discriminator: Discriminator, train: Path) -> None:
-    """Raise ValueError where the network does not give one logit for each class of two training images."""
-    data = open_split(train)
-    size, classes = discriminator.architecture.size, discriminator.architecture.classes
-    images = images_at(data, torch.arange(2))[..., :size, :size]
+def adopt_weights(architecture: Architecture, weights: Path, seed: int, images: Tensor) -> Discriminator:
+    """A discriminator with a checkpoint's weights.
+
+    Raises ValueError where they do not fit, or do not give one logit for each class of the `images`.
+    """
+    discriminator = Discriminator(architecture, seed)
+    load_weights(bare(discriminator.network), weights)
     with frozen(discriminator), torch.no_grad():
         logits = discriminator(images)
-    if logits.shape != (2, classes):
-        raise ValueError(f"the network gives {tuple(logits.shape)} for two images, not logits for {classes} classes")
+    if logits.shape != (len(images), architecture.classes):
+        what = f"{tuple(logits.shape)} for {len(images)} images, not logits for {architecture.classes} classes"
+        raise ValueError(f"the network gives {what}")
+    return discriminator
 
 
 def adopt_classifier(job: Adopt) -> None:
     """Write the discriminator's folder with the checkpoint's weights; raises ValueError where they do not fit."""
     architecture = build_architecture(job.train, job.network, job.architecture, job.scaling, job.size)
-    discriminator = Discriminator(architecture, job.seed)
-    load_weights(bare(discriminator.network), job.weights)
-    check_logits(discriminator, job.train)
+    images = images_at(open_split(job.train), torch.arange(2))[..., : job.size, : job.size]
+    discriminator = adopt_weights(architecture, job.weights, job.seed, images)
     origin = job.origin()
     about = {"made_of": asdict(origin), "versions": library_versions()}
     write_history(job.output / "history.csv", [{"iteration": 0, "time": round(time.time(), 3)}])

@@ -1,27 +1,54 @@
-"""Checkpoints of other projects: how their files are nested, what they call the weights, and how the names become ours.
+"""Weights in checkpoints, also in those of other projects: how files are nested, and how their names become ours.
 
 OpenOOD's ResNet18_32x32 (and the networks of pytorch-cifar, which it comes from) computes what ours computes: they
 differ by names alone.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from torch import Tensor
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from fig.settings import Json
 
 Weights = Mapping[str, Tensor]
 
-NESTED = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-)  # keys under which trainings save weights among other things
+NESTED = ("state_dict", "model_state_dict", "model", "net")  # under which trainings save weights among other things
 PARALLEL = "module."  # what DataParallel puts before every name
 OURS = {"shortcut": "downsample", "linear": "fc"}  # parts of a name in another project, and ours
 OPENOOD = {"downsample": "shortcut"}  # parts of our ResNet18's names, and OpenOOD's
 COUNTER = "num_batches_tracked"  # of a batch norm: nothing that it computes depends on it
+
+
+def weights_in(checkpoint: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors file or from a PyTorch file that holds no code to run: plain, or nested as usual.
+
+    Raises ValueError naming the file where it is neither.
+    """
+    try:
+        if checkpoint.suffix == ".safetensors":
+            return load_file(checkpoint)
+        found = find_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever the two libraries raise for files that are not theirs
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): {reason}") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): it holds other things")
+    return found
+
+
+def load_weights(network: nn.Module, checkpoint: Path) -> None:
+    """Load a checkpoint into a network, also one whose names are another project's.
+
+    Raises ValueError naming the file where the two do not fit, and what is missing.
+    """
+    wanted = network.state_dict()
+    weights = adapt_names(weights_in(checkpoint), wanted)
+    if misfit := describe_misfit(weights, wanted):
+        raise ValueError(f"{checkpoint} does not fit the network: {misfit}")
+    network.load_state_dict(weights)
 
 
 def find_weights(held: Json) -> Json:
