@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fig.files import replacing
 from fig.methods.protocol import Player
+from fig.settings import as_json
 from fig.training import Row
 
 FILES = ("state.safetensors", "previous.safetensors")  # the second takes the place of a first that is damaged
@@ -74,6 +75,12 @@ def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
         found.update(name.encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def key_of(network: nn.Module, asked: Mapping[str, object]) -> str:
+    """Hash of a network's weights and of what is asked of it: what an unfinished work of another is refused by."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    return digest(weights, {"asked": json.dumps(dict(asked), default=as_json)})
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:

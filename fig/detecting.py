@@ -13,13 +13,13 @@ from tqdm.auto import tqdm
 
 from fig.detectors.protocol import Scorer, Seen, SplitScorer, Subject, scored
 from fig.detectors.table import build_detector
-from fig.evaluation import HELD_OUT, MOST_HELD_OUT, ready
+from fig.evaluation import HELD_OUT, MOST_HELD_OUT, ready, see_inputs, taps_of
 from fig.feeding import UNLABELLED, Feed, Images, Labels
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.metrics import threshold
 from fig.networks.outputs import as_logits
-from fig.networks.taps import Tap, tapped
+from fig.networks.taps import Tap
 from fig.patching import device_of_model
 from fig.precision import computing
 from fig.scaling import SYMMETRIC, Scaling, find_scaling, rescale, rescaled
@@ -37,6 +37,7 @@ class OodDetector:
     """
 
     detector: str
+    settings: Mapping[str, Json]  # of the detector, as they were stated
     threshold: float
     id_acceptance: float  # share of the ID images that the threshold accepts
     id_scores: Values  # (N,) of the ID images from which the threshold was chosen
@@ -96,11 +97,8 @@ def detect(
             classes = network(first[0][:1]).shape[1]
         unit = 2 * torch.ones(first[0].shape[1], 1, 1, device=device)
         subject = Subject(network, classes, unit, first[0][:1])
-        try:
-            taps = made.taps(subject)
-            observer = made.observer(subject)
-        except ValueError as error:
-            raise ValueError(f"detector {detector} cannot judge {type(model).__name__}: {error}") from error
+        taps = dict(taps_of(detector, made, subject, type(model).__name__))
+        observer = made.observer(subject)
         kept: list[Tensor] = []  # held out
         if observer is not None:
             for rows, rest, classes_of in hold_out_tenth(show(feed, feed.once(BATCH), "fitting", progress), kept):
@@ -115,7 +113,7 @@ def detect(
         scorer = ready(observer if observer is not None else made).scorer(subject, held_out)
     if isinstance(scorer, SplitScorer):
         raise ValueError(f"detector {detector} with these settings needs a whole ID test set: it cannot be used here")
-    judge = OodDetector(detector, -inf, id_acceptance, np.zeros(0), found, subject, scorer, taps)
+    judge = OodDetector(detector, dict(settings or {}), -inf, id_acceptance, np.zeros(0), found, subject, scorer, taps)
     if calibration is None:
         calibration = images if observer is None else [rescale(torch.cat(kept), found)]
     id_scores = judge.score(calibration, progress)
@@ -143,15 +141,11 @@ def hold_out_tenth(
 
 def look(subject: Subject, taps: Mapping[str, Tap], images: Tensor, rows: Tensor | None = None) -> Iterator[Seen]:
     """Images (b, channels, h, w) in [-1, 1] as the network sees them; in halves where memory does not suffice."""
-    rows = torch.arange(len(images)) if rows is None else rows
-
-    def see(places: Tensor) -> Seen:
-        inputs = images[places.to(images.device)].contiguous(memory_format=torch.channels_last)
-        with tapped(subject.network, taps) as found, torch.no_grad():
-            logits = subject.network(inputs)
-        return Seen(rows[places], inputs, logits, dict(found))
-
-    return halve_until_it_fits(see, torch.arange(len(images)))
+    numbers = torch.arange(len(images))
+    rows = numbers if rows is None else rows
+    return halve_until_it_fits(
+        lambda places: see_inputs(subject.network, taps, rows[places], images[places.to(images.device)]), numbers
+    )
 
 
 def show(

@@ -1,12 +1,12 @@
 """Scores of one discriminator under all its detectors, in one pass over each data set, and the metrics they give."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fig import parallel
 from fig.data.arrays import Split
@@ -63,14 +63,17 @@ def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -
 
     Raises ValueError naming the detector that cannot judge it, the network and the reason.
     """
-    subject, taps = subject_of(discriminator), dict[str, Tap]()
-    for name, detector in detectors.items():
-        try:
-            taps |= detector.taps(subject)
-        except ValueError as error:
-            network = discriminator.architecture.network
-            raise ValueError(f"detector {name} cannot judge the network {network}: {error}") from error
-    return subject, taps
+    subject = subject_of(discriminator)
+    named = f"the network {discriminator.architecture.network}"
+    return subject, {key: tap for name, each in detectors.items() for key, tap in taps_of(name, each, subject, named)}
+
+
+def taps_of(name: str, detector: Detector, subject: Subject, network: str) -> Iterable[tuple[str, Tap]]:
+    """The taps of the detector of this name; raises ValueError where it cannot judge the `network`, and says why."""
+    try:
+        return detector.taps(subject).items()
+    except ValueError as error:
+        raise ValueError(f"detector {name} cannot judge {network}: {error}") from error
 
 
 def seen_in_turn(
@@ -96,8 +99,13 @@ def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, 
     """Images of a split in these rows, as the frozen network saw them."""
     square = images_on(discriminator.device, data, rows)
     inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
-    with tapped(discriminator.network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
-        logits = discriminator.network(inputs)
+    return see_inputs(discriminator.network, taps, rows, inputs)
+
+
+def see_inputs(network: nn.Module, taps: Mapping[str, Tap], rows: Tensor, inputs: Tensor) -> Seen:
+    """Inputs (B, channels, h, w), which are in these rows of their data set, as a frozen network saw them."""
+    with tapped(network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
+        logits = network(inputs)
     return Seen(rows, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
 
 

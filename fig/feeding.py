@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from fig.data.batches import images_at, labels_of
 from fig.scaling import Scaling, unscale
 from fig.seeding import generator
 from fig.settings import Augmentation
+from fig.training import order_of
 
 Array = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
 Pixels = Tensor | Array  # see `Feed`
@@ -91,14 +93,11 @@ class Feed:
         loader's come as it gives them, anew.
         """
         if not self.in_memory:
-            yield from (labelled(pair) for place, pair in enumerate(self.once(batch)) if place >= skip)
+            yield from map(labelled, islice(self.once(batch), skip, None))
             return
         if (labels := self.all_labels()) is None:
             raise ValueError(UNLABELLED)
-        order = torch.randperm(len(self), generator=generator(seed, "order", number))
-        for place, rows in enumerate(order.split(batch)):
-            if place < skip:
-                continue
+        for place, rows in list(enumerate(order_of(len(self), number, seed).split(batch)))[skip:]:
             pixels = channels_first(self.at(rows))
             if augmentation and pixels.dtype == torch.uint8:
                 pixels = augment(pixels, augmentation, generator(seed, f"augment {number}", place))

@@ -1,16 +1,16 @@
 """FIG for any classifier in memory: patch it, probe it, draw what it is confidently wrong about."""
 
-import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fig.checkpoint import Progress, add_row, digest, load_checkpoint, save_checkpoint
+from fig.checkpoint import Progress, add_row, key_of, load_checkpoint, save_checkpoint
 from fig.feeding import Feed, Images, Labels
 from fig.frozen import frozen
 from fig.methods.batch import Batch
@@ -73,35 +73,26 @@ def patch(
     settings, training = settings or FigSettings(), training or Finetuning()
     device, found = device_of_model(model), find_scaling(scaling)
     feed = Feed(images, labels, found, device)
-    key = key_of(model, {"fig": asdict(settings), "training": asdict(training), "scaling": asdict(found), "seed": seed})
+    asked = {"fig": settings, "training": training, "scaling": found, "augmentation": augmentation, "seed": seed}
+    folder = Path(checkpoints) if checkpoints is not None else None
+    key = key_of(model, asked) if folder else ""
     modes = [module.training for module in model.modules()]
     trained = model if inplace else deepcopy(model)
-    batches = endless(feed, training.batch_size, seed, augmentation)
-    first = next(batches(0))
+    source = endless(feed, training.batch_size, seed, augmentation)
+    first = next(source)
     check_labels(first[1])
     network = as_logits(rescaled(trained, found), first[0][:1])
     check_classes(network, *first)
     share_statistics(network)
     players = {NETWORK: Player(network, optimizer_of(network, training))}
-    folder = Path(checkpoints) if checkpoints is not None else None
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(folder, key, players) if folder else Progress()
-    source = batches(state.done)
-    length = iterations_in(feed, training)
-    steps = train_on(
-        lambda _: batch_of(*next(source)),
-        length,
-        players,
-        ImplicitGenerator(**vars(settings)),
-        training,
-        seed,
-        device,
-        state.done,
-    )
+    rest = endless(feed, training.batch_size, seed, augmentation, state.done) if state.done else chain([first], source)
+    length, method = iterations_in(feed, training), ImplicitGenerator(**vars(settings))
+    steps = train_on(lambda _: batch_of(*next(rest)), length, players, method, training, seed, device, state.done)
 
     def save(state: Progress) -> None:
-        if folder is not None:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
             save_checkpoint(folder, key, players, state)
 
     state = follow(steps, state, length, training.log_every, save, progress)
@@ -139,25 +130,21 @@ SHOWN = ("loss", "generated_confidence")
 
 
 def endless(
-    feed: Feed, batch: int, seed: int, augmentation: Augmentation | None
-) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
-    """What gives the labelled batches of one epoch after the other, from an iteration on.
+    feed: Feed, batch: int, seed: int, augmentation: Augmentation | None, start: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The labelled batches of one epoch after the other, from an iteration on.
 
-    A loader is asked for a new epoch at each start. Raises ValueError where an epoch has no batch.
+    A loader begins a new epoch at any start. Raises ValueError where an epoch has no batch.
     """
-
-    def batches(start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        per_epoch = -(-len(feed) // batch) if feed.in_memory else 0
-        epoch, skip = divmod(start, per_epoch) if per_epoch else (0, 0)
-        while True:
-            pairs = feed.epoch(epoch, batch, seed, augmentation, skip)
-            if (first := next(pairs, None)) is None:
-                raise ValueError("there are no images: a loader must give a new epoch each time that it is iterated")
-            yield first
-            yield from pairs
-            epoch, skip = epoch + 1, 0
-
-    return batches
+    per_epoch = -(-len(feed) // batch) if feed.in_memory else 0
+    epoch, skip = divmod(start, per_epoch) if per_epoch else (0, 0)
+    while True:
+        pairs = feed.epoch(epoch, batch, seed, augmentation, skip)
+        if (first := next(pairs, None)) is None:
+            raise ValueError("there are no images: a loader must give a new epoch each time that it is iterated")
+        yield first
+        yield from pairs
+        epoch, skip = epoch + 1, 0
 
 
 def iterations_in(feed: Feed, training: Finetuning) -> int:
@@ -188,12 +175,6 @@ def check_classes(network: nn.Module, images: Tensor, labels: Tensor) -> None:
         classes = network(images[:1]).shape[1]
     if int(labels.max()) >= classes:
         raise ValueError(f"an image is of class {int(labels.max())}, but the model gives {classes} logits")
-
-
-def key_of(model: nn.Module, settings: dict[str, object]) -> str:
-    """What a patching starts from and is asked for, as a hash: a checkpoint of another one is refused."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    return digest(weights, {"settings": json.dumps(settings)})[:16]
 
 
 def probe(

@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fig.checkpoint import digest, read_state, write_state
+from fig.checkpoint import key_of, read_state, write_state
 from fig.files import replacing
 from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
 from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
@@ -75,7 +75,7 @@ def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
     if not path.exists():
         return Drawing()
     tensors, header = read_state(path)
-    if header["key"] != key:
+    if header.get("key", "") != key:
         raise ValueError(f"{path} holds samples of another classifier or request: delete it to start afresh")
     state = "drawing.noise"  # of a generator: torch keeps it on the CPU
     placed = {name: tensor if name == state else tensor.to(device) for name, tensor in tensors.items()}
@@ -238,8 +238,7 @@ def draw_into(network: nn.Module, request: Request, unfinished: Path | None, pro
     """
     if unfinished is None:
         return draw(network, request, progress=progress)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    key = digest(weights, {"request": json.dumps(asdict(request))})
+    key = key_of(network, {"request": request})
     saved, last = time.monotonic(), load_drawing(unfinished, device_of(network, torch.default_generator), key)
 
     def keep(drawing: Drawing) -> None:

@@ -62,7 +62,7 @@ def detect(
             ]
             print(f"{place}: {accepted.mean():.1%} of {len(scores)} images are taken for in-distribution")
     with replacing(discriminator / "detector.json") as partial:
-        kept = {"detector": detector, "settings": stated, "threshold": judge.threshold, "id_acceptance": id_acceptance}
+        kept = {name: getattr(judge, name) for name in ("detector", "settings", "threshold", "id_acceptance")}
         partial.write_text(json.dumps(kept) + "\n")
     print(f"the threshold is {judge.threshold:.4f}; it accepts {id_acceptance:.0%} of the ID images")
     if rows:

@@ -39,20 +39,13 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
 
     A prepared split is taken as it is.
     """
-    from fig.data.catalogue import IdDataset, OodSource, Part, files_of, recipe
-    from fig.data.prepare import prepare
+    from fig.data.catalogue import Part
+    from fig.data.reading import prepare_part
 
     if images.suffix == ".npy" and images.with_suffix(".json").exists():
         return images
-    name = images.name.partition(".")[0]
-    part = Part(path=str(images))
-    made = {name: IdDataset(train=part, size=size) if labelled else OodSource(images=part)}
-    which, split = (name, "train") if labelled else (f"{name}-r-antialias", "test")
-    output = folder / str(size) / which / f"{split}.npy"
-    files = [Path(file) for file in files_of(which, split, made)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prepare(output, files, recipe(which, split, size, made, own=True))
-    return output
+    split, way = ("train", "") if labelled else ("test", "antialias")
+    return prepare_part(Part(path=str(images)), folder, size, split, way)
 
 
 def parse_json(text: str, option: str) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fig.data.arrays import Split, open_split
-from fig.data.catalogue import IdDataset, OodSource, Part, files_of, recipe
+from fig.data.catalogue import CENTRE, IdDataset, OodSource, Part, files_of, recipe
 from fig.data.prepare import prepare
 from fig.settings import Json, read_settings
 
@@ -25,15 +25,22 @@ def read_images(
     if isinstance(where, str | Path):
         where = Part(path=str(where))
     part = read_settings(Part, where, "images")
+    with TemporaryDirectory() as folder:
+        found = open_split(prepare_part(part, Path(folder), size, split, "" if labelled else CENTRE))
+        return Split(np.array(found.images), found.description)
+
+
+def prepare_part(part: Part, folder: Path, size: int, split: str = "train", way: str = "") -> Path:
+    """Prepare one's own images below `folder`, labelled or, if a `way` is named, as OOD images; the path of the split.
+
+    `way` says how OOD images are made: a resampler, or `centre`. Raises what preparing a data set raises.
+    """
     path = Path(part.path or ".").resolve()
     name = path.name.partition(".")[0] or "images"
     part = replace(part, path=str(path), labels=str(Path(part.labels).resolve()) if part.labels else "")
-    made = {name: IdDataset(train=part, test=part, size=size) if labelled else OodSource(images=part)}
-    which = name if labelled else f"{name}-r-centre"
-    with TemporaryDirectory() as folder:
-        output = Path(folder) / which / f"{split}.npy"
-        output.parent.mkdir()
-        files = [Path(file) for file in files_of(which, split, made)]
-        prepare(output, files, recipe(which, split, size, made, own=True))
-        found = open_split(output)
-        return Split(np.array(found.images), found.description)
+    made = {name: OodSource(images=part) if way else IdDataset(train=part, test=part, size=size)}
+    which = f"{name}-r-{way}" if way else name
+    output = folder / str(size) / which / f"{split}.npy"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare(output, [Path(file) for file in files_of(which, split, made)], recipe(which, split, size, made, own=True))
+    return output
