@@ -27,4 +27,5 @@ def work(rank: int, count: int, folder: Path, function: Callable[..., object]) -
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
     given = torch.load(folder / "given.pt", weights_only=False)
     torch.save(function(*given), folder / f"{rank}.pt")
+    dist.barrier()  # one that left early would break off the others' meeting
     dist.destroy_process_group()
