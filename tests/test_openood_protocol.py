@@ -18,7 +18,7 @@ from fig.data.arrays import open_split
 from fig.discriminator import load, load_card
 from fig.study import planned_targets, read_config
 from support.openood import BENCHMARKS, ResNet18, write_benchmarks
-from support.workspace import Workspace, blocks, copy_of_project
+from support.workspace import Workspace, blocks, copy_of_project, linked_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.long]
 
@@ -32,12 +32,8 @@ MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]  # OpenOOD's, of 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[PlannedJob]:
     """Every job of config/openood.yaml as it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("planned")
-        for name in ("Snakefile", "workflow", "config", "fig"):
-            (folder / name).symlink_to(ROOT / name)
+    with linked_project(tmp_path_factory.mktemp("planned")) as folder:
         write_benchmarks(folder / "data/openood", train=2, test=2)
-        patch.chdir(folder)
         return list_jobs([Path("config/openood.yaml")])
 
 

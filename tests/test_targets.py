@@ -11,7 +11,7 @@ import yaml
 from fig.commands.jobs import PlannedJob, list_jobs
 from fig.study import Config, list_discriminators, read_config
 from fig.study.targets import TARGETS
-from support.workspace import Workspace, copy_of_results
+from support.workspace import Workspace, copy_of_results, linked_project
 
 pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[1]
@@ -21,11 +21,7 @@ PAPER = ROOT / "config" / "paper.yaml"
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[PlannedJob]:
     """Every job of the paper's study."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("paper")
-        for name in ("Snakefile", "workflow", "config", "fig"):
-            (folder / name).symlink_to(ROOT / name)
-        patch.chdir(folder)
+    with linked_project(tmp_path_factory.mktemp("paper")):
         return list_jobs([PAPER])
 
 

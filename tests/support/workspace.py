@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,15 @@ class Workspace:
         text = file.read_text()
         assert old in text, f"{path} has no {old!r}"
         file.write_text(text.replace(old, new))
+
+
+@contextmanager
+def linked_project(folder: Path) -> Iterator[Path]:
+    """Work in `folder`, in which the project is by links: enough to plan its studies."""
+    for name in ("Snakefile", "workflow", "config", "fig"):
+        (folder / name).symlink_to(ROOT / name)
+    with chdir(folder):
+        yield folder
 
 
 def blocks(page: Path, language: str) -> list[str]:
