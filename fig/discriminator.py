@@ -61,6 +61,7 @@ class Card:
     key: str  # provenance key
     provenance: dict[str, Json] = field(default_factory=dict)  # what the key was made of, command and versions
     settings: dict[str, Json] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are not known
 
 
 def network_of(architecture: Architecture, seed: int) -> nn.Module:

@@ -1,10 +1,11 @@
-"""A discriminator as a gate: class probabilities, OOD scores, and which images it accepts as in-distribution.
+"""A discriminator as a gate: classes, their probabilities, OOD scores, and which images are accepted.
 
 Nothing here needs MLflow: `fig.runtime.tracking` has what it asks of a model.
 """
 
-import base64
-from collections.abc import Mapping, Sequence
+import binascii
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,18 +16,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fig import parallel
+from fig.data.decoding import decode
+from fig.data.prepare import UNREADABLE
 from fig.data.resample import centre, with_short_side
 from fig.detectors.baseline import log_odds
-from fig.discriminator import Discriminator, load
+from fig.discriminator import Discriminator, load, load_card
 from fig.metrics import threshold
 from fig.settings import Json
 
 ID_SCORES = "scores/baseline.npz"  # in a discriminator's folder; `id` are those of the ID test images
 ID_ACCEPTANCE = 0.95
 BATCH = 256
+FORMATS = ("JPEG", "PNG")  # of encoded images: Pillow reads others by starting programs
 
-Pixels = NDArray[np.uint8] | NDArray[np.int64]
-Answer = NDArray[np.float64] | NDArray[np.int64] | NDArray[np.bool_]
+Answer = NDArray[np.float64] | NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.str_]
+Encoded = str | bytes
 
 
 @dataclass(frozen=True)
@@ -35,66 +39,82 @@ class Gate:
 
     discriminator: Discriminator
     id_scores: NDArray[np.float64]
+    class_names: Sequence[str] = ()
 
-    def predict(self, images: Pixels, params: Mapping[str, Json] | None = None) -> dict[str, Answer]:
-        """Images (N, size, size, 3) -> `class` (N,), `probabilities` (N, classes), `score` (N,), `accepted` (N,).
+    def predict(self, images: Iterable[object], params: Mapping[str, Json] | None = None) -> dict[str, Answer]:
+        """What is said of images, which `read_images` takes; raises ValueError, in a sentence, where that cannot be.
 
-        `class` is the index of the most probable one; scores are higher for more in-distribution images. Accepted
-        are scores that the share `id_acceptance` of the ID test images reaches. Raises ValueError where that is no
-        share, where the shape is another, and where images are no whole numbers from 0 to 255, some above 1.
+        `class` (N,), its name or else its number, `confidence` (N,), `probabilities` (N, classes), `score` (N,),
+        higher = more in-distribution, and `accepted` (N,): whether the score is one that the share `id_acceptance`
+        of the ID test images reaches.
         """
-        size = self.discriminator.architecture.size
-        if images.ndim != 4 or not len(images) or images.shape[1:] != (size, size, 3):
-            raise ValueError(f"images are {images.shape}, not (N, {size}, {size}, 3) with at least one")
-        if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
-            raise ValueError("images are whole numbers from 0 to 255")
-        if images.max() <= 1:
-            raise ValueError("no pixel is above 1: images are whole numbers from 0 to 255, not shares from 0 to 1")
-        return self.judge(images, params or {})
-
-    def predict_files(self, files: Sequence[Json], params: Mapping[str, Json] | None = None) -> dict[str, Answer]:
-        """What `predict` says of image files (PNG, JPEG) in base64, read by `decoded`; they may be black."""
-        if not files:
-            raise ValueError("there are no images")
-        size = self.discriminator.architecture.size
-        return self.judge(np.stack([decoded(file, size, row) for row, file in enumerate(files)]), params or {})
-
-    def judge(self, images: Pixels, params: Mapping[str, Json]) -> dict[str, Answer]:
-        """The answers for images that were looked at: (N, size, size, 3), from 0 to 255."""
-        accepting = threshold(self.id_scores, params.get("id_acceptance", ID_ACCEPTANCE))
+        accepting = threshold(self.id_scores, (params or {}).get("id_acceptance", ID_ACCEPTANCE))
         device = self.discriminator.device
-        batches = torch.tensor(images.astype(np.uint8)).permute(0, 3, 1, 2).split(BATCH)
+        pixels = read_images(images, self.discriminator.architecture.size)
+        batches = torch.tensor(pixels).permute(0, 3, 1, 2).split(BATCH)  # a copy: what comes may be read-only
         with torch.no_grad():
             logits = torch.cat([self.discriminator(batch.to(device)).double().cpu() for batch in batches])
-        score = log_odds(logits).numpy()
+        probabilities, score = logits.softmax(dim=1).numpy(), log_odds(logits).numpy()
+        number = probabilities.argmax(axis=1)
         return {
-            "class": logits.argmax(dim=1).numpy(),
-            "probabilities": logits.softmax(dim=1).numpy(),
+            "class": np.array(self.class_names)[number] if self.class_names else number,
+            "confidence": probabilities.max(axis=1),
+            "probabilities": probabilities,
             "score": score,
             "accepted": score >= accepting,
         }
 
 
-def decoded(file: Json, size: int, row: int) -> NDArray[np.uint8]:
-    """Pixels (size, size, 3) of an image file in base64: RGB, the short side resized to `size`, the middle cut out.
+def read_images(given: Iterable[object], size: int) -> NDArray[np.uint8]:
+    """Images as pixels (N, size, size, 3): whole numbers from 0 to 255 of that shape, or encoded, PNG or JPEG.
 
-    Resized is with antialiasing. Raises ValueError, with the row, where the text is no base64 of a PNG or JPEG file.
+    Encoded images are bytes or base64 (a data URL is one too); they become RGB as `decode` has it, the short side is
+    resized with antialiasing, and the middle is cut out. Raises ValueError, in a sentence, for anything else.
     """
-    if not isinstance(file, str):
-        raise ValueError(f"image {row} is no base64: it is no string")
+    images = [given.item()] if isinstance(given, np.ndarray) and not given.ndim else list(given)
+    if not images:
+        raise ValueError("there are no images")
+    if any(isinstance(each, Encoded) for each in images):
+        return np.stack([decode_image(each, place, size) for place, each in enumerate(images)])
     try:
-        data = base64.b64decode(file, validate=True)
-    except ValueError as error:
-        raise ValueError(f"image {row} is no base64: {error}") from error
+        pixels = np.array(images)
+    except ValueError:
+        raise ValueError(f"the images are not all of one shape: each must be ({size}, {size}, 3)") from None
+    if pixels.dtype.kind not in "iu":
+        what = "neither base64 nor whole numbers from 0 to 255"
+        raise ValueError(f"the images are {what}" + (f", but {pixels.dtype}" if pixels.dtype.kind in "fb" else ""))
+    if pixels.shape[1:] != (size, size, 3):
+        raise ValueError(f"the images are of shape {pixels.shape[1:]}: each must be ({size}, {size}, 3)")
+    if pixels.min() < 0 or pixels.max() > 255:
+        raise ValueError(f"pixels are from {pixels.min()} to {pixels.max()}: they must be from 0 to 255")
+    if pixels.max() <= 1:
+        raise ValueError("no pixel is above 1: images are whole numbers from 0 to 255, not shares from 0 to 1")
+    return pixels.astype(np.uint8)
+
+
+def decode_image(given: object, place: int, size: int) -> NDArray[np.uint8]:
+    """An encoded image as pixels (size, size, 3); `place` names it in an error, from 0."""
+    if not isinstance(given, Encoded):
+        raise ValueError(f"image {place} is not base64, but others are")
     try:
-        image = Image.open(BytesIO(data), formats=("PNG", "JPEG")).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: broken PNG chunks
-        raise ValueError(f"image {row} is no PNG or JPEG file that can be read") from error
-    return np.asarray(centre(with_short_side(image, size), size))
+        data = given if isinstance(given, bytes) else decode_base64(given)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"image {place} is not base64") from None
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS):  # reads no more than the header
+            return np.asarray(centre(with_short_side(decode(data), size), size))
+    except UNREADABLE:
+        raise ValueError(f"image {place} is not a readable {' or '.join(FORMATS)} image") from None
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes that base64 or a data URL holds; lines may be broken."""
+    held = text.partition(",")[2] if text.startswith("data:") else text
+    return b64decode("".join(held.split()), validate=True)
 
 
 def load_gate(folder: Path) -> Gate:
     """The gate of the discriminator in a folder."""
     discriminator = load(folder).to(parallel.own_device()).eval().requires_grad_(False)
     with np.load(folder / ID_SCORES) as scores:
-        return Gate(discriminator, scores["id"])
+        return Gate(discriminator, scores["id"], load_card(folder).class_names)

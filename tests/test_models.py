@@ -1,9 +1,10 @@
-"""Discriminators as MLflow models: registered once, served with the pipeline's own scores, and thresholds that hold."""
+"""Discriminators as MLflow models: registered once, served with the pipeline's scores and thresholds that hold."""
 
 import base64
 import json
 import os
 import sys
+import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 from numpy.typing import NDArray
 from PIL import Image
 
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, save
-from fig.runtime.tracking import register
-from fig.serving import Gate
+from fig.runtime.tracking import mirror, register
+from fig.serving import Gate, read_images
 from fig.settings import SamplerSettings
 from fig.stages.evaluate import Evaluate
 from fig.stages.support.scoring import evaluate_on_this_worker
@@ -36,7 +38,8 @@ def folder(small: Discriminator, tmp_path: Path) -> Path:
     """The folder of a discriminator that was not evaluated yet."""
     folder = tmp_path / "results/tiny/discriminators/stripes/resnet18/fig/0"
     folder.mkdir(parents=True)
-    save(folder, small, Card(small.architecture, "stripes", "fig", 0, "0123456789abcdef"))
+    card = Card(small.architecture, "stripes", "fig", 0, "0123456789abcdef", class_names=("horizontal", "vertical"))
+    save(folder, small, card)
     write_history(folder / "history.csv", [{"iteration": 0, "time": 0.0}])
     return folder
 
@@ -51,24 +54,25 @@ def served(model: str, where: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/invocations"
 
 
-def answer(address: str, images: NDArray, **params: float) -> dict[str, NDArray]:
-    """What a served model says of arrays."""
-    return ask(address, {"inputs": images.tolist(), "params": params})
+def ask(address: str, **body: object) -> dict[str, NDArray]:
+    """What a served model says of a request."""
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return {name: np.array(values) for name, values in json.load(response)["predictions"].items()}
 
 
-def encoded(image: NDArray, kind: str = "PNG") -> str:
-    """An image file in base64."""
+def refused(address: str, **body: object) -> tuple[int, str]:
+    """Status and message of the refusal of a request."""
+    with pytest.raises(urllib.error.HTTPError) as error:
+        ask(address, **body)
+    return error.value.code, json.load(error.value)["message"]
+
+
+def png(image: NDArray, kind: str = "PNG") -> str:
+    """An image as base64."""
     file = BytesIO()
     Image.fromarray(image).save(file, kind)
     return base64.b64encode(file.getvalue()).decode()
-
-
-def ask(address: str, request: dict) -> dict[str, NDArray]:
-    """What a served model answers."""
-    body = json.dumps(request).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return {name: np.array(values) for name, values in json.load(response)["predictions"].items()}
 
 
 @pytest.mark.pipeline
@@ -85,24 +89,61 @@ def test_a_registered_discriminator_serves_its_own_probabilities_its_evaluation_
     with np.load(folder / "scores/baseline.npz") as scores:
         id_scores = scores["id"]
     with served(f"{MODEL}/1", tmp_path) as address:
-        told, at_half = answer(address, images), answer(address, images, id_acceptance=0.5)
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            answer(address, images[:2, :8, :8])
-        files = [encoded(image) for image in images]
-        by_files = ask(address, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})
-        with pytest.raises(urllib.error.HTTPError) as unreadable:
-            ask(address, {"dataframe_records": [{"image": files[0]}, {"image": files[0][:40]}]})
-    assert refused.value.code == unreadable.value.code == 400
-    assert "images are (2, 8, 8, 3), not (N, 16, 16, 3)" in json.load(refused.value)["message"]
-    assert "image 1 is no PNG or JPEG file that can be read" in json.load(unreadable.value)["message"]
-    assert all(np.array_equal(by_files[name], told[name]) for name in told)
-    assert np.array_equal(told["class"], told["probabilities"].argmax(axis=1))
+        told = ask(address, inputs=images.tolist())
+        at_half = ask(address, inputs=images.tolist(), params={"id_acceptance": 0.5})
+        records = ask(address, dataframe_records=[{"image": png(image)} for image in images])
+        split = ask(address, dataframe_split={"columns": ["image"], "data": [[image.tolist()] for image in images]})
+        refusals = {
+            "size": refused(address, inputs=images[:2, :8, :8].tolist()),
+            "dtype": refused(address, inputs=(images[:2] / 255).tolist()),
+            "empty": refused(address, inputs=[]),
+            "column": refused(address, dataframe_records=[{"picture": png(images[0])}]),
+            "base64": refused(address, dataframe_records=[{"image": "?"}]),
+            "image": refused(address, dataframe_records=[{"image": base64.b64encode(b"text").decode()}]),
+            "share": refused(address, inputs=images[:2].tolist(), params={"id_acceptance": 1.5}),
+        }
+        json_code, _ = refused(address, input=[])
+    assert refusals == {
+        "size": (400, "the images are of shape (8, 8, 3): each must be (16, 16, 3)"),
+        "dtype": (400, "the images are neither base64 nor whole numbers from 0 to 255, but float64"),
+        "empty": (400, "there are no images"),
+        "column": (400, "there is no column image, but picture"),
+        "base64": (400, "image 0 is not base64"),
+        "image": (400, "image 0 is not a readable JPEG or PNG image"),
+        "share": (400, "a share of 1.5 of the ID images cannot be accepted: it must be above 0 and at most 1"),
+    }
+    assert json_code == 400
     with torch.no_grad():
         own = load(folder).eval()(torch.tensor(images).permute(0, 3, 1, 2)).double().softmax(dim=1)
+    assert set(told) == {"class", "confidence", "probabilities", "score", "accepted"}
     assert np.allclose(told["probabilities"], own, atol=1e-6)
+    assert np.allclose(told["confidence"], own.amax(dim=1), atol=1e-6)
+    assert told["class"].tolist() == [["horizontal", "vertical"][place] for place in own.argmax(dim=1)]
     assert np.allclose(told["score"], id_scores, atol=1e-4)
+    for same in (records, split):
+        assert all((told[name] == same[name]).all() for name in told)
     accepted = np.array([told["accepted"].sum(), at_half["accepted"].sum()])
     assert np.abs(accepted - [38, 20]).max() <= 1  # of 40; one stands on the threshold, where rounding decides
+
+
+@pytest.mark.pipeline
+def test_registered_again_a_model_is_found_and_evaluated_anew_it_is_another_version(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    row = "0123456789abcdef,accuracy,,,,0.5"
+    (folder / "metrics.csv").write_text(f"key,metric,detector,protocol,ood_dataset,value\n{row}\n")
+    (folder / "scores").mkdir()
+    np.savez(folder / "scores/baseline.npz", id=np.arange(20.0))
+    mirror(folder)
+    assert register(folder) == register(folder) == f"{MODEL}/1"
+    np.savez(folder / "scores/baseline.npz", id=np.arange(30.0))
+    assert register(folder) == register(folder) == f"{MODEL}/2"
+    client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
+    models = client.search_logged_models([client.get_experiment_by_name("tiny").experiment_id])
+    versions = client.search_model_versions("name = 'fig-stripes-resnet18-fig'")
+    assert {each.source for each in versions} == {each.artifact_location for each in models} and len(models) == 2
+    assert all([metric.value for metric in model.metrics] == [0.5] for model in models)
 
 
 def test_what_was_not_evaluated_is_not_registered(folder: Path):
@@ -119,34 +160,43 @@ def test_images_are_accepted_from_the_score_on_that_the_asked_share_of_id_images
     assert gate.predict(images, {"id_acceptance": 1.0})["accepted"].all()
 
 
-def test_pixels_in_0_to_1_and_what_is_no_share_are_refused_in_a_sentence(small: Discriminator):
-    gate, images = Gate(small.eval(), np.zeros(1)), np.zeros((2, 16, 16, 3), np.uint8)
-    with pytest.raises(ValueError, match="from 0 to 255"):
-        gate.predict(images)
-    with pytest.raises(ValueError, match=r"1\.5 of the ID images cannot be accepted"):
-        gate.predict(images + 128, {"id_acceptance": 1.5})
-
-
-def test_image_files_of_any_size_and_mode_are_resized_by_the_short_side_and_cut_in_the_middle(small: Discriminator):
-    gate = Gate(small.eval(), np.zeros(1))
-    image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    wide = np.pad(image, ((0, 0), (8, 8)))  # grey, with what is cut away on either side
-    told = gate.predict_files([encoded(wide), encoded(image)])
-    assert np.array_equal(told["score"], gate.predict(np.stack(2 * [np.stack(3 * [image], axis=-1)]))["score"])
-    twice = image.repeat(2, axis=0).repeat(2, axis=1)
-    assert gate.predict_files([encoded(twice), encoded(wide, "JPEG")])["class"].shape == (2,)
-    assert gate.predict_files([encoded(np.zeros((16, 16), np.uint8))])["class"].shape == (1,), "a file may be black"
+def test_images_are_pixels_bytes_base64_or_data_urls_and_of_another_size_are_resized_by_the_short_side_and_cut():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    text = png(image)
+    given = [text, "\n".join(textwrap.wrap(text, 76)), f"data:image/png;base64,{text}", base64.b64decode(text)]
+    assert (read_images(given, 16) == image).all()
+    assert (read_images(np.array([text, text]), 16) == image).all()
+    assert (read_images([image.tolist()], 16) == read_images(image[None].astype(np.int64), 16)).all()
+    wide = np.pad(image, ((0, 0), (8, 8), (0, 0)))  # with what is cut away on either side
+    assert (read_images([png(wide)], 16) == image).all()
+    assert read_images([png(np.zeros((16, 16), np.uint8))], 16).max() == 0, "a file may be black"
+    assert read_images([png(image, "JPEG"), png(image[..., 0])], 8).shape == (2, 8, 8, 3)
 
 
 @pytest.mark.parametrize(
-    ("file", "reason"),
+    ("given", "sentence"),
     [
-        ("%%%", "is no base64"),
-        (7, "is no string"),
-        (None, "is no string"),
-        (encoded(np.zeros((8, 8)), "TIFF"), "no PNG"),
+        (np.zeros((2, 16, 16, 3), np.float32), "neither base64 nor whole numbers from 0 to 255, but float32"),
+        (np.ones((2, 16, 16, 3), np.uint8), "no pixel is above 1"),
+        (np.full((2, 16, 16, 3), 256), "pixels are from 256 to 256: they must be from 0 to 255"),
+        ([[[1]], [[1, 2]]], r"not all of one shape: each must be \(16, 16, 3\)"),
+        ([None], "neither base64 nor whole numbers"),
+        (np.array(5), r"of shape \(\): each must be"),
+        ([], "there are no images"),
+        ([png(np.zeros((4, 4, 3), np.uint8)), None], "image 1 is not base64, but others are"),
+        ([png(np.zeros((4, 4, 3), np.uint8), "BMP")], "image 0 is not a readable JPEG or PNG image"),
+        ([png(np.zeros((400, 400, 3), np.uint8))[:80]], "image 0 is not a readable JPEG or PNG image"),
+        (["data:image/png;base64"], "image 0 is not a readable"),
+        (["é"], "image 0 is not base64"),
     ],
 )
-def test_what_is_no_image_file_is_refused_in_a_sentence(small: Discriminator, file: object, reason: str):
-    with pytest.raises(ValueError, match=f"image 0 .*{reason}"):
-        Gate(small.eval(), np.zeros(1)).predict_files([file])
+def test_what_are_no_images_is_refused_in_a_sentence(given: object, sentence: str):
+    with pytest.raises(ValueError, match=sentence):
+        read_images(given, 16)
+
+
+def test_what_is_no_share_is_refused_in_a_sentence(small: Discriminator):
+    gate, images = Gate(small.eval(), np.zeros(1)), np.full((2, 16, 16, 3), 128, np.uint8)
+    with pytest.raises(ValueError, match=r"1\.5 of the ID images cannot be accepted"):
+        gate.predict(images, {"id_acceptance": 1.5})
+    assert gate.predict(images)["class"].dtype == np.int64, "without names classes are numbers"

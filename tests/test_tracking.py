@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from fig.runtime import tracking
+from fig.runtime.record import Origin, Record, Times
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
 from support.processes import free_port, run_server
 from support.workspace import Workspace, copy_of_results
@@ -40,6 +42,11 @@ def runs_of(uri: str, name: str = "tiny"):
     return client.search_runs([experiment.experiment_id])
 
 
+def models_of(uri: str, name: str = "tiny"):
+    client = MlflowClient(uri)
+    return client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
+
+
 def test_each_discriminator_is_one_run_with_settings_history_metrics_key_and_pictures(finished: Workspace):
     uri = f"sqlite:///{finished.folder}/results/mlflow.db"
     runs = {run.info.run_name: run for run in runs_of(uri)}
@@ -61,6 +68,12 @@ def test_each_discriminator_is_one_run_with_settings_history_metrics_key_and_pic
     artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"discriminator.json", "history.csv", "metrics.csv", "samples.png", "evaluation.record.json"} <= artifacts
     assert run.data.tags["fig.command"].startswith("python -m fig.stages.finetune --train data/32/digits/train.npy")
+    models = {model.name: model for model in models_of(uri)}
+    assert len(models) == 5
+    linked = {metric.key: metric.dataset_name for metric in models["fig-0-digits-resnet18"].metrics}
+    assert linked["auroc/baseline/photos-c"] == "photos-c" and linked["final/accuracy"] == "digits"
+    contexts = {each.dataset.name: each.tags[0].value for each in run.inputs.dataset_inputs}
+    assert contexts["photos-c"] == "ood"
 
 
 def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_duplicates(
@@ -86,6 +99,11 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
             (fig,) = [run for run in runs if run.info.run_name == "fig/0 of digits/resnet18"]
             history = MlflowClient(address).get_metric_history(fig.info.run_id, "loss")
             assert [point.step for point in history] == [*range(1, 11)]
+            registered = workspace.run("python", "-m", "fig", "register", FIG, MLFLOW_TRACKING_URI=address)
+            assert registered.stdout.strip() == "models:/fig-digits-resnet18-fig/1"
+            models = {model.name: model for model in models_of(address)}
+            linked = {metric.key: metric.dataset_name for metric in models["fig-0-digits-resnet18"].metrics}
+            assert len(models) == 5 and linked["auroc/baseline/photos-c"] == "photos-c"
 
 
 def discriminator(results: Path, seed: int, run: str = "tiny") -> Path:
@@ -98,6 +116,8 @@ def discriminator(results: Path, seed: int, run: str = "tiny") -> Path:
     (folder / "history.csv").write_text("iteration,time,loss\n5,100.5,1\n10,101.5,0.5\n")
     row = f"{card['key']},auroc,baseline,,photos-c,0.9"
     (folder / "metrics.csv").write_text(f"key,metric,detector,protocol,ood_dataset,value\n{row}\n")
+    inputs = {f"data/32/{name}.npy": name[0] * 64 for name in ("digits/train", "digits/test", "photos-c/test")}
+    Record(Origin("evaluate", "code", {}, inputs), "command", {}, Times()).write(folder / "evaluation.record.json")
     return folder
 
 
@@ -204,7 +224,29 @@ def test_wherever_a_mirroring_breaks_off_the_next_one_completes_the_run(
         run = client.get_run(mirror(folder))
         assert run.data.params == whole.data.params | {"seed": str(1 + calls)} and run.info.status == "FINISHED"
         assert run.data.metrics == whole.data.metrics
-        assert len(client.list_artifacts(run.info.run_id)) == len(client.list_artifacts(whole.info.run_id)) == 3
+        assert len(client.list_artifacts(run.info.run_id)) == len(client.list_artifacts(whole.info.run_id)) == 4
+        (model,) = (client.get_logged_model(each.model_id) for each in run.outputs.model_outputs)
+        assert model.status == LoggedModelStatus.READY and [each.value for each in model.metrics] == [0.9]
+        assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"digits", "photos-c"}
         if not broken:
             break
-    assert len(runs_of(f"sqlite:///{tmp_path}/mlflow.db")) == 2 + calls >= 6
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert len(runs_of(uri)) == len(models_of(uri)) == 2 + calls >= 6
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_discriminator_s_model_is_found_by_its_key_and_its_metrics_by_the_images_that_gave_them(tmp_path: Path):
+    folder = discriminator(tmp_path, seed=3)
+    row = "tiny-3,accuracy,,,,0.8\ntiny-3,generated_confidence,,,,0.2"
+    (folder / "metrics.csv").write_text((folder / "metrics.csv").read_text() + row + "\n")
+    assert mirror(folder) == mirror(folder)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiments = [client.get_experiment_by_name("tiny").experiment_id]
+    where = {"dataset_name": "photos-c", "dataset_digest": "p" * 16}
+    (model,) = client.search_logged_models(experiments, "metrics.`auroc/baseline/photos-c` > 0.8", datasets=[where])
+    assert model.tags["fig.key"] == "tiny-3" and model.params["method.K"] == "0.1"
+    assert {each.key: (each.value, each.dataset_name, each.dataset_digest) for each in model.metrics} == {
+        "auroc/baseline/photos-c": (0.9, "photos-c", "p" * 16),
+        "final/accuracy": (0.8, "digits", "d" * 16),
+        "final/generated_confidence": (0.2, None, None),
+    }

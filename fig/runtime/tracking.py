@@ -1,16 +1,16 @@
-"""The only door to MLflow: a discriminator's folder is mirrored as one run, found again by its provenance key.
+"""The only door to MLflow: a discriminator's folder is mirrored as a run and its model, found again by its key.
 
-On request it is registered as a model, too. Local files are the truth. Mirroring twice changes nothing, so a run that
-a server missed is caught up later.
+On request the model gets the weights and is registered, too. Local files are the truth. Mirroring twice changes
+nothing, so a run that a server missed is caught up later.
 """
 
-import csv
 import json
 import logging
 import os
+import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,27 +21,35 @@ from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
+from fig.runtime.folders import (
+    RECORDS,
+    DataSet,
+    Point,
+    data_of,
+    evaluation_of,
+    history_of,
+    names_of,
+    parameters_of,
+    read_card,
+    rows_of,
+)
 from fig.runtime.provenance import file_hash, provenance_key
 from fig.runtime.record import read_record
 from fig.settings import Json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run
-    from numpy import int64, uint8
-    from numpy.typing import NDArray
-    from pandas import DataFrame
-
-    Pixels = NDArray[uint8] | NDArray[int64]
+    from mlflow.entities import LoggedModel, Metric, Run
+    from mlflow.exceptions import MlflowException
 
 KEY = "fig.key"
 COMMAND = "fig.command"
-RECORDS = ("training.record.json", "evaluation.record.json")
+FILES = "fig.files"  # hash of the files of a model that has its weights
 ARTIFACTS = ("discriminator.json", "history.csv", "metrics.csv", "samples.png", *RECORDS)
 OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what GATE reads
 GATE = "fig.serving:load_gate"  # by its name: what carries results does not know how images are judged
-MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
 BATCH = 1000  # metrics in one request, MLflow's limit
+DIGEST = 16  # characters of a data set's hash that MLflow shows
 PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's defaults would wait minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -113,20 +121,22 @@ def mirror(folder: Path) -> str:
     """
     run_folder = folder.parents[4]
     with connected(run_folder.parent) as client:
-        return mirrored(client, folder, experiment_id(client, run_folder))
+        return mirrored(client, folder, experiment_id(client, run_folder)).run_id
 
 
 def register(folder: Path) -> str:
-    """Mirror the discriminator in `results/<run>/discriminators/...` and register it as a model: the model's address.
+    """Mirror the discriminator in `results/<run>/discriminators/...` and register its model: the address to serve.
 
     Raises TrackingError where the server does not answer, ValueError where the baseline has not scored these weights.
     """
-    key = json.loads((folder / "discriminator.json").read_text())["key"]
-    if not (folder / OF_A_MODEL[-1]).exists() or not any(final_metrics(folder, key)):
+    key = read_card(folder)["key"]
+    if not (folder / OF_A_MODEL[-1]).exists() or not any(evaluation_of(folder, key)):
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
     run_folder = folder.parents[4]
+    files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
     with connected(run_folder.parent) as client:
-        return registered(client, folder, mirrored(client, folder, experiment_id(client, run_folder)))
+        found = mirrored(client, folder, experiment_id(client, run_folder), files)
+        return registered(client, folder, found, files)
 
 
 @contextmanager
@@ -170,16 +180,31 @@ def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
     return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
 
-def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
-    """Write the folder's parameters, history, metrics and artifacts into its MLflow run: the run's id."""
-    card = json.loads((folder / "discriminator.json").read_text())
+@dataclass(frozen=True)
+class Mirrored:
+    """What a discriminator is in MLflow."""
+
+    run_id: str
+    model: "LoggedModel"
+
+
+def mirrored(client: "MlflowClient", folder: Path, experiment: str, files: str = "") -> Mirrored:
+    """Write the folder's parameters, history, metrics, data sets and artifacts into its MLflow run and model."""
+    from mlflow.entities import LoggedModelStatus, Param
+
+    card = read_card(folder)
     found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
     times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
     run = found[0] if found else created(client, card, experiment, times[0])
     run_id = run.info.run_id
+    model = model_of(client, card, run, files)
     if not run.data.params:  # nor has a run whose mirroring broke off here
-        client.log_batch(run_id, params=parameters_of(card))
-    metrics = [*history_metrics(folder), *final_metrics(folder, card["key"])]
+        client.log_batch(run_id, params=[Param(name, value) for name, value in parameters_of(card).items()])
+    link(client, run, model, data_of(folder))
+    metrics = [metric_of(point) for point in history_of(folder)]
+    written = {(metric.key, metric.timestamp) for metric in model.metrics or ()}  # of a model, not to be written twice
+    judged = (point for point in evaluation_of(folder, card["key"]) if (point.name, point.time) not in written)
+    metrics += [metric_of(point, model.model_id) for point in judged]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     if record := read_record(folder / RECORDS[0]):
@@ -188,7 +213,52 @@ def mirrored(client: "MlflowClient", folder: Path, experiment: str) -> str:
         if (folder / name).exists():
             client.log_artifact(run_id, str(folder / name))
     client.set_terminated(run_id, "FINISHED", end_time=times[-1])
-    return str(run_id)
+    if model.status != LoggedModelStatus.READY:
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return Mirrored(str(run_id), model)
+
+
+def model_of(client: "MlflowClient", card: dict[str, Json], run: "Run", files: str) -> "LoggedModel":
+    """The model of a discriminator's run, created where there is none.
+
+    With the hash of its `files` it is one that has them, or none yet: evaluated anew, a model is another.
+    """
+    experiment, key = run.info.experiment_id, f"tags.`{KEY}` = '{card['key']}'"
+    latest = [{"field_name": "creation_timestamp", "ascending": False}]
+    for model in client.search_logged_models([experiment], key, max_results=1, order_by=latest):
+        if not files or model.tags.get(FILES, files) == files:
+            return model
+    names = names_of(card) | {"seed": str(card["seed"])}
+    tags = {KEY: card["key"]} | {f"fig.{name}": value for name, value in names.items()}
+    name = "-".join((card["variant"], names["seed"], card["id_dataset"], names["network"]))
+    return client.create_logged_model(
+        experiment, re.sub(r"[/:.%\"']", "-", name), run.info.run_id, tags, parameters_of(card), "discriminator"
+    )
+
+
+def link(client: "MlflowClient", run: "Run", model: "LoggedModel", data: Iterable[DataSet]) -> None:
+    """Say what a run made and what it was given; what is said already stays as it is."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput
+
+    if model.model_id not in {each.model_id for each in (run.outputs.model_outputs if run.outputs else ())}:
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    inputs = [
+        DatasetInput(
+            Dataset(each.name, each.digest[:DIGEST], "local", json.dumps({"uri": each.path})),
+            [InputTag("mlflow.data.context", each.context)],
+        )
+        for each in data
+    ]
+    if inputs:
+        client.log_inputs(run.info.run_id, inputs)
+
+
+def metric_of(point: Point, model_id: str | None = None) -> "Metric":
+    """A point as MLflow has it, linked to a model and to the data set that it was measured on."""
+    from mlflow.entities import Metric
+
+    name, digest = (point.data.name, point.data.digest[:DIGEST]) if point.data else (None, None)
+    return Metric(point.name, point.value, point.time, point.step, model_id, name, digest)
 
 
 def created(client: "MlflowClient", card: dict[str, Json], experiment: str, started: int) -> "Run":
@@ -200,60 +270,43 @@ def created(client: "MlflowClient", card: dict[str, Json], experiment: str, star
     return client.create_run(experiment, start_time=started, tags=tags)
 
 
-def names_of(card: dict[str, Json]) -> dict[str, str]:
-    """What a discriminator is found by."""
-    network = card["architecture"]["network"]
-    return {"id_dataset": card["id_dataset"], "network": network, "variant": card["variant"]}
-
-
-def parameters_of(card: dict[str, Json]) -> list["Param"]:
-    """The settings that a discriminator was made with, as MLflow parameters."""
-    from mlflow.entities import Param
-
-    settings = dict(flattened(card["settings"])) | dict(flattened(card["architecture"]))
-    values = names_of(card) | {"seed": card["seed"]} | settings
-    return [Param(name, str(value)) for name, value in values.items()]
-
-
-def registered(client: "MlflowClient", folder: Path, run_id: str) -> str:
-    """A version of the model named by the folder's ID data set, network and variant, found again by files and loader.
+def registered(client: "MlflowClient", folder: Path, found: Mirrored, files: str) -> str:
+    """A version of the model named by the folder's ID data set, network and variant, found again by its files' hash.
 
     Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
     """
-    card = json.loads((folder / "discriminator.json").read_text())
-    architecture = card["architecture"]
+    card = read_card(folder)
+    model, architecture = found.model, card["architecture"]
     name = f"fig-{card['id_dataset']}-{architecture['network']}-{card['variant']}"
-    files = {file: file_hash(folder / file) for file in OF_A_MODEL}
-    place = "model-" + provenance_key({**files, "loader": __name__})
-    source = f"runs:/{run_id}/{place}"
-    found = [each for each in client.search_model_versions(f"name = '{name}'") if each.source == source]
-    if not found:
+    if model.tags.get(FILES) != files:
         with TemporaryDirectory() as scratch:
-            write_model(Path(scratch) / place, folder)
-            client.log_artifacts(run_id, str(Path(scratch) / place), place)
+            write_model(Path(scratch) / "model", folder, model)
+            client.log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
+        client.set_logged_model_tags(model.model_id, {FILES: files})
+    source = model.artifact_location
+    versions = [each for each in client.search_model_versions(f"name = '{name}'") if each.source == source]
+    if not versions:
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
-        tags = {KEY: card["key"], "fig.seed": str(card["seed"])}
-        found = [client.create_model_version(name, source, run_id, tags, await_creation_for=0)]
-    return f"models:/{name}/{found[0].version}"
+        tags, own = {KEY: card["key"], "fig.seed": str(card["seed"])}, model.model_id
+        versions = [client.create_model_version(name, source, found.run_id, tags, await_creation_for=0, model_id=own)]
+    shown = [{"name": name, "version": int(versions[0].version)}]
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(shown)})  # for the UI
+    return f"models:/{name}/{versions[0].version}"
 
 
-def write_model(path: Path, folder: Path) -> None:
+def write_model(path: Path, folder: Path, model: "LoggedModel") -> None:
     """The discriminator in `folder` as a folder that MLflow loads and serves.
 
-    Its signature leaves the input out: MLflow's takes arrays or columns, and these models take both.
+    It has no signature of its input, which could name arrays or columns alone: what images may be is the gate's to say.
     """
     import numpy as np
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    answers = {
-        "class": ("int64", (-1,)),
-        "probabilities": ("float64", (-1, -1)),
-        "score": ("float64", (-1,)),
-        "accepted": ("bool", (-1,)),
-    }
+    answers = {"confidence": ("float64", (-1,)), "probabilities": ("float64", (-1, -1)), "score": ("float64", (-1,))}
+    answers |= {"accepted": ("bool", (-1,))}
     outputs = Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in answers.items()])
     params = ParamSchema([ParamSpec("id_acceptance", DataType.double, 0.95)])
     with TemporaryDirectory() as scratch:
@@ -261,99 +314,57 @@ def write_model(path: Path, folder: Path) -> None:
         for file in OF_A_MODEL:
             (data / file).parent.mkdir(parents=True, exist_ok=True)
             (data / file).symlink_to((folder / file).resolve())
-        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # docs/mlflow.md has one
+        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # documents say what is needed
         save_model(
             path,
             loader_module=__name__,
             data_path=str(data),
-            signature=ModelSignature(None, outputs, params),
+            mlflow_model=Model(model_id=model.model_id, run_id=model.source_run_id),
+            signature=ModelSignature(outputs=outputs, params=params),
             pip_requirements=[f"{package}=={version(package)}" for package in ("fig-ood", "mlflow", "torch")],
         )
 
 
-def _load_pyfunc(path: str) -> "Served":
-    """What MLflow serves of the data of `write_model`; it finds this function by its name."""
-    module, _, name = GATE.partition(":")
-    return Served(getattr(import_module(module), name)(Path(path)))
-
-
 class Gate(Protocol):
-    """What is served: each of its methods takes images and the request's parameters, or raises ValueError."""
+    """What is served."""
 
-    def predict(self, images: "Pixels", params: Mapping[str, Json]) -> Mapping[str, object]:
-        """The answers for arrays of pixels."""
-
-    def predict_files(self, files: Sequence[Json], params: Mapping[str, Json]) -> Mapping[str, object]:
-        """The answers for image files in base64."""
+    def predict(self, images: Iterable[object], params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
+        """The answers for images, as pixels or encoded; raises ValueError, in a sentence, where they are none."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A gate as MLflow asks it: arrays of pixels, or a table with the column `image` of image files in base64."""
+    """A gate as MLflow asks it; what it refuses gets status 400 and is answered with its sentence."""
 
     gate: Gate
 
-    def predict(self, data: "Pixels | DataFrame", params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
-        """The gate's answers; what it refuses becomes an MlflowException, which MLflow answers with status 400."""
-        import numpy as np
-        import pandas as pd
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import BAD_REQUEST
-
+    def predict(self, data: Json, params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
+        """The gate's answer; `data` is an array, or holds images in a column `image`, as MLflow parsed a request."""
         try:
-            if isinstance(data, np.ndarray):
-                return self.gate.predict(data, params or {})
-            if not isinstance(data, pd.DataFrame):
-                raise ValueError("images are one array, or a table with the column image")
-            if list(data.columns) != ["image"]:
-                raise ValueError(f"the columns are {', '.join(map(str, data.columns))}, not image alone")
-            return self.gate.predict_files(data["image"].tolist(), params or {})
+            named = hasattr(data, "columns") or isinstance(data, dict)
+            if named and "image" not in data:
+                raise ValueError(f"there is no column image, but {', '.join(map(str, data)) or 'none'}")
+            return self.gate.predict(list(data["image"]) if named else data, params)
         except ValueError as error:
-            raise MlflowException(str(error), BAD_REQUEST) from error
+            raise refusal(str(error)) from error
 
 
-def flattened(values: dict[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """Nested settings as MLflow parameters: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{name}.")
-        elif value not in (None, "", []):
-            yield f"{prefix}{name}", value
+def refusal(sentence: str) -> "MlflowException":
+    """What makes MLflow's server answer with status 400 and a sentence, and not with all that it was sent."""
+    from mlflow.exceptions import MlflowException
+
+    class RefusedError(MlflowException):
+        def serialize_as_json(self) -> str:
+            return json.dumps({"error_code": self.error_code, "message": sentence})  # the server put more before it
+
+    refused: MlflowException = RefusedError.invalid_parameter_value(sentence)
+    return refused
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def history_metrics(folder: Path) -> Iterator["Metric"]:
-    """The history as MLflow metrics, with the file's own time, so that writing them again changes nothing."""
-    from mlflow.entities import Metric
-
-    path = folder / "history.csv"
-    for row in rows_of(path):
-        stamp = int(float(row["time"]) * 1000)
-        values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
-        yield from (Metric(name, float(value), stamp, int(row["iteration"])) for name, value in values.items())
-
-
-def final_metrics(folder: Path, key: str) -> Iterator["Metric"]:
-    """The evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
-
-    The UI makes a section of what stands before the last slash.
-    """
-    from mlflow.entities import Metric
-
-    path = folder / "metrics.csv"
-    for row in rows_of(path):
-        if row["key"] != key or row["protocol"] == "grid" or (row["ood_dataset"] and row["metric"] not in MIRRORED):
-            continue
-        detector = ".".join(part for part in (row["detector"], row["protocol"]) if part)
-        name = "/".join((row["metric"], detector, row["ood_dataset"]) if detector else ("final", row["metric"]))
-        yield Metric(name, float(row["value"]), int(path.stat().st_mtime * 1000), 0)
+def _load_pyfunc(path: str) -> Served:
+    """What MLflow serves of the data of `write_model`; it finds this function by its name."""
+    module, _, name = GATE.partition(":")
+    return Served(getattr(import_module(module), name)(Path(path)))
 
 
 def sync(results: Path) -> tuple[int, int]:

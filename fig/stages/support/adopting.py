@@ -37,11 +37,8 @@ def adopt_classifier(job: Adopt) -> None:
     architecture = build_architecture(job.train, job.network, job.architecture, job.scaling, job.size)
     images = images_at(open_split(job.train), torch.arange(2))[..., : job.size, : job.size]
     discriminator = adopt_weights(architecture, job.weights, job.seed, images)
-    origin = job.origin()
+    origin, data = job.origin(), description_of(job.train)
     about = {"made_of": asdict(origin), "versions": library_versions()}
     write_history(job.output / "history.csv", [{"iteration": 0, "time": round(time.time(), 3)}])
-    save(
-        job.output,
-        discriminator,
-        Card(architecture, description_of(job.train).dataset, "standard", job.seed, origin.key, about),
-    )
+    card = Card(architecture, data.dataset, "standard", job.seed, origin.key, about, class_names=tuple(data.classes))
+    save(job.output, discriminator, card)

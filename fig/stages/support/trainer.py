@@ -131,7 +131,8 @@ def make_card(call: Call, architecture: Architecture) -> Card:
     job, made_of = call.job, call.origin
     about = {"made_of": asdict(made_of), "versions": library_versions()}
     kept = {"training": made_of.settings["training"], "method": made_of.settings["settings"]}
-    return Card(architecture, description_of(job.train).dataset, job.variant, job.seed, call.key, about, kept)
+    data = description_of(job.train)
+    return Card(architecture, data.dataset, job.variant, job.seed, call.key, about, kept, tuple(data.classes))
 
 
 def is_made(job: Training, key: str) -> bool:

@@ -1,0 +1,109 @@
+"""What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fig.runtime.record import read_record
+from fig.settings import Json
+
+RECORDS = ("training.record.json", "evaluation.record.json")
+MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
+OF_TEST_IMAGES = ("accuracy", "calibration_error")  # of those without an OOD set; others are of generated samples
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A prepared split that a discriminator was trained or judged on."""
+
+    name: str
+    context: str  # training, test or ood
+    path: str
+    digest: str  # SHA-256 of the images
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value that was measured."""
+
+    name: str
+    value: float
+    time: int  # milliseconds of the epoch: the file's own, so that a point written again is the same
+    step: int = 0
+    data: DataSet | None = None  # that it was measured on
+
+
+def read_card(folder: Path) -> dict[str, Json]:
+    """What `discriminator.json` says."""
+    card: dict[str, Json] = json.loads((folder / "discriminator.json").read_text())
+    return card
+
+
+def names_of(card: dict[str, Json]) -> dict[str, str]:
+    """What a discriminator is found by."""
+    network = card["architecture"]["network"]
+    return {"id_dataset": card["id_dataset"], "network": network, "variant": card["variant"]}
+
+
+def parameters_of(card: dict[str, Json]) -> dict[str, str]:
+    """The settings that a discriminator was made with, by dotted names."""
+    settings = dict(flattened(card["settings"])) | dict(flattened(card["architecture"]))
+    return {name: str(value) for name, value in (names_of(card) | {"seed": card["seed"]} | settings).items()}
+
+
+def flattened(values: dict[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """Nested settings by dotted names: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        elif value not in (None, "", []):
+            yield f"{prefix}{name}", value
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def data_of(folder: Path) -> list[DataSet]:
+    """The prepared splits that a discriminator was trained and judged on, as the records of the two say."""
+    trained, judged = (
+        [(path, digest) for path, digest in record.origin.inputs.items() if path.endswith(".npy")] if record else []
+        for record in (read_record(folder / name) for name in RECORDS)
+    )
+    parts = {"training": trained[:1], "test": judged[1:2], "ood": judged[2:]}  # evaluation has the training images too
+    return [
+        DataSet(Path(path).parent.name, context, path, digest)
+        for context, splits in parts.items()
+        for path, digest in splits
+    ]
+
+
+def history_of(folder: Path) -> Iterator[Point]:
+    """The history of the training."""
+    for row in rows_of(folder / "history.csv"):
+        time = int(float(row["time"]) * 1000)
+        values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
+        yield from (Point(name, float(value), time, int(row["iteration"])) for name, value in values.items())
+
+
+def evaluation_of(folder: Path, key: str) -> Iterator[Point]:
+    """The evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
+
+    The UI makes a section of what stands before the last slash.
+    """
+    path = folder / "metrics.csv"
+    data = {each.name if each.context == "ood" else each.context: each for each in data_of(folder)}
+    for row in rows_of(path):
+        metric, ood = row["metric"], row["ood_dataset"]
+        if row["key"] != key or row["protocol"] == "grid" or (ood and metric not in MIRRORED):
+            continue
+        detector = ".".join(part for part in (row["detector"], row["protocol"]) if part)
+        name = "/".join((metric, detector, ood) if detector else ("final", metric))
+        on = data.get(ood or ("test" if metric in OF_TEST_IMAGES else ""))
+        yield Point(name, float(row["value"]), int(path.stat().st_mtime * 1000), data=on)
