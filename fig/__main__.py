@@ -17,6 +17,7 @@ COMMANDS = (
     "patch",
     "plan",
     "probe",
+    "push",
     "recover",
     "register",
     "report",

@@ -94,6 +94,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.network = network_of(architecture, seed).to(memory_format=torch.channels_last)
+        self.origin: Path | None = None  # the folder that it was loaded from
 
     def scaled(self, images: Tensor) -> Tensor:
         """Images as `network` takes them: uint8 (B, 3, size, size) -> float of the same shape."""
@@ -125,6 +126,34 @@ class Discriminator(nn.Module):
         """Shape of one image."""
         return (3, self.architecture.size, self.architecture.size)
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights, card and a model card into a folder as the Hugging Face hub has them.
+
+        The evaluation goes along where the weights are still those of the folder that it was loaded from.
+        """
+        from fig import hub
+
+        hub.save_pretrained(self, Path(folder))
+
+    def push_to_hub(self, repository: str, **options: object) -> str:
+        """Push what `save_pretrained` writes to a repository of the hub: the commit's URL.
+
+        The options are those of huggingface_hub's ModelHubMixin.push_to_hub: private, token, branch, create_pr, ...
+        """
+        from fig import hub
+
+        return hub.push(self, repository, options)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: object) -> "Discriminator":
+        """The discriminator in a folder or, of that name, on the hub, in eval mode.
+
+        The options are those of huggingface_hub's snapshot_download: revision, token, cache_dir, local_files_only, ...
+        """
+        from fig import hub
+
+        return hub.pull(str(name), options)
+
 
 def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
     """Write `model.safetensors` and `discriminator.json` into `folder`, each whole or not at all."""
@@ -147,4 +176,5 @@ def load(folder: Path) -> Discriminator:
     """Rebuild the discriminator that was saved into `folder`."""
     discriminator = Discriminator(load_card(folder).architecture)
     bare(discriminator.network).load_state_dict(load_file(folder / "model.safetensors"))
+    discriminator.origin = folder
     return discriminator

@@ -20,6 +20,7 @@ ASIDE = (  # carry results, or say what makes them in values that every record h
     "fig.settings",
     "fig.study",
     "fig.detectors.table",
+    "fig.hub",
     "fig.methods.table",
     "fig.networks.table",
 )

@@ -1,0 +1,25 @@
+"""fig push: a discriminator on the Hugging Face hub."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fig.commands.options import Folder
+
+
+def push(
+    discriminator: Folder,
+    repository: Annotated[str, Parameter(help="Where to: <owner>/<name>.")],
+    /,
+    *,
+    private: Annotated[bool, Parameter(help="Make a new repository private.", negative=())] = False,
+) -> None:
+    """Push a discriminator to the Hugging Face hub, with its evaluation and a model card made of them.
+
+    You must have logged in before: hf auth login. Discriminator.from_pretrained loads it.
+
+    Example: fig push results/demo/discriminators/digits/resnet18/fig/0 me/digits-fig --private
+    """
+    from fig.discriminator import load
+
+    print(load(discriminator).push_to_hub(repository, private=private or None))
