@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.transforms import CenterCrop, Resize
 
-from fig.data.arrays import Split, open_split, write_description, write_images
+from fig.data.arrays import Split, description_of, open_split, write_description, write_images
 from fig.data.augment import Augmentation, augment
 from fig.data.batches import images_at, keep_all, source_on
 from fig.data.catalogue import datasets_of, entries, ood_parts, recipe
@@ -24,7 +24,8 @@ DATASETS = datasets_of(entries())
 
 def shipped(folder: Path, name: str, split: str) -> Split:
     """A split of images that ship inside packages, prepared for 32 x 32."""
-    train = folder / "32" / name / "train.npy" if name == "digits" and split == "test" else None
+    has_train = name == "digits" and split == "test"
+    train = description_of(folder / "32" / name / "train.npy") if has_train else None
     output = folder / "32" / name / f"{split}.npy"
     output.parent.mkdir(parents=True, exist_ok=True)
     prepare(output, [], recipe(name, split, 32, DATASETS, own=False), seed=0, train=train)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fig.data.arrays import Split, open_split
+from fig.data.arrays import Split, description_of, open_split
 from fig.data.catalogue import Recipe
 from fig.data.prepare import prepare
 
@@ -40,10 +40,11 @@ def made(
     source: Path, tmp_path: Path, *more: Path, split: str = "train", train: Path | None = None, **changes
 ) -> Split:
     """What `prepare` makes of one's own images, at 32 x 32."""
-    settings = {"reader": "classes", "split": split, "size": 32, "way": "centre", "short": 32, "own": True} | changes
+    settings = {"reader": "classes", "split": split, "size": 32, "way": "centre", "short": 32}
+    settings |= {"labelled": True, "own": True} | changes
     output = tmp_path / "data" / "32" / "pets" / f"{split}.npy"
     output.parent.mkdir(parents=True, exist_ok=True)
-    prepare(output, [source, *more], Recipe(**settings), train=train)
+    prepare(output, [source, *more], Recipe(**settings), train=description_of(train) if train else None)
     return open_split(output)
 
 
@@ -95,6 +96,14 @@ def test_grey_pixels_are_repeated(tmp_path: Path):
     assert np.array_equal(split.images, np.repeat(images, 3, axis=-1)) and split.labels.tolist() == [0, 1, 0, 1]
 
 
+def test_transparent_pixels_are_flattened_and_labels_may_be_texts(tmp_path: Path):
+    images = DRAW.integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
+    np.savez(tmp_path / "pets.npz", images=images, labels=np.array(["dog", "cat", "dog"]))
+    split, alpha = made(tmp_path / "pets.npz", tmp_path, reader="arrays"), images[..., 3:] / 255
+    assert abs(split.images - (images[..., :3] * alpha + 255 * (1 - alpha))).max() <= 0.5
+    assert split.labels.tolist() == [1, 0, 1] and split.description.classes == ["cat", "dog"]
+
+
 def test_arrays_of_images_and_labels_in_two_files(tmp_path: Path):
     np.save(tmp_path / "images.npy", DRAW.integers(0, 256, (4, 50, 40, 3), dtype=np.uint8))
     np.save(tmp_path / "labels.npy", np.array([1, 0, 2, 1]))
@@ -106,8 +115,8 @@ def test_a_few_broken_images_are_skipped_and_counted(tmp_path: Path, caplog: pyt
     files = pets(100) | {"cat/cut.png": picture()[:300], "dog/empty.png": b""}
     split = made(folder_of(tmp_path / "pets", files), tmp_path)
     assert len(split.images) == len(split.labels) == 200
-    assert split.description.made["broken"] == ["cat/cut.png", "dog/empty.png"]
-    assert "2 images cannot be read and were skipped" in caplog.text
+    assert split.description.made["broken"] == {"cat/cut.png": "damaged", "dog/empty.png": "no image that Pillow knows"}
+    assert "2 images cannot be read and were skipped (1 damaged, 1 no image that Pillow knows)" in caplog.text
 
 
 def test_many_broken_images_are_refused_and_nothing_is_written(tmp_path: Path):
@@ -152,17 +161,37 @@ def test_a_test_class_keeps_its_training_label_where_others_are_missing(tmp_path
     assert test.labels.tolist() == [1, 2] and test.description.classes == ["ant", "cat", "dog"]
 
 
-def test_a_test_class_that_was_not_trained_is_refused(tmp_path: Path):
+def test_test_classes_that_were_not_trained_are_refused_with_their_count(tmp_path: Path):
     made(folder_of(tmp_path / "train", pets()), tmp_path)
-    with pytest.raises(ValueError, match="labels out of range, there are no training images of class cow"):
-        test = folder_of(tmp_path / "test", pets(1) | {"cow/0.png": picture()})
+    told = r"there are no training images of class ant, cow \(3 of 5 test images\) but of cat, dog"
+    with pytest.raises(ValueError, match=f"labels out of range, {told}"):
+        test = folder_of(
+            tmp_path / "test", pets(1) | {f"{name}.png": picture() for name in ("cow/0", "ant/0", "ant/1")}
+        )
         made(test, tmp_path, split="test", train=tmp_path / "data/32/pets/train.npy")
+
+
+def test_uneven_classes_are_counted_and_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "fig")
+    even = made(folder_of(tmp_path / "even", pets(3)), tmp_path / "1")
+    assert even.description.made["counts"] == {"cat": 3, "dog": 3} and "images of each class: 3 cat" in caplog.text
+    assert "uneven" not in caplog.text
+    files = pets(1) | {f"dog/{number}.png": picture() for number in range(1, 10)}
+    uneven = made(folder_of(tmp_path / "uneven", files), tmp_path / "2")
+    assert uneven.description.made["counts"] == {"cat": 1, "dog": 10}
+    assert "pets train: the classes are uneven: 1 images of cat, 10 of dog, 10 times as many" in caplog.text
+
+
+def test_classes_without_images_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    np.savez(tmp_path / "pets.npz", images=np.zeros((2, 32, 32), np.uint8), labels=np.array([0, 3]))
+    assert made(tmp_path / "pets.npz", tmp_path, reader="arrays").description.made["counts"]["1"] == 0
+    assert "pets train: 2 of 4 classes have no images: 1, 2" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"cat/0.png": picture()}, "holds one class only, cat"),
+        ({"cat/0.png": picture()}, "there is one class only, cat"),
         ({"cat/0.png": picture(), "1.png": picture()}, r"1\.png lies in no class folder"),
         ({"readme.txt": b"nothing"}, "there are no images"),
     ],
@@ -179,7 +208,9 @@ def test_folders_that_are_no_data_set_are_refused(files: dict[str, bytes], reaso
         ({"images": np.zeros((2, 8, 8, 3), np.uint8), "labels": np.array([0.0, 1.0])}, "labels out of range"),
         ({"images": np.zeros((2, 8, 8, 3), np.uint8), "labels": np.array([0, 1, 0])}, "labels out of range"),
         ({"images": np.zeros((2, 8, 8, 3), np.float32), "labels": np.array([0, 1])}, "not uint8 images"),
-        ({"images": np.zeros((2, 8, 8, 4), np.uint8), "labels": np.array([0, 1])}, "not uint8 images"),
+        ({"images": np.zeros((2, 8, 8, 2), np.uint8), "labels": np.array([0, 1])}, "not uint8 images"),
+        ({"images": np.zeros((2, 3, 8, 8), np.uint8), "labels": np.array([0, 1])}, "move the channels to the end"),
+        ({"images": np.zeros((2, 8, 8, 3), np.uint8), "labels": np.array(["a", "b", "c"])}, "labels out of range, <U1"),
         ({"pixels": np.zeros((2, 8, 8, 3), np.uint8)}, "no array called images"),
     ],
 )

@@ -20,14 +20,16 @@ from fig.settings import Augmentation, Count, Json, Whole, read_settings, settin
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
 CENTRE = "centre"
-BY_SUFFIX: dict[str, "Reader"] = {
+BY_SUFFIX: dict[str, "Reader"] = {  # the reader of a path, or of what lies beside the images
     ".npy": "arrays",
     ".npz": "arrays",
     ".txt": "list",
     ".csv": "table",
+    ".tsv": "table",
     ".parquet": "table",
-}  # the reader of a path, or of labels beside a folder
+}
 NAMING = ("list", "table")  # readers of files that name images: in their own folder unless another is stated
+SAVED = ("state.json", "dataset_dict.json")  # in a Hugging Face data set on disk: of one, or of several splits
 
 
 Reader = Literal[
@@ -76,14 +78,17 @@ class Part:
     reader: Reader = ""
     """The format (see fig/data/readers.py); chosen by the path if empty."""
     files: tuple[File, ...] = ()
-    """Files to download."""
+    """Files to download, instead of a `path`."""
     path: str = ""
-    """A folder, a zip or tar file, an array (.npy, or .npz with `images` and `labels`) or a list of images (.txt),
-    instead of `files`."""
+    """A folder, archive, array (.npy, .npz), table (.csv, .tsv, .parquet), list (.txt) or Hugging Face's data set."""
     labels: str = ""
-    """A second path: the labels of an array, the split lists, or the list of the images that lie in `path`."""
+    """A second path: an array's labels, MiniImageNet's split lists, or the table or list of the images in `path`."""
+    image_column: str = ""
+    """A table's column with the images: paths, or encoded images; found by its name if empty."""
+    label_column: str = ""
+    """A table's column with the labels; found by its name if empty."""
     under: str = ""
-    """The folder inside. An ID data set's images lie in class folders, `<under>/<class>/…/<image>`."""
+    """The folder inside, or a Hugging Face split. Class folders of an ID set are `<under>/<class>/…/<image>`."""
     classes: tuple[str, ...] = ()
     """Names of the classes to take, in the order of their labels; all if empty."""
     obtain: str = ""
@@ -168,6 +173,10 @@ class Recipe:
     """Pixels of the short side before the cut, for the way `centre`."""
     under: str = ""
     """The folder inside the files that holds the images."""
+    image_column: str = ""
+    """A table's column with the images; found by its name if empty."""
+    label_column: str = ""
+    """A table's column with the labels; found by its name if empty."""
     classes: tuple[str, ...] = ()
     """Names of the classes to take; all if empty."""
     test_share: float = 0.0
@@ -284,11 +293,13 @@ def downloads(datasets: Datasets) -> Iterator[tuple[str, File]]:
 
 
 def reader_of(part: Part, labelled: bool) -> Reader:
-    """The name of a part's reader: the one it states, or the one for its path."""
+    """The name of a part's reader: the one it states, or the one for its path and for what is there."""
     if part.reader:
         return part.reader
     if found := BY_SUFFIX.get(Path(part.labels or part.path).suffix):
         return found
+    if part.path and any((Path(part.path) / part.under / name).exists() for name in SAVED):
+        return "huggingface"
     return "classes" if labelled or part.classes else "images"
 
 
@@ -315,6 +326,8 @@ def recipe(name: str, split: str, size: int, datasets: Datasets, own: bool) -> R
         reader=reader_of(part, isinstance(dataset, IdDataset)),
         split=split,
         under=part.under,
+        image_column=part.image_column,
+        label_column=part.label_column,
         classes=part.classes,
         labelled=isinstance(dataset, IdDataset),
         own=own,

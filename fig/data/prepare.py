@@ -1,12 +1,11 @@
 """Make a prepared split out of publishers' files: decoded in parallel, in bounded memory, in the order of the files."""
 
 import hashlib
-import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,19 +17,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from fig.data.archives import names_below
-from fig.data.arrays import Description, Images, description_of, write_description, write_images
+from fig.data.arrays import Description, Images, write_description, write_images
 from fig.data.catalogue import Recipe
-from fig.data.decoding import decode, explain_unreadable
+from fig.data.decoding import RefusedError, decode, explain_unreadable
+from fig.data.inspection import Taken, check_labels, count_classes, labels_as_in, report_classes
 from fig.data.listing import NONE, Listing, Picture
 from fig.data.readers import READERS
 from fig.data.resample import centre, crop, resized, with_short_side
 from fig.files import replacing
 
-BROKEN = 0.01  # largest share of images that may be unreadable
 CHUNK = 128  # images a task: enough that sending them costs little, few enough for bounded memory
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises for bad images
-
-log = logging.getLogger("fig")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -47,7 +44,7 @@ def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Imag
         return crop(image, size, np.random.default_rng([seed, place]))
     if recipe.ready:
         if min(image.size) < size:
-            raise ValueError(f"the image is of {image.width} x {image.height} pixels, less than {size} a side")
+            raise RefusedError(f"smaller than {size} pixels a side")
         return centre(image, size)
     return resized(image, (size, size), recipe.way)
 
@@ -104,28 +101,6 @@ def of_classes(listing: Listing, classes: Sequence[str], where: str) -> Listing:
     return Listing([listing.names[row] for row in rows], lambda place: listing.read(rows[place]), labels, list(classes))
 
 
-def check_labels(listing: Listing, labelled: bool, where: str) -> Listing:
-    """A listing in which all images have labels, or none has; raises ValueError where they must have them."""
-    without = [row for row, label in enumerate(listing.labels or [NONE] * len(listing.names)) if label == NONE]
-    if without and labelled:
-        raise ValueError(
-            f"{where}: {len(without)} of {len(listing.names)} images have no label, the first is "
-            f"{listing.names[without[0]]}"
-        )
-    return Listing(listing.names, listing.read) if without else listing
-
-
-def labels_as_in(train: Description, listing: Listing, where: str) -> list[int]:
-    """A test split's labels as indices into the training split's classes; raises ValueError for an unknown class."""
-    number = {name: index for index, name in enumerate(train.classes)}
-    if unknown := sorted(set(listing.classes) - set(number)):
-        raise ValueError(
-            f"{where}: labels out of range, there are no training images of class {unknown[0]} but of "
-            f"{', '.join(train.classes[:20])}"
-        )
-    return [number[listing.classes[label]] for label in listing.labels]
-
-
 def hash_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and sizes of all files in a folder."""
     if path.is_dir():
@@ -133,34 +108,6 @@ def hash_of(path: Path) -> str:
         return hashlib.sha256(told.encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What became of the images of a split, filled while they are written."""
-
-    rows: list[int] = field(default_factory=list)  # places of the images that were kept
-    hashes: list[str] = field(default_factory=list)  # of their sources, 16 hexadecimal digits each
-    broken: list[str] = field(default_factory=list)  # names of those that could not be read
-    reasons: list[str] = field(default_factory=list)  # of each of them
-
-    def check(self, name: str, train: Description | None, own: bool) -> None:
-        """Raise ValueError where too many were broken or test images are among the training images."""
-        count = len(self.rows) + len(self.broken)
-        if len(self.broken) > BROKEN * count:
-            raise ValueError(
-                f"{name}: {len(self.broken)} of {count} images cannot be read, the first is {self.broken[0]}: "
-                f"it is {self.reasons[0]}; "
-                f"at most {BROKEN:.0%} may be skipped"
-            )
-        if self.broken:
-            first = [f"{image} is {reason}" for image, reason in zip(self.broken[:5], self.reasons, strict=False)]
-            log.warning("%s: %d images cannot be read and were skipped: %s", name, len(self.broken), "; ".join(first))
-        if train and (shared := len(set(self.hashes) & set(train.made["hashes"]))):
-            told = f"{name}: {shared} test images are also training images, byte for byte"
-            if own:
-                raise ValueError(f"{told}; remove them from one of the two")
-            log.warning(told)
 
 
 def batches(
@@ -178,8 +125,7 @@ def batches(
         kept = []
         for row, (pixels, digest) in zip(chunk, result, strict=True):
             if isinstance(pixels, str):
-                taken.broken.append(listing.names[row])
-                taken.reasons.append(pixels)
+                taken.broken[listing.names[row]] = pixels
             else:
                 kept.append(pixels)
                 taken.rows.append(row)
@@ -190,29 +136,37 @@ def batches(
 
 
 def prepare(
-    output: Path, files: Sequence[Path], recipe: Recipe, seed: int = 0, train: Path | None = None, workers: int = 1
+    output: Path,
+    files: Sequence[Path],
+    recipe: Recipe,
+    seed: int = 0,
+    train: Description | None = None,
+    workers: int = 1,
 ) -> None:
     """Write the split `output` (.npy, and .json) of the images in `files`, by its recipe.
 
-    `train` is the prepared training split that an ID test split belongs to. Raises FileNotFoundError where files are
-    missing, ValueError where more than 1 % of the images are unreadable or, in the user's own data, where a test
-    image is a training image byte for byte.
+    `train` describes the training split that an ID test split belongs to. Images of each class are counted and, where
+    they are uneven, reported. Raises FileNotFoundError where files are missing, ValueError where more than 1 % of the
+    images are unreadable, where labels are missing or unknown, or, in the user's own data, where a test image is a
+    training image byte for byte.
     """
     name = f"{output.parent.name} {output.stem}"
     if not files and recipe.obtain:
         raise FileNotFoundError(f"{output.parent.name}: {recipe.obtain}")
-    known, taken = description_of(train) if train else None, Taken()
+    taken = Taken()
     fit_all = partial(fit_chunk, recipe=recipe, seed=seed)
     with READERS[recipe.reader](files, recipe) as listing:
         listing = of_classes(listing, recipe.classes, name) if recipe.classes else listing
         listing = check_labels(listing, recipe.labelled, name)
-        labels = labels_as_in(known, listing, name) if known else listing.labels
+        labels = labels_as_in(train, listing, name) if train else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
         with tqdm(total=len(rows), desc=name, unit="image") as bar, replacing(output) as partly:
             written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar))
-            taken.check(name, known, recipe.own)  # before the array takes its place
-        classes = known.classes if known else listing.classes
+            taken.check(name, train, recipe.own)  # before the array takes its place
+        classes = train.classes if train else listing.classes
     made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in files}}
-    made |= {"broken": taken.broken, "hashes": taken.hashes}
     kept_labels = [labels[row] for row in taken.rows] if labels else []
+    counts = count_classes(kept_labels, classes)
+    report_classes(counts, name)
+    made |= {"counts": counts, "broken": taken.broken, "hashes": taken.hashes}
     write_description(output, written, kept_labels, classes, made, recipe.about)

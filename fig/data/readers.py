@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fig.data.archives import Archive, opened
+from fig.data.arrow import parquet_table, saved_dataset
 from fig.data.catalogue import Recipe
-from fig.data.listing import Listing, list_members, number_names
-from fig.data.tables import huggingface, image_list, table
+from fig.data.listing import Listing, list_members, number_labels, number_names
+from fig.data.tables import csv_table, image_list
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
@@ -43,27 +44,22 @@ def images(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 
 @contextmanager
 def classes(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
-    """Images in class folders: <under>/<class>/.../<image>.
-
-    Raises ValueError where there is but one class, or an image lies in none.
-    """
+    """Images in class folders: <under>/<class>/.../<image>; raises ValueError where an image lies in none."""
     with opened(files[0]) as archive:
         names = images_below(archive, recipe.under)
         below = [name[len(recipe.under.strip("/")) :].lstrip("/") if recipe.under else name for name in names]
         if loose := next((name for name in below if "/" not in name), None):
             raise ValueError(f"{archive.path}: {loose} lies in no class folder, as <class>/<image>")
-        found = list_members(archive, names, *number_names([name.split("/")[0] for name in below]))
-        if len(found.classes) < 2:
-            raise ValueError(f"{archive.path} holds one class only, {found.classes[0]}: a discriminator needs two")
-        yield found
+        yield list_members(archive, names, *number_names([name.split("/")[0] for name in below]))
 
 
 @contextmanager
 def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Pixels in a `.npy` file, with labels in a second one, or `images` and `labels` in a `.npz` file.
 
-    Images are uint8 (N, height, width), (N, height, width, 1) or (N, height, width, 3), labels integers from 0 up.
-    Raises ValueError naming the file and what is wrong with it. Pickles are not loaded.
+    Images are uint8 (N, height, width) or (N, height, width, 1, 3 or 4), of which 4 are RGBA. Labels are integers from
+    0 up, each the number of its class, or texts. Raises ValueError naming the file and what is wrong with it. Pickles
+    are not loaded.
     """
     loaded = np.load(files[0], mmap_mode="r", allow_pickle=False)
     held = dict(loaded) if files[0].suffix == ".npz" else {"images": loaded}
@@ -72,23 +68,38 @@ def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     if "images" not in held:
         raise ValueError(f"{files[0]} holds {', '.join(held) or 'nothing'}, but no array called images")
     pixels = held["images"]
-    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[3:] not in ((), (1,), (3,)):
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[3:] not in ((), (1,), (3,), (4,)):
         found = f"{pixels.dtype} {pixels.shape}"
-        raise ValueError(f"{files[0]} holds {found}, not uint8 images (N, height, width[, 1 or 3])")
-    labels = held.get("labels", np.zeros(0, int))
-    if len(labels) and (labels.dtype.kind not in "iu" or labels.shape != (len(pixels),) or labels.min() < 0):
-        raise ValueError(
-            f"{files[-1]}: labels out of range, {labels.dtype} {labels.shape} from {labels.min()}: "
-            f"one integer from 0 up is needed for each of the {len(pixels)} images"
-        )
+        hint = ": move the channels to the end" if pixels.ndim == 4 and pixels.shape[1] in (1, 3, 4) else ""
+        raise ValueError(f"{files[0]} holds {found}, not uint8 images (N, height, width[, 1, 3 or 4]){hint}")
+    labels, classes = number_array(held.get("labels", np.zeros(0, int)), len(pixels), files[-1])
     names = [f"{files[0]}[{row}]" for row in range(len(pixels))]
-    count = int(labels.max()) + 1 if len(labels) else 0
-    yield Listing(names, lambda row: squeezed(pixels[row]), labels.tolist(), [str(label) for label in range(count)])
+    yield Listing(names, lambda row: squeezed(pixels[row]), labels, classes)
+
+
+def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[list[int], list[str]]:
+    """Number an array of labels, of whatever type it turns out to be: integers are classes' numbers, texts names."""
+    if not len(labels):
+        return [], []
+    if labels.dtype.kind == "U" and labels.shape == (count,):
+        return number_labels(labels.tolist())
+    if labels.dtype.kind not in "iu" or labels.shape != (count,) or labels.min() < 0:
+        what = f"{labels.dtype} {labels.shape}" + (f" from {labels.min()}" if labels.dtype.kind in "iuf" else "")
+        raise ValueError(
+            f"{where}: labels out of range, {what}: one integer from 0 up, or one text, is needed for each of the "
+            f"{count} images"
+        )
+    return labels.tolist(), [str(label) for label in range(int(labels.max()) + 1)]
 
 
 def squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pixels (height, width, 1) as (height, width); others as they are."""
     return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+
+
+def table(files: Sequence[Path], recipe: Recipe) -> AbstractContextManager[Listing]:
+    """A table of images and labels, in Parquet or as text."""
+    return (parquet_table if files[-1].suffix == ".parquet" else csv_table)(files, recipe)
 
 
 @contextmanager
@@ -209,7 +220,7 @@ READERS: dict[str, Reader] = {
     "arrays": arrays,
     "list": image_list,
     "table": table,
-    "huggingface": huggingface,
+    "huggingface": saved_dataset,
     "svhn": svhn,
     "cifar10": cifar10,
     "cifar100": cifar100,

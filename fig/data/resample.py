@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fig.data.decoding import RefusedError
+
+SAFE = 89_478_485  # pixels: Pillow warns of images with more
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 
 
@@ -23,8 +26,13 @@ def resized(image: Image.Image, shape: tuple[int, int], resampler: str) -> Image
 
 
 def with_short_side(image: Image.Image, short: int) -> Image.Image:
-    """The image resized so that its short side is of `short` pixels, the other rounded down as torchvision does."""
+    """The image resized so that its short side is of `short` pixels, the other rounded down as torchvision does.
+
+    Raises RefusedError for one so narrow that it would be of more pixels than Pillow thinks safe.
+    """
     width, height = (int(length * short / min(image.size)) for length in image.size)
+    if width * height > SAFE:
+        raise RefusedError("too narrow")
     return resized(image, (width, height), "antialias")
 
 

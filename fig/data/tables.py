@@ -1,15 +1,17 @@
-"""Lists and tables that name images and their labels."""
+"""Lists and tables that name images and their labels: text, CSV, and whatever the columns come from."""
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 from fig.data.archives import opened
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, list_members, number_labels, place_below
-from fig.extras import import_extra
+
+IMAGE_COLUMNS = ("path", "image", "file", "filename", "image_path", "file_path", "filepath", "file_name", "img")
+LABEL_COLUMNS = ("label", "class", "target", "labels", "class_name", "category")
 
 
 def split_files(files: Sequence[Path]) -> tuple[Path, Path]:
@@ -18,21 +20,30 @@ def split_files(files: Sequence[Path]) -> tuple[Path, Path]:
 
 
 @contextmanager
-def list_named(files: Sequence[Path], under: str, names: Sequence[str], labels: Sequence[object]) -> Iterator[Listing]:
+def list_named(
+    files: Sequence[Path], under: str, names: Sequence[object], labels: Sequence[int], classes: Sequence[str]
+) -> Iterator[Listing]:
     """The images that a table names, in its order.
 
-    Raises FileNotFoundError naming the first image that is not there, and how many are not.
+    Raises ValueError where the table is empty or a row names no image, FileNotFoundError where images are not there,
+    each with the count and the first.
     """
     root, table = split_files(files)
     if not names:
         raise ValueError(f"{table} names no image")
-    placed = place_below(root, under, names, table)
+    stated = [str(name).strip() for name in names if name]
+    if len(stated) < len(names):
+        first = next(row for row, name in enumerate(names, 1) if not name)
+        raise ValueError(
+            f"{table}: {len(names) - len(stated)} of {len(names)} rows name no image, the first is row {first}"
+        )
+    placed = place_below(root, under, stated, table)
     with opened(root, placed) as archive:
         missing = [name for name in placed if name not in archive.members]
         if missing:
             told = f"{len(missing)} of {len(names)} images that {table} names are not in {root}"
             raise FileNotFoundError(f"{told}, the first is {missing[0]}")
-        yield list_members(archive, placed, *number_labels(labels))
+        yield list_members(archive, placed, labels, classes)
 
 
 @contextmanager
@@ -41,89 +52,68 @@ def image_list(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 
     -1 is no label. A path may hold spaces where there are labels.
     """
-    lines = [line for line in read_text(files[-1]).split("\n") if line.strip()]
+    lines = [line.strip() for line in read_text(files[-1]).split("\n") if line.strip()]
     cut = [line.rsplit(maxsplit=1) for line in lines]
-    if all(len(words) < 2 for words in cut):
-        names, labels = [line.strip() for line in lines], []
-    else:
-        names, labels = [words[0].strip() for words in cut], [words[1] if len(words) > 1 else "" for words in cut]
-    with list_named(files, recipe.under, names, labels) as listing:
+    labelled = any(len(words) > 1 for words in cut)
+    names = [words[0] for words in cut] if labelled else lines
+    labels = [words[-1] if len(words) > 1 else None for words in cut] if labelled else []
+    with list_named(files, recipe.under, names, *number_labels(labels)) as listing:
         yield listing
 
 
-PATHS = ("path", "image", "image_path", "file", "file_name", "filename")
-LABELS = ("label", "class", "target", "category")
-
-
 @contextmanager
-def table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
-    """A CSV or Parquet table with a column of paths (PATHS) and, where there are labels, one of them (LABELS).
-
-    Raises ValueError naming its columns where none holds paths.
-    """
-    path = files[-1]
-    columns = read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
-    named = {name.strip().lower(): name for name in columns}
-    paths, labels = ([columns[named[name]] for name in names if name in named] for names in (PATHS, LABELS))
-    if not paths:
-        known = f"its columns are {', '.join(columns) or 'none'}"
-        raise ValueError(f"{path} has no column of paths ({', '.join(PATHS)}): {known}")
-    with list_named(files, recipe.under, [str(name) for name in paths[0]], labels[0] if labels else []) as listing:
+def csv_table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
+    """A table whose first row names the columns: separated by commas or semicolons (.csv) or tabs (.tsv)."""
+    table = files[-1]
+    text = read_text(table)
+    head = text.partition("\n")[0]
+    delimiter = "\t" if table.suffix == ".tsv" else ";" if ";" in head and "," not in head else ","
+    try:
+        lines = [line for line in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if line]
+    except csv.Error as error:
+        raise ValueError(f"{table} is no table: {error}") from None
+    columns, rows = lines[0] if lines else [], lines[1:]
+    if wrong := [number for number, row in enumerate(rows, 1) if len(row) != len(columns)]:
+        count = f"{len(wrong)} of {len(rows)} rows have more or fewer values than there are columns"
+        raise ValueError(f"{table}: {count} ({len(columns)}), the first is row {wrong[0]}")
+    image = columns.index(find_image_column(recipe, columns, table))
+    label = find_label_column(recipe, columns, table)
+    labels = [row[columns.index(label)] for row in rows] if label else []
+    with list_named(files, recipe.under, [row[image] for row in rows], *number_labels(labels)) as listing:
         yield listing
 
 
-def read_csv(path: Path) -> dict[str, list[object]]:
-    """The columns of a CSV file, as texts; raises ValueError where a row has more or fewer values than the header."""
-    header, *rows = csv.reader(io.StringIO(read_text(path))) or [[]]
-    if wrong := next((number for number, row in enumerate(rows, 2) if row and len(row) != len(header)), 0):
-        raise ValueError(f"{path}: line {wrong} has {len(rows[wrong - 2])} values, but there are {len(header)} columns")
-    kept = [row for row in rows if row]
-    return {name: [row[place] for row in kept] for place, name in enumerate(header)}
+def find_image_column(recipe: Recipe, columns: Sequence[str], where: Path) -> str:
+    """The column with the images; raises ValueError where there is none of a usual name."""
+    if found := find_column(recipe.image_column, columns, IMAGE_COLUMNS, where):
+        return found
+    raise ValueError(f"{explain_columns(IMAGE_COLUMNS, columns, where)}: state image_column")
 
 
-def read_parquet(path: Path) -> dict[str, list[object]]:
-    """The columns of a Parquet file, by the library of the extra `data`."""
-    import_extra("pyarrow")
-    from pyarrow.parquet import read_table
+def find_label_column(recipe: Recipe, columns: Sequence[str], where: Path) -> str:
+    """The column with the labels; empty where there is none of a usual name, unless labels are needed: ValueError."""
+    found = find_column(recipe.label_column, columns, LABEL_COLUMNS, where)
+    if recipe.labelled and not found:
+        raise ValueError(f"{explain_columns(LABEL_COLUMNS, columns, where)}: state label_column")
+    return found
 
-    columns: dict[str, list[object]] = read_table(path).to_pydict()
-    return columns
+
+def explain_columns(usual: Sequence[str], columns: Sequence[str], where: Path) -> str:
+    """That a table has no column of the usual names."""
+    return f"{where} has no column called {', '.join(usual[:-1])} or {usual[-1]}, only {', '.join(columns)}"
 
 
-@contextmanager
-def huggingface(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
-    """A folder that Hugging Face's `save_to_disk` wrote, of a data set or of several by split.
-
-    Images come from the column of images, labels from the column of classes or, without one, from one of LABELS.
-    Raises ValueError naming what it has where a split or a column of images is missing.
-    """
-    datasets = import_extra("datasets")
-    held = datasets.load_from_disk(str(files[0]))
-    if isinstance(held, dict):
-        if recipe.split not in held:
-            raise ValueError(f"{files[0]} has no split {recipe.split}, only {', '.join(held)}")
-        held = held[recipe.split]
-    pictures = [name for name, kind in held.features.items() if isinstance(kind, datasets.Image)]
-    known = [name for name, kind in held.features.items() if isinstance(kind, datasets.ClassLabel)]
-    found = known or [name for name in held.features if name.lower() in LABELS]
-    if not pictures:
-        raise ValueError(f"{files[0]} has no column of images: its columns are {', '.join(held.features)}")
-    encoded = held.select_columns(pictures[:1]).cast_column(pictures[0], datasets.Image(decode=False))
-
-    def read(row: int) -> bytes | Path:
-        stored = encoded[row][pictures[0]]
-        whole: bytes | None = stored["bytes"]
-        return Path(stored["path"]) if whole is None else whole
-
-    labels, classes = number_labels(held[found[0]]) if found else ([], [])
-    if known:  # in the order that their publisher gave them
-        labels, classes = list(held[known[0]]), list(held.features[known[0]].names)
-    yield Listing([f"{files[0]}[{row}]" for row in range(len(held))], read, labels, classes)
+def find_column(stated: str, columns: Sequence[str], usual: Sequence[str], where: Path) -> str:
+    """The column that is stated, or else the first of the usual names, whatever their case; empty if there is none."""
+    if stated and stated not in columns:
+        raise ValueError(f"{where} has no column {stated}, only {', '.join(columns)}")
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    return stated or next((by_name[name] for name in usual if name in by_name), "")
 
 
 def read_text(path: Path) -> str:
     """The text of a file; raises ValueError where it is none in UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text in UTF-8") from None

@@ -38,9 +38,11 @@ class Prepare(Job):
 
     def run(self, times: Times) -> None:
         """Write the array and its description."""
+        from fig.data.arrays import description_of
         from fig.data.prepare import prepare
 
-        prepare(self.output, list(self.files), self.recipe, self.seed, self.train, self.workers)
+        train = description_of(self.train) if self.train else None
+        prepare(self.output, list(self.files), self.recipe, self.seed, train, self.workers)
 
 
 if __name__ == "__main__":
