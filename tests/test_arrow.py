@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fig.data.catalogue import datasets_of, recipe
+from fig.data.reading import read_images
 from support.forms import CLASSES, LABELS, NAMES, PIXELS, check_form, encode, own, prepared, write_folder
 
 datasets.disable_progress_bars()
@@ -83,6 +84,7 @@ FORMS: list[Callable[[Path], dict]] = [
 @pytest.mark.parametrize("write", FORMS)
 def test_every_form_of_the_same_images_gives_the_same_split(write: Callable[[Path], dict], tmp_path: Path):
     check_form(write, tmp_path)
+    assert read_images(write(tmp_path), 32).labels.tolist() == LABELS
 
 
 def test_paths_that_a_saved_data_set_holds_are_read(tmp_path: Path):

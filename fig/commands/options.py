@@ -40,12 +40,17 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
     A prepared split is taken as it is.
     """
     from fig.data.catalogue import Part
-    from fig.data.reading import prepare_part
+    from fig.data.prepare import prepare
+    from fig.data.reading import find_images
 
     if images.suffix == ".npy" and images.with_suffix(".json").exists():
         return images
     split, way = ("train", "") if labelled else ("test", "antialias")
-    return prepare_part(Part(path=str(images)), folder, size, split, way)
+    name, files, recipe = find_images(Part(path=str(images)), size, split, way)
+    output = folder / str(size) / name / f"{split}.npy"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare(output, files, recipe)
+    return output
 
 
 def parse_json(text: str, option: str) -> dict[str, Json]:

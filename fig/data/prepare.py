@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fig.data.archives import names_below
 from fig.data.arrays import Description, Images, write_description, write_images
-from fig.data.catalogue import Recipe
+from fig.data.catalogue import NAMING, Recipe
 from fig.data.decoding import RefusedError, decode, explain_unreadable
 from fig.data.inspection import Taken, check_labels, count_classes, labels_as_in, report_classes
 from fig.data.listing import NONE, Listing, Picture
@@ -142,6 +142,7 @@ def prepare(
     seed: int = 0,
     train: Description | None = None,
     workers: int = 1,
+    progress: bool = True,
 ) -> None:
     """Write the split `output` (.npy, and .json) of the images in `files`, by its recipe.
 
@@ -160,11 +161,12 @@ def prepare(
         listing = check_labels(listing, recipe.labelled, name)
         labels = labels_as_in(train, listing, name) if train else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
-        with tqdm(total=len(rows), desc=name, unit="image") as bar, replacing(output) as partly:
+        with tqdm(total=len(rows), desc=name, unit="image", disable=not progress) as bar, replacing(output) as partly:
             written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar))
             taken.check(name, train, recipe.own)  # before the array takes its place
         classes = train.classes if train else listing.classes
-    made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in files}}
+    whole = [path for path in files if recipe.reader not in NAMING or not path.is_dir()]  # images have hashes below
+    made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in whole}}
     kept_labels = [labels[row] for row in taken.rows] if labels else []
     counts = count_classes(kept_labels, classes)
     report_classes(counts, name)

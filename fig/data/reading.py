@@ -1,4 +1,4 @@
-"""Images on disk, of any form that a catalogue entry may have, as a split in memory."""
+"""Images on disk, of any form that a catalogue entry may have, as a split: in memory, or in a file that is kept."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,39 +8,56 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fig.data.arrays import Split, open_split
-from fig.data.catalogue import CENTRE, IdDataset, OodSource, Part, files_of, recipe
+from fig.data.catalogue import CENTRE, IdDataset, OodSource, Part, Recipe, files_of, recipe
 from fig.data.prepare import prepare
 from fig.settings import Json, read_settings
 
 
 def read_images(
-    where: Path | str | Part | Mapping[str, Json], size: int, split: str = "train", labelled: bool = True
+    where: Path | str | Part | Mapping[str, Json],
+    size: int,
+    split: str = "train",
+    labelled: bool = True,
+    *,
+    train: Split | None = None,
+    keep: Path | str | None = None,
+    workers: int = 1,
+    progress: bool = True,
 ) -> Split:
-    """Read the images of a folder, archive, table, list or array, `size` pixels a side, with their labels.
+    """Read the images of a folder, archive, table, list, array or saved data set, `size` pixels a side.
 
-    `where` is a path, or the keys of a catalogue entry (config/README.md). The short side is resized and the middle cut
-    out. Images that are not `labelled` lie in no class folders. Shows a progress bar. Raises what preparing a data set
-    raises: FileNotFoundError where there is nothing, ValueError where more than 1 % of the images are unreadable.
+    `where` is a path, or the keys of a catalogue entry (config/README.md); of a Hugging Face data set `split` is read.
+    The short side is resized and the middle cut out. Images that are not `labelled` need no labels, and lie in no class
+    folders. Test images are numbered by the classes of their `train` split, which must not hold any of them. The split
+    is in memory or, if it is to be kept, in the file `keep` (.npy, with a .json beside it), from which images are read
+    when they are needed. `workers` processes decode. What is odd is logged as preparing logs it.
+
+    Raises FileNotFoundError where there is nothing, ValueError where more than 1 % of the images are unreadable or
+    labels are missing or unknown.
     """
-    if isinstance(where, str | Path):
-        where = Part(path=str(where))
-    part = read_settings(Part, where, "images")
+    part = Part(path=str(where)) if isinstance(where, str | Path) else read_settings(Part, where, "images")
+    name, files, made = find_images(part, size, split, "" if labelled else CENTRE)
+    known = train.description if train else None
+    if keep:
+        kept = Path(keep).with_suffix(".npy")
+        prepare(kept, files, made, train=known, workers=workers, progress=progress)
+        return open_split(kept)
     with TemporaryDirectory() as folder:
-        found = open_split(prepare_part(part, Path(folder), size, split, "" if labelled else CENTRE))
+        output = Path(folder) / name / f"{split}.npy"
+        prepare(output, files, made, train=known, workers=workers, progress=progress)
+        found = open_split(output)
         return Split(np.array(found.images), found.description)
 
 
-def prepare_part(part: Part, folder: Path, size: int, split: str = "train", way: str = "") -> Path:
-    """Prepare one's own images below `folder`, labelled or, if a `way` is named, as OOD images; the path of the split.
+def find_images(part: Part, size: int, split: str = "train", way: str = "") -> tuple[str, list[Path], Recipe]:
+    """The data set's name, the files and the recipe of one's own images: labelled or, if a `way` is named, OOD.
 
-    `way` says how OOD images are made: a resampler, or `centre`. Raises what preparing a data set raises.
+    `way` says how OOD images are made: a resampler, or `centre`.
     """
-    path = Path(part.path or ".").resolve()
-    name = path.name.partition(".")[0] or "images"
-    part = replace(part, path=str(path), labels=str(Path(part.labels).resolve()) if part.labels else "")
-    made = {name: OodSource(images=part) if way else IdDataset(train=part, test=part, size=size)}
+    places = {key: str(Path(place).resolve()) for key in ("path", "labels") if (place := getattr(part, key))}
+    part = replace(part, **places)
+    name = Path(part.path or part.labels).name.partition(".")[0] or "images"
+    datasets = {name: OodSource(images=part) if way else IdDataset(train=part, test=part, size=size)}
     which = f"{name}-r-{way}" if way else name
-    output = folder / str(size) / which / f"{split}.npy"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prepare(output, [Path(file) for file in files_of(which, split, made)], recipe(which, split, size, made, own=True))
-    return output
+    files = [Path(file) for file in files_of(which, split, datasets)]
+    return which, files, recipe(which, split, size, datasets, own=True)
