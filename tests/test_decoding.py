@@ -147,12 +147,21 @@ UPRIGHT = {  # what a viewer shows of rows and columns stored so, by EXIF's orie
 }
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+KINDS = {
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+    "TIFF of several pages": {"save_all": True, "append_images": [Image.new("RGB", (7, 9))]},
+    "TIFF, compressed": {"compression": "tiff_lzw"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_exifs_orientation_is_followed(orientation: int, kind: str):
     stored, exif = noise(9, 7, 3), Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.fromarray(stored), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    data = encoded(Image.fromarray(stored), kind[:4].strip(), exif=exif, **KINDS[kind])
     assert np.array_equal(pixels(data), UPRIGHT[orientation](stored))
 
 

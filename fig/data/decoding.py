@@ -33,14 +33,14 @@ def decode(data: bytes | NDArray[np.uint8]) -> Image.Image:
     if not isinstance(data, bytes):
         return to_rgb(Image.fromarray(data))
     image = Image.open(BytesIO(data))
-    image.load()  # a TIFF is upright from here on, and says so
-    turn = TURNS.get(orientation_of(image))
+    turn = None if image.format == "TIFF" else TURNS.get(orientation_of(image))  # Pillow turns TIFFs when it loads them
+    image.load()
     upright = to_rgb(image)
     return upright.transpose(turn) if turn is not None else upright
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation of a loaded image; 1, which is upright, where there is none or EXIF is damaged."""
+    """EXIF's orientation of an image; 1, which is upright, where there is none or EXIF is damaged."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, StructError, TypeError, ValueError):
