@@ -48,7 +48,6 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
     split, way = ("train", "") if labelled else ("test", "antialias")
     name, files, recipe = find_images(Part(path=str(images)), size, split, way)
     output = folder / str(size) / name / f"{split}.npy"
-    output.parent.mkdir(parents=True, exist_ok=True)
     prepare(output, files, recipe)
     return output
 

@@ -54,9 +54,9 @@ def find_images(part: Part, size: int, split: str = "train", way: str = "") -> t
 
     `way` says how OOD images are made: a resampler, or `centre`.
     """
-    places = {key: str(Path(place).resolve()) for key in ("path", "labels") if (place := getattr(part, key))}
-    part = replace(part, **places)
-    name = Path(part.path or part.labels).name.partition(".")[0] or "images"
+    path, labels = (str(Path(place).resolve()) if place else "" for place in (part.path, part.labels))
+    part = replace(part, path=path, labels=labels)
+    name = Path(path or labels).name.partition(".")[0] or "images"
     datasets = {name: OodSource(images=part) if way else IdDataset(train=part, test=part, size=size)}
     which = f"{name}-r-{way}" if way else name
     files = [Path(file) for file in files_of(which, split, datasets)]
