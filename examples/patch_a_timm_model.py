@@ -73,7 +73,7 @@ for name, network in names.items():
 # %% Look at the samples, above each the class that the network takes it for and how sure it is
 figure, grid = plt.subplots(2, 8, figsize=(12, 3.6), layout="constrained")
 for row, (name, network) in zip(grid, names.items(), strict=True):
-    samples = fig.sample(network, len(row), shape, progress=False)
+    samples = fig.sample(network, shape, len(row), progress=False)
     pictures = (samples.images.permute(0, 2, 3, 1) + 1) / 2
     for axes, picture, confidence, number in zip(row, pictures, samples.confidence, samples.predicted, strict=True):
         axes.imshow(picture.numpy())

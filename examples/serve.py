@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from fig.serving import decoded
+from fig.serving import read_images
 
 LARGEST = 2**24  # bytes of a request
 
@@ -35,10 +35,9 @@ def answer(session: onnxruntime.InferenceSession, body: bytes) -> dict[str, list
         files = json.loads(body)["images"]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError('the body is no JSON object {"images": [base64, ...]}') from error
-    if not isinstance(files, list) or not files:
-        raise ValueError("images is no list with at least one image")
-    size = session.get_inputs()[0].shape[-1]
-    images = np.stack([decoded(file, size, row) for row, file in enumerate(files)])
+    if not isinstance(files, list):
+        raise ValueError("images is no list")
+    images = read_images(files, session.get_inputs()[0].shape[-1])
     logits, score, accepted = session.run(["logits", "score", "accepted"], {"images": images.transpose(0, 3, 1, 2)})
     return {"class": logits.argmax(axis=1).tolist(), "score": score.tolist(), "accepted": accepted.tolist()}
 
@@ -92,7 +91,6 @@ from torch.nn import functional as F
 
 import fig
 from fig.data.packaged import digits, windows
-from fig.export import Decision, export_network
 
 matplotlib.use("Agg")
 SIZE = 28
@@ -124,7 +122,7 @@ for name, network in {"before": model, "after": patched}.items():
     confidence = fig.probe(network, (3, SIZE, SIZE), 64, progress=False).confidence
     print(f"{name}: confidence {confidence:.2f} on own samples")
 judge = fig.detect(patched, images, detector="baseline", calibration=test, progress=False)
-exported = export_network(patched, out, SIZE, Decision(judge.detector, judge.threshold))
+exported = judge.export(out)
 print(f"exported: {exported.onnx}, at most {exported.difference:.0e} from PyTorch")
 
 # %% Ask it about a digit and a window of a photograph, as a client does

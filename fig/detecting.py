@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import ceil, inf
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from tqdm.auto import tqdm
 from fig.detectors.protocol import Scorer, Seen, SplitScorer, Subject, scored
 from fig.detectors.table import build_detector
 from fig.evaluation import HELD_OUT, MOST_HELD_OUT, ready, see_inputs, taps_of
+from fig.export import Decision, Exported, export_network
 from fig.feeding import UNLABELLED, Feed, Images, Labels
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
@@ -62,6 +64,16 @@ class OodDetector:
     def accepts(self, images: Images, progress: bool = False) -> NDArray[np.bool_]:
         """Which images it takes for in-distribution (N,): those that score at least the threshold."""
         return np.asarray(self.score(images, progress) >= self.threshold)
+
+    def export(self, out: Path | str) -> Exported:
+        """Write classifier, score and verdict as a program for ONNX Runtime and one for PyTorch into the folder `out`.
+
+        The programs take uint8 images (N, channels, h, w) of the size of those that it was fitted to. Raises
+        ValueError for a detector that needs more than logits, and what `fig.export.export_network` raises.
+        """
+        decision = Decision(self.detector, self.threshold, self.id_acceptance, dict(self.settings))
+        channels, height, width = self.subject.example.shape[1:]
+        return export_network(self.subject.network, Path(out), (channels, height, width), decision)
 
 
 def detect(

@@ -1,7 +1,7 @@
 """Export: a classifier with its OOD score and its verdict as one program, for ONNX Runtime and for PyTorch.
 
-A program takes uint8 images (N, 3, size, size), scales them itself, and gives `logits` (N, classes), `confidence` (N,),
-`score` (N,), higher = more in-distribution, and `accepted` (N,).
+A program takes uint8 images (N, channels, h, w), scales them itself, and gives `logits` (N, classes), `confidence`
+(N,), `score` (N,), higher = more in-distribution, and `accepted` (N,).
 """
 
 import copy
@@ -34,6 +34,7 @@ BATCHES = (1, 2, 7)
 PROTOBUF = 2**31 - 2**20  # bytes that one ONNX file may have, less what the graph takes
 
 Answers = Mapping[str, Tensor]
+Shape = tuple[int, int, int]  # channels, h, w
 
 
 @settings
@@ -73,7 +74,7 @@ class Decision:
 class Program(nn.Module):
     """What is exported: a copy of a network, on the CPU and in eval mode, between its scaling and its verdict."""
 
-    mean: Tensor  # (3 or 1, 1, 1), of pixels from 0 to 255
+    mean: Tensor  # (channels or 1, 1, 1), of pixels from 0 to 255
     std: Tensor
     threshold: Tensor  # ()
 
@@ -87,7 +88,7 @@ class Program(nn.Module):
         self.decision = decision
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """OUTPUTS of uint8 images (N, 3, size, size)."""
+        """OUTPUTS of uint8 images (N, channels, h, w)."""
         logits = self.network((images.float() - self.mean) / self.std)
         score = self.decision.score(logits)
         values = (logits, confidence(logits), score, score >= self.threshold)
@@ -106,12 +107,12 @@ class Exported:
 def export_network(
     network: nn.Module,
     out: Path,
-    size: int,
+    shape: Shape,
     decision: Decision,
     scaling: Scaling = SYMMETRIC,
     about: Mapping[str, Json] | None = None,
 ) -> Exported:
-    """Write `model.onnx` and `model.pt2` of a network of scaled images into the folder `out`.
+    """Write `model.onnx` and `model.pt2` of a network of scaled images (channels, h, w) into the folder `out`.
 
     The network stays as it is; `scaling` says how pixels enter it. Both files hold `about` and the decision as JSON
     under the name `fig`. Raises ValueError, before anything is written, where the network cannot be exported or what
@@ -124,17 +125,17 @@ def export_network(
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".partial-") as scratch:
         folder = Path(scratch)
-        write_programs(program, size, notes, folder)
+        write_programs(program, shape, notes, folder)
         loaded = {"ONNX Runtime": run_onnx(folder / ONNX), "torch.export": run_program(folder / PROGRAM)}
-        difference = max(check_answers(name, run, program, size) for name, run in loaded.items())
+        difference = max(check_answers(name, run, program, shape) for name, run in loaded.items())
         for path in folder.iterdir():
             path.replace(out / path.name)
     return Exported(out / ONNX, out / PROGRAM, difference)
 
 
-def write_programs(program: Program, size: int, notes: str, folder: Path) -> None:
+def write_programs(program: Program, shape: Shape, notes: str, folder: Path) -> None:
     """Write both files; raises ValueError where PyTorch cannot trace the network, or ONNX has no such operator."""
-    example = random_images(2, size)
+    example = random_images(2, shape)
     try:
         traced = torch.export.export(program, (example,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
         torch.export.save(traced, folder / PROGRAM, extra_files={"fig": notes})
@@ -148,10 +149,10 @@ def write_programs(program: Program, size: int, notes: str, folder: Path) -> Non
         raise ValueError(f"the network cannot be exported: {reason}") from error
 
 
-def random_images(count: int, size: int) -> Tensor:
-    """Seeded random images, uint8 (count, 3, size, size), each of another contrast."""
+def random_images(count: int, shape: Shape) -> Tensor:
+    """Seeded random images, uint8 (count, channels, h, w), each of another contrast."""
     source = generator(count, "export")
-    noise = torch.rand(count, 3, size, size, generator=source) * torch.rand(count, 1, 1, 1, generator=source)
+    noise = torch.rand(count, *shape, generator=source) * torch.rand(count, 1, 1, 1, generator=source)
     return (256 * noise).to(torch.uint8)
 
 
@@ -172,14 +173,14 @@ def run_program(path: Path) -> Callable[[Tensor], Answers]:
     return torch.export.load(path).module()
 
 
-def check_answers(name: str, run: Callable[[Tensor], Answers], program: Program, size: int) -> float:
+def check_answers(name: str, run: Callable[[Tensor], Answers], program: Program, shape: Shape) -> float:
     """How far the answers to random images in batches of several sizes are from the program's, at most.
 
     Raises ValueError beyond TOLERANCE, or where a verdict differs though the score is not within it of the threshold.
     """
     largest = 0.0
     for count in BATCHES:
-        images = random_images(count, size)
+        images = random_images(count, shape)
         with torch.no_grad():
             expected, found = program(images), run(images)
         for output in ("logits", "confidence", "score"):
@@ -224,7 +225,6 @@ def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
 def export_folder(folder: Path, out: Path, id_acceptance: float | None = None) -> Exported:
     """Export the discriminator in a folder, with the decision that `read_decision` finds there."""
     card, decision = load_card(folder), read_decision(folder, id_acceptance)
-    architecture = card.architecture
     about = {"id_dataset": card.id_dataset, "variant": card.variant, "seed": card.seed, "key": card.key}
-    network = load(folder).network
-    return export_network(network, out, architecture.size, decision, architecture.scaling, about)
+    discriminator = load(folder)
+    return export_network(discriminator.network, out, discriminator.shape, decision, card.architecture.scaling, about)

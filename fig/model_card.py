@@ -1,14 +1,15 @@
 """A discriminator's model card: what it is, how it was trained, what it is worth, how to load it, and its limits."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 from fig.discriminator import Card
-from fig.settings import Json
+from fig.settings import flatten
 
 ID_SCORES = "scores/baseline.npz"
 SHOWN = 20  # names of classes, at most
@@ -56,7 +57,7 @@ def read_results(folder: Path, card: Card) -> list[Result]:
         elif metric == "fpr95_id_positive":
             found.append(Result(metric, value, ood, detector))
         elif metric in ("accuracy", "calibration_error"):
-            interval = wilson(value, count_id_images(folder)) if metric == "accuracy" else (None, None)
+            interval = interval_of(value, count_id_images(folder)) if metric == "accuracy" else (None, None)
             found.append(Result(metric, value, card.id_dataset, "", *interval))
     return found
 
@@ -70,17 +71,12 @@ def count_id_images(folder: Path) -> int:
         return len(scores["id"])
 
 
-def wilson(share: float, count: int) -> tuple[float, float] | tuple[None, None]:
+def interval_of(share: float, count: int) -> tuple[float, float] | tuple[None, None]:
     """Wilson's 95 % interval of a share of `count` images; none of no images."""
     if not count:
         return None, None
-    square = 1.96**2
-    centre, width = (
-        share + square / (2 * count),
-        1.96 * np.sqrt(share * (1 - share) / count + square / (2 * count) ** 2),
-    )
-    low, high = ((centre + sign * width) / (1 + square / count) for sign in (-1, 1))
-    return float(low), float(high)
+    found = binomtest(round(share * count), count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def write_text(card: Card, results: list[Result], repository: str) -> str:
@@ -136,15 +132,6 @@ def list_training(card: Card) -> Iterator[str]:
     versions = card.provenance.get("versions", {})
     if versions:
         yield f"- {', '.join(f'{name} {number}' for name, number in versions.items())}"
-
-
-def flatten(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """Nested settings by dotted names; empty ones are left out."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
-        elif value not in (None, "", [], ()):
-            yield f"{prefix}{name}", value
 
 
 def list_results(results: list[Result]) -> Iterator[str]:

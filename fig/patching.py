@@ -199,8 +199,8 @@ def probe(
 
 def sample(
     model: nn.Module,
-    count: int,
     shape: tuple[int, int, int],
+    count: int,
     *,
     settings: SamplerSettings | None = None,
     scaling: object = SYMMETRIC,

@@ -6,7 +6,7 @@ Nothing here computes a result. What a job is given is written into its record, 
 import difflib
 import json
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, field, fields, is_dataclass
 from functools import cache, wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, dataclass_transform, overload
@@ -100,6 +100,15 @@ def read_settings(cls: type[T], values: object, where: str) -> T:
 def as_json(value: object) -> Json:
     """What JSON knows for a value that it does not know."""
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def flatten(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """Nested values by dotted names: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        elif value not in (None, "", [], ()):
+            yield f"{prefix}{name}", value
 
 
 KINDS = {  # what a value must be, by the beginning of pydantic's name for the error

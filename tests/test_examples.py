@@ -91,7 +91,7 @@ def test_a_patched_classifier_answers_over_http(tmp_path: Path):
     assert before > 0.9 and after < 0.4
     assert re.search(r"^digit: class 0, score \S+, accepted$", printed, re.MULTILINE)
     assert re.search(r"^photograph: class \d, score \S+, rejected$", printed, re.MULTILINE)
-    assert "status 400: image 0 is no base64" in printed
+    assert "status 400: image 0 is not base64" in printed
     check_picture(printed, tmp_path)
 
     port = free_port()

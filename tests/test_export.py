@@ -110,7 +110,7 @@ def test_every_kind_of_network_is_exported_within_the_tolerance(network: str, tm
         made = Discriminator(architecture, seed=1).network
     made.train()  # and is left so
     decision, mean, std = Decision("energy", 1.4), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    done = export_network(made, tmp_path, 32, decision, Scaling(mean, std))
+    done = export_network(made, tmp_path, (3, 32, 32), decision, Scaling(mean, std))
     assert done.difference < 1e-4 and made.training
     scaled = (images(3, 32) / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     with torch.no_grad():
@@ -148,14 +148,14 @@ def test_what_cannot_be_exported_or_answers_otherwise_is_refused_and_leaves_no_f
     small: Discriminator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with pytest.raises(ValueError, match="the network cannot be exported: "):
-        export_network(Undecided(), tmp_path / "out", 16, Decision("energy", 0.0))
+        export_network(Undecided(), tmp_path / "out", (3, 16, 16), Decision("energy", 0.0))
     program = Program(small.network, SYMMETRIC, Decision("energy", 0.0))
     monkeypatch.setattr(export, "write_programs", lambda *call: None)
     monkeypatch.setattr(export, "run_program", lambda path: program)
     monkeypatch.setattr(export, "run_onnx", lambda path: lambda batch: {**program(batch), "score": torch.zeros(1)})
     with pytest.raises(ValueError, match="ONNX Runtime gives another score than PyTorch"):
-        export_network(small.network, tmp_path / "out", 16, Decision("energy", 0.0))
+        export_network(small.network, tmp_path / "out", (3, 16, 16), Decision("energy", 0.0))
     monkeypatch.setattr(export, "run_onnx", lambda path: lambda batch: {**program(batch), "accepted": batch.sum() < 0})
     with pytest.raises(ValueError, match="ONNX Runtime gives other verdicts than PyTorch"):
-        export_network(small.network, tmp_path / "out", 16, Decision("energy", 0.0))
+        export_network(small.network, tmp_path / "out", (3, 16, 16), Decision("energy", 0.0))
     assert not any((tmp_path / "out").iterdir())

@@ -130,7 +130,7 @@ def test_images_may_be_grey_and_oblong(generator: torch.Generator):
     images, labels = torch.rand(20, 1, 12, 20, generator=generator), [0, 1] * 10
     network = network_of((1, 12, 20))
     patched = fig.patch(network, images, labels, SHORT, FEW, scaling=(0.0, 1.0), progress=False).model
-    assert fig.sample(patched, 3, (1, 12, 20), scaling=(0.0, 1.0), progress=False).images.shape == (3, 1, 12, 20)
+    assert fig.sample(patched, (1, 12, 20), 3, scaling=(0.0, 1.0), progress=False).images.shape == (3, 1, 12, 20)
     judge = fig.detect(patched, images, labels, "mahalanobis", scaling=(0.0, 1.0), progress=False)
     assert judge.score(images).shape == (20,)
 
@@ -190,12 +190,12 @@ class Interrupting(nn.Module):
 def test_sampling_resumes_after_an_interrupt_with_the_same_samples(tmp_path):
     inner, file = network_of((3, 8, 8)).eval(), tmp_path / "unfinished"
     options = {"settings": fig.SamplerSettings(min_steps=9, max_steps=9), "batch": 2, "progress": False}
-    whole = fig.sample(inner, 4, (3, 8, 8), **options)
+    whole = fig.sample(inner, (3, 8, 8), 4, **options)
     network = Interrupting(inner, 20)
     with pytest.raises(KeyboardInterrupt):
-        fig.sample(network, 4, (3, 8, 8), unfinished=file, **options)
+        fig.sample(network, (3, 8, 8), 4, unfinished=file, **options)
     assert file.exists()
-    resumed = fig.sample(network, 4, (3, 8, 8), unfinished=file, **options)
+    resumed = fig.sample(network, (3, 8, 8), 4, unfinished=file, **options)
     assert torch.equal(resumed.images, whole.images) and not file.exists()
 
 
@@ -279,6 +279,22 @@ def test_a_detector_that_cannot_judge_a_network_says_so(stripes: Split):
     with pytest.raises(ValueError, match="detector gram cannot judge Sequential"):
         fig.detect(network, stripes, detector="gram", progress=False)
     assert len(fig.detect(network, stripes, progress=False).id_scores) == 40
+
+
+def test_a_detector_of_logits_is_exported_with_its_threshold_and_another_says_why_not(
+    generator: torch.Generator, tmp_path: Path
+):
+    runtime = pytest.importorskip("onnxruntime")
+    images = torch.randint(0, 256, (40, 1, 12, 20), generator=generator, dtype=torch.uint8)
+    labels, options = torch.arange(40) % 2, {"scaling": (0.3, 0.4), "progress": False}
+    judge = fig.detect(network_of((1, 12, 20)), images, settings={"temperature": 2.0}, **options)
+    session = runtime.InferenceSession(judge.export(tmp_path).onnx)
+    score, accepted = session.run(["score", "accepted"], {"images": images.numpy()})
+    assert score == pytest.approx(judge.score(images), abs=1e-4)
+    assert abs(accepted.sum() - 38) <= 1  # one stands on the threshold, where rounding decides
+    fitted = fig.detect(network_of((1, 12, 20)), images, labels, "mahalanobis", {"magnitudes": [0]}, **options)
+    with pytest.raises(ValueError, match="the detector is mahalanobis: exported are the scores of baseline and energy"):
+        fitted.export(tmp_path)
 
 
 def test_the_package_names_what_most_people_need_without_importing_it():

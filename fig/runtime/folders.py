@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fig.runtime.record import read_record
-from fig.settings import Json
+from fig.settings import Json, flatten
 
 RECORDS = ("training.record.json", "evaluation.record.json")
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
@@ -49,17 +49,8 @@ def names_of(card: dict[str, Json]) -> dict[str, str]:
 
 def parameters_of(card: dict[str, Json]) -> dict[str, str]:
     """The settings that a discriminator was made with, by dotted names."""
-    settings = dict(flattened(card["settings"])) | dict(flattened(card["architecture"]))
+    settings = dict(flatten(card["settings"])) | dict(flatten(card["architecture"]))
     return {name: str(value) for name, value in (names_of(card) | {"seed": card["seed"]} | settings).items()}
-
-
-def flattened(values: dict[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """Nested settings by dotted names: {"fig": {"K": 0.1}} -> ("fig.K", 0.1); empty ones are left out."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{name}.")
-        elif value not in (None, "", []):
-            yield f"{prefix}{name}", value
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
