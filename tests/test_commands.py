@@ -16,7 +16,7 @@ from PIL import Image
 
 from fig.__main__ import COMMANDS
 from fig.data.arrays import Split
-from fig.discriminator import Card, Discriminator, load_card, save
+from fig.discriminator import Card, Discriminator, load, load_card, save
 from fig.networks.building import build
 from support.barriers import AFTER_CHECKPOINT, AFTER_DRAWING, Barrier
 from support.workspace import ROOT
@@ -148,6 +148,26 @@ def test_a_checkpoint_is_adopted_patched_and_judges_images(stripes: Split, tmp_p
     rows = list(csv.DictReader(out.open()))
     assert len(rows) == 5 and "of 5 images are taken for in-distribution" in told and kept["detector"] == "energy"
     assert all((float(row["score"]) >= kept["threshold"]) == (row["accepted"] == "True") for row in rows)
+
+
+@pytest.mark.slow
+def test_a_classifier_that_hugging_face_saved_is_adopted_with_its_weights(stripes: Split, tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.ViTConfig(image_size=16, patch_size=8, num_labels=2, **sizes)
+    model = transformers.ViTForImageClassification(config).eval()
+    model.save_pretrained(tmp_path / "vit")
+    arguments = json.dumps({"pretrained_model_name_or_path": str(tmp_path / "vit")})
+    factory = ["--factory", "transformers:AutoModelForImageClassification.from_pretrained", "--arguments", arguments]
+    mine = tmp_path / "mine"
+    fig("adopt", *factory, "--classes", 2, "--size", 16, "--out", mine)
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.allclose(load(mine).eval()(images), model(images / 127.5 - 1).logits, atol=1e-6)
+    (tmp_path / "sea").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "sea" / "0.png")
+    told = fig("detect", mine, Path(stripes.images.filename), tmp_path / "sea", "--out", tmp_path / "out.csv").stdout
+    assert "of 1 images are taken for in-distribution" in told
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,17 @@ HALVES: Channels = (0.5, 0.5, 0.5)
 
 def adopt(
     checkpoint: Annotated[
-        Path,
-        Parameter(validator=Exists(exists=True, dir_okay=False), help="The weights: safetensors, or a state dict."),
-    ],
+        Path | None,
+        Parameter(
+            validator=Exists(exists=True, dir_okay=False),
+            help="The weights, safetensors or a state dict; without it those count that the factory gives the network.",
+        ),
+    ] = None,
     /,
     *,
-    factory: Annotated[str, Parameter(help="Function that makes the network, package.module:function.")],
+    factory: Annotated[
+        str, Parameter(help="Function that makes the network, package.module:function or package.module:Class.method.")
+    ],
     arguments: Annotated[str, Parameter(help="Arguments of the factory, as JSON.")] = "{}",
     classes: Annotated[Count, Parameter(help="Number of classes.")],
     size: Annotated[Count, Parameter(help="Pixels a side of the images as the network sees them.")],
@@ -29,13 +34,20 @@ def adopt(
 ) -> None:
     """Make a discriminator's folder of a trained classifier: what fig patch, probe, sample and detect take.
 
+    The folder names the factory, which makes the network again whenever it is loaded.
+
     Example: fig adopt resnet.pt --factory timm:create_model --arguments '{"model_name": "resnet18", "num_classes": 10}'
     --classes 10 --size 32 --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26 --out mine
+
+    Example: fig adopt --factory transformers:AutoModelForImageClassification.from_pretrained
+    --arguments '{"pretrained_model_name_or_path": "microsoft/resnet-18"}' --classes 1000 --size 224
+    --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --out resnet
     """
     import torch
 
+    from fig.checkpoint import key_of
     from fig.discriminator import Architecture, Card, save
-    from fig.runtime.provenance import file_hash, provenance_key
+    from fig.runtime.provenance import provenance_key
     from fig.stages.support.adopting import adopt_weights
 
     stated = parse_json(arguments, "--arguments")
@@ -43,6 +55,6 @@ def adopt(
     architecture = Architecture(name, classes, size, mean=mean, std=std, factory=factory, arguments=stated)
     discriminator = adopt_weights(architecture, checkpoint, 0, torch.zeros(2, 3, size, size, dtype=torch.uint8))
     out.mkdir(parents=True, exist_ok=True)
-    key = provenance_key({"adopted": file_hash(checkpoint)})
+    key = provenance_key({"adopted": key_of(discriminator.network, {})})
     save(out, discriminator, Card(architecture, "own", "standard", 0, key))
     print(f"the discriminator is in {out}")

@@ -1,8 +1,8 @@
 """Detectors of the library pytorch-ood, by the name of their class."""
 
-import importlib
 import inspect
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import torch
@@ -58,9 +58,8 @@ def penultimate(network: nn.Module, images: Tensor) -> Tap:
 
 def imported(name: str) -> type:
     """The class of this name; raises ValueError where there is none."""
-    module, _, cls = name.rpartition(".")
     try:
-        found: type = getattr(importlib.import_module(module), cls)
+        found: type = resolve_name(name)
         return found
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"detector {name!r} cannot be imported ({error}): pytorch_ood.detector.ViM is one") from error

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -27,10 +28,11 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
 
 
 def imported(factory: str) -> Maker[nn.Module]:
-    """The function that `package.module:function` names; raises ValueError where there is none."""
-    module, _, function = factory.partition(":")
+    """The function that `package.module:function` or `…:Class.method` names; raises ValueError where there is none."""
     try:
-        found: Maker[nn.Module] = getattr(importlib.import_module(module), function)
+        found: Maker[nn.Module] = resolve_name(factory)
+        if not callable(found):
+            raise ValueError("it is no function")
         return found
     except (ImportError, AttributeError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and (sentence := missing_extra(error.name)):

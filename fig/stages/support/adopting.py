@@ -17,13 +17,14 @@ from fig.stages.adopt import Adopt
 from fig.stages.support.trainer import build_architecture, library_versions, write_history
 
 
-def adopt_weights(architecture: Architecture, weights: Path, seed: int, images: Tensor) -> Discriminator:
-    """A discriminator with a checkpoint's weights.
+def adopt_weights(architecture: Architecture, weights: Path | None, seed: int, images: Tensor) -> Discriminator:
+    """A discriminator with a checkpoint's weights or, without one, those that its factory gives the network.
 
     Raises ValueError where they do not fit, or do not give one logit for each class of the `images`.
     """
     discriminator = Discriminator(architecture, seed)
-    load_weights(bare(discriminator.network), weights)
+    if weights:
+        load_weights(bare(discriminator.network), weights)
     with frozen(discriminator), torch.no_grad():
         logits = discriminator(images)
     if logits.shape != (len(images), architecture.classes):
