@@ -97,9 +97,10 @@ def test_a_patched_classifier_answers_over_http(tmp_path: Path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, ROOT / "examples/serve.py", "--out", "made", "--port", str(port)]
-    with run_server(command, address, tmp_path, PYTHONPATH=str(ROOT)), pytest.raises(HTTPError) as refused:
-        urlopen(address, b"[]")
-    assert refused.value.code == 400 and "no JSON object" in json.load(refused.value)["error"]
+    with run_server(command, address, tmp_path, PYTHONPATH=str(ROOT)):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(address, b"[]")
+        assert refused.value.code == 400 and "no JSON object" in json.load(refused.value)["error"]
 
 
 def test_every_example_is_in_the_table_and_in_cells():
