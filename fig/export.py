@@ -47,7 +47,7 @@ class Decision:
     """The smallest score that is accepted."""
     id_acceptance: float = ID_ACCEPTANCE
     """Share of the ID images that the threshold accepts."""
-    settings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Json] = field(default_factory=dict)
     """The detector's: energy's temperature."""
 
     def __post_init__(self) -> None:
@@ -56,13 +56,14 @@ class Decision:
             raise ValueError(f"the detector is {self.detector}: {what}")
         if unknown := self.settings.keys() - SCORES[self.detector]:
             raise ValueError(f"{self.detector} has no {' and no '.join(sorted(unknown))} that could be exported")
-        if not self.temperature > 0:
+        if not (isinstance(self.temperature, int | float) and self.temperature > 0):
             raise ValueError(f"the temperature is {self.temperature}: it must be above 0")
 
     @property
     def temperature(self) -> float:
         """Of energy."""
-        return self.settings.get("temperature", 1.0)
+        temperature: float = self.settings.get("temperature", 1.0)
+        return temperature
 
     def score(self, logits: Tensor) -> Tensor:
         """Scores (N,) of logits (N, classes), higher = more in-distribution."""
