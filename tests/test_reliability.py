@@ -1,4 +1,4 @@
-"""The page on reliability names tests that there are."""
+"""The page on reliability names tests that there are, and marks those that `make test` leaves out."""
 
 import ast
 import re
@@ -8,15 +8,30 @@ import pytest
 from support.workspace import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
-NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and re.search(r"::\w+` \|$", line)]
+NAMED = [(*re.search(r"`([\w/]+\.py)::(\w+)` \|$", row).groups(), "(*all*)" in row) for row in ROWS]
 
 
-@pytest.mark.parametrize(("file", "test"), NAMED, ids=[test for _, test in NAMED])
-def test_a_test_that_the_page_names_is_there(file: str, test: str):
+def is_long(nodes: list[ast.AST]) -> bool:
+    """Whether marks are among these that have `long`: decorators, or a module's pytestmark."""
+    return any(
+        isinstance(part, ast.Attribute) and part.attr == "long" and ast.unparse(part.value) == "pytest.mark"
+        for node in nodes
+        for part in ast.walk(node)
+    )
+
+
+@pytest.mark.parametrize(("file", "test", "left_out"), NAMED, ids=[test for _, test, _ in NAMED])
+def test_a_test_that_the_page_names_is_there_and_marked_when_make_test_leaves_it_out(
+    file: str, test: str, left_out: bool
+):
     module = ast.parse((ROOT / "tests" / file).read_text())
-    assert test in {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    assert test in functions
+    marks = [node.value for node in module.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
+    assert left_out == is_long(marks + functions[test].decorator_list)
 
 
 def test_every_row_of_the_page_names_a_test():
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.endswith("| test |")]
-    assert rows and all(re.search(r"::\w+` \|$", row) for row in rows)
+    assert rows == ROWS and rows
