@@ -51,7 +51,7 @@ def check_picture(printed: str, folder: Path) -> None:
 def test_a_timm_model_is_patched_on_a_folder_and_loses_confidence_but_hardly_accuracy(tmp_path: Path):
     printed = run("patch_a_timm_model.py", tmp_path)
     before, after = confidences(printed)
-    assert before > 0.9 and after < 0.8  # how far it falls depends on rounding, so on threads
+    assert before > 0.9 and after < 0.4
     sure, unsure = map(float, re.findall(r"accuracy (\d\.\d+)", printed))
     assert sure > 0.95 and unsure > sure - 0.05
     assert (tmp_path / "made/patched.pt").exists()
@@ -62,7 +62,7 @@ def test_a_timm_model_is_patched_on_a_folder_and_loses_confidence_but_hardly_acc
 def test_three_detectors_are_compared_before_and_after(tmp_path: Path):
     printed = run("compare_detectors.py", tmp_path)
     before, after = confidences(printed)
-    assert before > 0.9 and after < 0.8  # how far it falls depends on rounding, so on threads
+    assert before > 0.9 and after < 0.4
     found = re.findall(r"^(\w+) +(before|after) +AUROC (\d\.\d+)", printed, re.MULTILINE)
     assert [row[:2] for row in found] == [
         (name, when) for name in ("energy", "mahalanobis", "gram") for when in ("before", "after")
@@ -88,7 +88,7 @@ ROW = re.compile(r"^(\w+) +(\d+\.\d) +(\d+\.\d) +(measured|printed)$", re.MULTIL
 def test_a_patched_classifier_answers_over_http(tmp_path: Path):
     printed = run("serve.py", tmp_path)
     before, after = confidences(printed)
-    assert before > 0.9 and after < 0.8  # how far it falls depends on rounding, so on threads
+    assert before > 0.9 and after < 0.4
     assert re.search(r"^digit: class 0, score \S+, accepted$", printed, re.MULTILINE)
     assert re.search(r"^photograph: class \d, score \S+, rejected$", printed, re.MULTILINE)
     assert "status 400: image 0 is not base64" in printed
