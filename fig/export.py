@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fig.detectors.baseline import log_odds
+from fig.detectors.table import EnergySettings
 from fig.discriminator import load, load_card
 from fig.energy import confidence
 from fig.extras import import_extra
@@ -56,8 +57,7 @@ class Decision:
             raise ValueError(f"the detector is {self.detector}: {what}")
         if unknown := self.settings.keys() - SCORES[self.detector]:
             raise ValueError(f"{self.detector} has no {' and no '.join(sorted(unknown))} that could be exported")
-        if not (isinstance(self.temperature, int | float) and self.temperature > 0):
-            raise ValueError(f"the temperature is {self.temperature}: it must be above 0")
+        read_settings(EnergySettings, self.settings, f"settings of {self.detector}")
 
     @property
     def temperature(self) -> float:
