@@ -3,17 +3,22 @@
 import json
 from dataclasses import asdict, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from safetensors.torch import load_file, save_file
+from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fig.files import replacing
+from fig.intact import read_object
 from fig.networks.outputs import as_logits, bare
+from fig.networks.weights import describe_misfit, put_weights, weights_in
 from fig.scaling import SYMMETRIC, Scaling, rescaled
-from fig.settings import Json, read_settings, settings
+from fig.settings import Json, Positive, Whole, read_settings, settings
 
 Channels = tuple[float, float, float]
+Name = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]*$")]  # becomes part of paths
 
 
 @settings
@@ -22,15 +27,15 @@ class Architecture:
 
     network: str
     """A name of fig.networks.table or, with a factory, a name of one's own."""
-    classes: int
+    classes: Annotated[int, Field(ge=1, le=10**8)]
     """Number of classes."""
-    size: int
+    size: Annotated[int, Field(ge=1, le=4096)]
     """Pixels a side of the images."""
-    width: float = 1.0
+    width: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor of the number of channels of every layer."""
     mean: Channels = (0.5, 0.5, 0.5)
     """Pixels in [0, 1] enter the network as (pixel - mean) / std; the default takes them to [-1, 1]."""
-    std: Channels = (0.5, 0.5, 0.5)
+    std: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
     """See `mean`; chains move in [-1, 1], which for a network of one's own are all pixels, whatever its scaling."""
     factory: str = ""
     """Function that makes a network of one's own: package.module:function."""
@@ -55,13 +60,18 @@ class Card:
     """What `discriminator.json` says: the architecture, and how the weights came to be."""
 
     architecture: Architecture
-    id_dataset: str
-    variant: str
-    seed: int
+    id_dataset: Name
+    variant: Name
+    seed: Whole
     key: str  # provenance key
     provenance: dict[str, Json] = field(default_factory=dict)  # what the key was made of, command and versions
     settings: dict[str, Json] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are not known
+
+    def __post_init__(self) -> None:
+        if self.class_names and len(self.class_names) != self.architecture.classes:
+            what = f"{len(self.class_names)} names, but the network has {self.architecture.classes} classes"
+            raise ValueError(f"class_names has {what}: state one for each, or none")
 
 
 def network_of(architecture: Architecture, seed: int) -> nn.Module:
@@ -145,14 +155,15 @@ class Discriminator(nn.Module):
         return hub.push(self, repository, options)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **options: object) -> "Discriminator":
+    def from_pretrained(cls, name: str | Path, *, trust_factory: bool = False, **options: object) -> "Discriminator":
         """The discriminator in a folder or, of that name, on the hub, in eval mode.
 
-        The options are those of huggingface_hub's snapshot_download: revision, token, cache_dir, local_files_only, ...
+        A network of somebody's own is made by a factory, which is code: it runs only with `trust_factory`. The options
+        are those of huggingface_hub's snapshot_download: revision, token, cache_dir, local_files_only, ...
         """
         from fig import hub
 
-        return hub.pull(str(name), options)
+        return hub.pull(str(name), options, trust_factory)
 
 
 def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
@@ -169,12 +180,39 @@ def load_card(folder: Path) -> Card:
     path = folder / "discriminator.json"
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no discriminator.json: it is not a discriminator's folder")
-    return read_settings(Card, json.loads(path.read_text()), str(path))
+    return read_settings(Card, read_object(path), str(path))
 
 
-def load(folder: Path) -> Discriminator:
-    """Rebuild the discriminator that was saved into `folder`."""
-    discriminator = Discriminator(load_card(folder).architecture)
-    bare(discriminator.network).load_state_dict(load_file(folder / "model.safetensors"))
+def load(folder: Path, trust_factory: bool = False) -> Discriminator:
+    """Rebuild the discriminator that was saved into `folder`.
+
+    A factory that its card names is code: it runs only with `trust_factory`. Raises ValueError naming the file that is
+    damaged, or does not fit the other.
+    """
+    card, weights = load_card(folder), folder / "model.safetensors"
+    built, found = card.architecture, weights_in(weights)
+    if not trust_factory:
+        check_no_factory(folder, card)
+    try:
+        if not built.factory and (misfit := describe_misfit(found, list_weights(built))):  # before it takes memory
+            what = f"{weights.name} is not of its network {built.network}: {misfit}"
+            raise ValueError(f"{what}; copy both files again, from one discriminator")
+        discriminator = Discriminator(built)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'discriminator.json'}: {error}") from error
+    put_weights(bare(discriminator.network), found, weights)
     discriminator.origin = folder
     return discriminator
+
+
+def check_no_factory(folder: Path, card: Card) -> None:
+    """Raise ValueError where the card in a folder names a factory: code that would run when it is loaded."""
+    if factory := card.architecture.factory:
+        what = f"{folder / 'discriminator.json'} names the factory {factory}, which is code"
+        raise ValueError(f"{what}: trust_factory=True, or --trust-factory, runs it if you trust who made the folder")
+
+
+def list_weights(architecture: Architecture) -> dict[str, Tensor]:
+    """The weights of a network that comes with the project by their names, without values."""
+    with torch.device("meta"):
+        return Discriminator(architecture).network.state_dict()

@@ -223,9 +223,9 @@ def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
         return Decision("baseline", threshold(held["id"], share), share)
 
 
-def export_folder(folder: Path, out: Path, id_acceptance: float | None = None) -> Exported:
+def export_folder(folder: Path, out: Path, id_acceptance: float | None = None, trust_factory: bool = False) -> Exported:
     """Export the discriminator in a folder, with the decision that `read_decision` finds there."""
     card, decision = load_card(folder), read_decision(folder, id_acceptance)
     about = {"id_dataset": card.id_dataset, "variant": card.variant, "seed": card.seed, "key": card.key}
-    discriminator = load(folder)
+    discriminator = load(folder, trust_factory)
     return export_network(discriminator.network, out, discriminator.shape, decision, card.architecture.scaling, about)

@@ -106,10 +106,10 @@ def push(discriminator: Discriminator, repository: str, options: Mapping[str, ob
     return str(made.push_to_hub(repository, **{**named, **options}))  # type: ignore[arg-type]  # the hub checks them
 
 
-def pull(name: str, options: Mapping[str, object]) -> Discriminator:
-    """The discriminator in a folder or, of that name, on the hub, in eval mode."""
-    if Path(name).is_dir():
-        return load(Path(name)).eval()
-    hub = import_extra("huggingface_hub")
-    folder = hub.snapshot_download(name, allow_patterns=[WEIGHTS, ARCHITECTURE, *EVALUATION], **options)
-    return load(Path(folder)).eval()
+def pull(name: str, options: Mapping[str, object], trust_factory: bool = False) -> Discriminator:
+    """The discriminator in a folder or, of that name, on the hub, in eval mode; a factory runs if it is trusted."""
+    folder = name
+    if not Path(name).is_dir():
+        hub = import_extra("huggingface_hub")
+        folder = hub.snapshot_download(name, allow_patterns=[WEIGHTS, ARCHITECTURE, *EVALUATION], **options)
+    return load(Path(folder), trust_factory).eval()

@@ -117,7 +117,8 @@ def describe(card: Card) -> Iterator[str]:
     if names:
         yield f"Classes: {', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}."
     if built.factory:
-        yield f"Its network is made by `{built.factory}`, which must be importable where it is loaded."
+        made = f"Its network is made by `{built.factory}`, which must be importable where it is loaded"
+        yield f"{made}, and runs there: state `trust_factory=True` if you trust it."
 
 
 def list_training(card: Card) -> Iterator[str]:

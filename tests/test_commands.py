@@ -137,13 +137,13 @@ def test_a_checkpoint_is_adopted_patched_and_judges_images(stripes: Split, tmp_p
     mine, images = tmp_path / "mine", Path(stripes.images.filename)
     fig("adopt", tmp_path / "weights.pt", "--factory", "fig.networks.building:build", *options, "--out", mine)
     assert load_card(mine).architecture.std == (0.2, 0.2, 0.3)
-    fig("patch", mine, images, "--iterations", 3, "--batch-size", 16, "--out", tmp_path / "patched")
+    fig("patch", mine, images, "--trust-factory", "--iterations", 3, "--batch-size", 16, "--out", tmp_path / "patched")
     (tmp_path / "noise").mkdir()
     draw = np.random.default_rng(0)
     for number in range(5):
         Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / "noise" / f"{number}.png")
     out = tmp_path / "verdicts.csv"
-    told = fig("detect", tmp_path / "patched", images, tmp_path / "noise", "--out", out).stdout
+    told = fig("detect", tmp_path / "patched", images, tmp_path / "noise", "--trust-factory", "--out", out).stdout
     kept = json.loads((tmp_path / "patched" / "detector.json").read_text())
     rows = list(csv.DictReader(out.open()))
     assert len(rows) == 5 and "of 5 images are taken for in-distribution" in told and kept["detector"] == "energy"
@@ -163,10 +163,15 @@ def test_a_classifier_that_hugging_face_saved_is_adopted_with_its_weights(stripe
     fig("adopt", *factory, "--classes", 2, "--size", 16, "--out", mine)
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     with torch.no_grad():
-        assert torch.allclose(load(mine).eval()(images), model(images / 127.5 - 1).logits, atol=1e-6)
+        assert torch.allclose(
+            load(mine, trust_factory=True).eval()(images), model(images / 127.5 - 1).logits, atol=1e-6
+        )
     (tmp_path / "sea").mkdir()
     Image.new("RGB", (20, 20)).save(tmp_path / "sea" / "0.png")
-    told = fig("detect", mine, Path(stripes.images.filename), tmp_path / "sea", "--out", tmp_path / "out.csv").stdout
+    told = fig(
+        "detect",
+        *(mine, Path(stripes.images.filename), tmp_path / "sea", "--trust-factory", "--out", tmp_path / "out.csv"),
+    ).stdout
     assert "of 1 images are taken for in-distribution" in told
 
 

@@ -48,7 +48,7 @@ def test_fig_patches_it_and_the_folder_rebuilds_it(own: Workspace):
 import torch
 from pathlib import Path
 from fig.discriminator import load
-print(load(Path("{FOLDER}/fig/0")).eval()(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape)
+print(load(Path("{FOLDER}/fig/0"), trust_factory=True).eval()(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).shape)
 """
     assert "torch.Size([2, 10])" in own.run("python", "-c", code).stdout
     assert "grad_fn=<SoftmaxBackward0>" in own.run("python", "use.py").stdout
@@ -82,7 +82,9 @@ def adopted(own: Workspace, tmp_path: Path, architecture: dict, checkpoint: Path
     [
         ("mymodels:built", "right", "cannot be imported"),
         ("mymodles:build", "right", "cannot be imported"),
-        ("builtins:dict", "right", "returned dict, not a torch.nn.Module"),
+        ("builtins:dict", "right", "is of Python's own library"),
+        ("numpy:zeros", "right", "failed with its arguments"),
+        ("sklearn.utils:Bunch", "right", "returned Bunch, not a torch.nn.Module"),
         ("mymodels:build", "of another network", "does not fit the network"),
         ("mymodels:build", "a pickle", "is no weights file"),
     ],

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
 
-from fig.commands.options import Folder, Settings, parse_json, prepare_images
+from fig.commands.options import Folder, Settings, TrustFactory, is_trusted, parse_json, prepare_images
 
 IMAGES = Exists(exists=True)
 
@@ -25,6 +25,7 @@ def detect(
         float, Parameter(validator=Number(gt=0, lte=1), help="Share of the ID images that the threshold accepts.")
     ] = 0.95,
     settings: Settings = "{}",
+    trust_factory: TrustFactory = False,
 ) -> None:
     """Fit a detector to ID images, choose its threshold on them, and judge other images.
 
@@ -43,7 +44,7 @@ def detect(
     from fig.discriminator import load
     from fig.files import replacing
 
-    loaded = load(discriminator).to(parallel.own_device())
+    loaded = load(discriminator, is_trusted(discriminator, trust_factory)).to(parallel.own_device())
     size, scaling = loaded.architecture.size, loaded.architecture.scaling
     stated = parse_json(settings, "--settings")
     with TemporaryDirectory() as scratch:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from fig.commands.options import Folder
+from fig.commands.options import Folder, TrustFactory, is_trusted
 
 
 def export(
@@ -21,6 +21,7 @@ def export(
             help="Share of the ID test images to be accepted; what the folder says or, else, 0.95.",
         ),
     ] = None,
+    trust_factory: TrustFactory = False,
 ) -> None:
     """Export a discriminator as ONNX and as a torch.export program, and check both against PyTorch.
 
@@ -32,5 +33,5 @@ def export(
     """
     from fig.export import export_folder
 
-    done = export_folder(discriminator, out, id_acceptance)
+    done = export_folder(discriminator, out, id_acceptance, is_trusted(discriminator, trust_factory))
     print(f"{done.onnx} and {done.program} answer as PyTorch does, to {done.difference:.0e} on random images")

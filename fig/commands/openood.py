@@ -38,13 +38,14 @@ def openood(
     """
     from fig import parallel
     from fig.discriminator import load, load_card
-    from fig.openood import write_checkpoint, write_means
+    from fig.openood import check_layout, write_checkpoint, write_means
     from fig.study import read_config
 
     study = read_config([config]) if config else None
     runs: dict[Path, list[Results]] = {}
     for folder in discriminators:
         card = load_card(folder)
+        check_layout(card.architecture)
         place = out / f"{card.id_dataset}_{card.architecture.network}_{card.variant}"
         loaded = load(folder).to(parallel.own_device())
         write_checkpoint(place / f"s{card.seed}", loaded)

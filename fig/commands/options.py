@@ -17,6 +17,12 @@ Folder = Annotated[
         help="A discriminator's folder, results/<run>/discriminators/<data>/<network>/<variant>/<seed>.",
     ),
 ]
+TrustFactory = Annotated[
+    bool,
+    Parameter(
+        help="Run the factory that the folder names, which is code; folders below results/ are trusted.", negative=()
+    ),
+]
 ConfigFile = Annotated[
     Path,
     Parameter(
@@ -32,6 +38,11 @@ Batch = Annotated[
 Settings = Annotated[
     str, Parameter(help="What differs from the paper's sampler, as JSON; see fig.sampler in config/README.md.")
 ]
+
+
+def is_trusted(folder: Path, trust_factory: bool) -> bool:
+    """Whether a folder's factory may run: it was allowed, or the folder is of a study of this working directory."""
+    return trust_factory or folder.resolve().is_relative_to(Path("results").resolve())
 
 
 def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True) -> Path:

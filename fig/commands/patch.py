@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
 
-from fig.commands.options import Count, Folder, Seed, Settings, parse_json, prepare_images
+from fig.commands.options import Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json, prepare_images
 
 
 def patch(
@@ -32,6 +32,7 @@ def patch(
     flip: Annotated[bool, Parameter(help="Mirror images at random.", negative=())] = False,
     seed: Seed = 0,
     settings: Settings = "{}",
+    trust_factory: TrustFactory = False,
 ) -> int:
     """Fine-tune a discriminator by FIG, in this process.
 
@@ -40,13 +41,16 @@ def patch(
     Example: fig patch mine data/pets/train --out patched
     """
     from fig.data.arrays import description_of
-    from fig.discriminator import load_card
+    from fig.discriminator import check_no_factory, load_card
     from fig.parallel import own_device
     from fig.settings import Augmentation, Finetuning, Resources, SamplerSettings, read_settings
     from fig.stages.finetune import Finetune
     from fig.stages.support.trainer import train_discriminator
 
-    architecture = load_card(discriminator).architecture
+    card = load_card(discriminator)
+    architecture = card.architecture
+    if not is_trusted(discriminator, trust_factory):
+        check_no_factory(discriminator, card)
     sampler = parse_json(settings, "--settings")
     read_settings(SamplerSettings, sampler, "--settings")
     train = prepare_images(images.resolve(), out.resolve() / "data", architecture.size)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Batch, Count, Folder, Seed, Settings, parse_json
+from fig.commands.options import Batch, Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json
 
 
 def probe(
@@ -18,6 +18,7 @@ def probe(
     batch: Batch = 128,
     seed: Seed = 0,
     settings: Settings = "{}",
+    trust_factory: TrustFactory = False,
 ) -> None:
     """Report how vulnerable discriminators are: their confidence on their own low-entropy samples.
 
@@ -41,7 +42,7 @@ def probe(
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     reports = {}
     for folder in discriminators:
-        loaded = load(folder).to(parallel.own_device())
+        loaded = load(folder, is_trusted(folder, trust_factory)).to(parallel.own_device())
         report = probed(loaded.network, count, loaded.shape, steps, chosen, seed, batch)
         reports["/".join(folder.resolve().parts[-4:])] = report
         what = f"after {report.steps:.1f} steps; {100 * report.share_confident:.0f} % of the samples above 0.9"

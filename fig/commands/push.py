@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Folder
+from fig.commands.options import Folder, TrustFactory, is_trusted
 
 
 def push(
@@ -13,6 +13,7 @@ def push(
     /,
     *,
     private: Annotated[bool, Parameter(help="Make a new repository private.", negative=())] = False,
+    trust_factory: TrustFactory = False,
 ) -> None:
     """Push a discriminator to the Hugging Face hub, with its evaluation and a model card made of them.
 
@@ -22,4 +23,6 @@ def push(
     """
     from fig.discriminator import load
 
-    print(load(discriminator).push_to_hub(repository, private=private or None))
+    print(
+        load(discriminator, is_trusted(discriminator, trust_factory)).push_to_hub(repository, private=private or None)
+    )

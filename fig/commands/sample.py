@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from fig.commands.options import Batch, Count, Folder, Seed, Settings, parse_json
+from fig.commands.options import Batch, Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json
 
 
 def sample(
@@ -26,6 +26,7 @@ def sample(
     batch: Batch = 128,
     seed: Seed = 0,
     settings: Settings = "{}",
+    trust_factory: TrustFactory = False,
 ) -> int:
     """Draw low-entropy samples from a discriminator.
 
@@ -46,7 +47,7 @@ def sample(
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     if steps is not None:
         chosen = replace(chosen, min_steps=steps, max_steps=steps)
-    loaded = load(discriminator).to(parallel.own_device())
+    loaded = load(discriminator, is_trusted(discriminator, trust_factory)).to(parallel.own_device())
     if wanted is not None and wanted >= (classes := loaded.architecture.classes):
         raise ValueError(f"--class is {wanted}: the discriminator's classes are 0 to {classes - 1}")
     request = Request(count, loaded.shape, chosen, seed, batch, wanted)

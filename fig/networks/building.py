@@ -1,8 +1,10 @@
 """Networks are built here: those that come with the project by their names, your own by a factory."""
 
-import importlib
+import re
+import sys
 from collections.abc import Mapping
-from pkgutil import resolve_name
+from functools import partial
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -12,6 +14,9 @@ from fig.networks import SMALL
 from fig.networks.table import NETWORKS, module_of_network
 from fig.settings import Maker
 
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
+NAMING = "name it as package.module:function, importable from the working directory or PYTHONPATH"
+
 
 def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
     """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).
@@ -19,7 +24,7 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
     `width` multiplies the number of channels of every layer; `seed` alone determines the weights. Raises ValueError
     where no network has this name.
     """
-    module = importlib.import_module(module_of_network(name))
+    module = import_module(module_of_network(name))
     construct = getattr(module, NETWORKS[name].constructor.partition(":")[2])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -28,24 +33,47 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
 
 
 def imported(factory: str) -> Maker[nn.Module]:
-    """The function that `package.module:function` or `…:Class.method` names; raises ValueError where there is none."""
+    """The function that `package.module:function` or `…:Class.method` names; raises ValueError where there is none.
+
+    Nothing of Python's own library is a factory: no function there makes a network, and many could do harm.
+    """
+    if not FACTORY.fullmatch(factory):
+        raise ValueError(f"factory {factory!r} is no such name: {NAMING}")
+    module, _, name = factory.partition(":")
+    check_origin(factory, module)
+    *classes, last = name.split(".")
     try:
-        found: Maker[nn.Module] = resolve_name(factory)
+        owner = import_module(module)
+        for each in classes:
+            if not isinstance(owner := getattr(owner, each), type):
+                raise ValueError(f"{each} is no class")
+        found: Maker[nn.Module] = getattr(owner, last)
         if not callable(found):
             raise ValueError("it is no function")
-        return found
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and (sentence := missing_extra(error.name)):
             raise ValueError(f"factory {factory!r} cannot be imported: {sentence}") from error
-        raise ValueError(
-            f"factory {factory!r} cannot be imported ({error}): name it as package.module:function, importable from "
-            "the working directory or PYTHONPATH"
-        ) from error
+        raise ValueError(f"factory {factory!r} cannot be imported ({error}): {NAMING}") from error
+    maker: object = found
+    while isinstance(maker, partial):
+        maker = maker.func
+    check_origin(factory, str(getattr(maker, "__module__", "")))
+    return found
+
+
+def check_origin(factory: str, module: str) -> None:
+    """Raise ValueError where the module that a factory is of belongs to Python's own library."""
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"factory {factory!r} is of Python's own library, in which nothing makes a network: {NAMING}")
 
 
 def made_by(factory: str, arguments: Mapping[str, object]) -> nn.Module:
     """The network that a factory returns for these arguments; raises ValueError where it is none."""
-    network = imported(factory)(**arguments)
+    maker = imported(factory)
+    try:
+        network = maker(**arguments)
+    except TypeError as error:  # arguments that it does not take
+        raise ValueError(f"factory {factory!r} failed with its arguments: {error}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"factory {factory!r} returned {type(network).__name__}, not a torch.nn.Module")
     return network

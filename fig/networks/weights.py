@@ -4,10 +4,14 @@ OpenOOD's ResNet18_32x32 (and the networks of pytorch-cifar, which it comes from
 differ by names alone.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from warnings import catch_warnings
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,36 +23,99 @@ NESTED = ("state_dict", "model_state_dict", "model", "net")  # under which train
 PARALLEL = "module."  # what DataParallel puts before every name
 OURS = {"shortcut": "downsample", "linear": "fc"}  # parts of a name in another project, and ours
 OPENOOD = {"downsample": "shortcut"}  # parts of our ResNet18's names, and OpenOOD's
+MAGIC = {  # how files begin that are not ours to read
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file, as Keras writes them",
+    b"\x93NUMPY": "an array of NumPy",
+}
+SAVE = "save the weights alone, by torch.save(network.state_dict(), path)"
+COPY = "copy it again, or make it again"
 COUNTER = "num_batches_tracked"  # of a batch norm: nothing that it computes depends on it
 
 
 def weights_in(checkpoint: Path) -> dict[str, Tensor]:
     """A state dict from a safetensors file or from a PyTorch file that holds no code to run: plain, or nested as usual.
 
-    Raises ValueError naming the file where it is neither.
+    Nothing that a file holds is run. Raises ValueError naming the file, and what it is, where it is neither.
     """
     try:
+        check_container(checkpoint)
         if checkpoint.suffix == ".safetensors":
             return load_file(checkpoint)
-        found = find_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        with catch_warnings(action="ignore"):  # about how others wrote it
+            found = find_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        if not isinstance(found, dict) or not all(is_weight(name, value) for name, value in found.items()):
+            raise ValueError("it holds other things")
     except Exception as error:  # whatever the two libraries raise for files that are not theirs
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): {reason}") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{checkpoint} is no weights file (safetensors or a state dict): it holds other things")
+        what = f"{checkpoint} is no weights file (safetensors or a state dict): {reason_of(error)}"
+        raise ValueError(f"{what}; {COPY if checkpoint.suffix == '.safetensors' else SAVE}") from error
     return found
+
+
+def check_container(checkpoint: Path) -> None:
+    """Raise ValueError, saying what a file is, where it cannot hold weights; no more than its ends are read."""
+    if not checkpoint.is_file():
+        raise ValueError("it is a folder" if checkpoint.is_dir() else "there is no such file")
+    with checkpoint.open("rb") as file:
+        begin = file.read(8)
+    if not begin:
+        raise ValueError("it is empty")
+    if known := next((what for magic, what in MAGIC.items() if begin.startswith(magic)), ""):
+        raise ValueError(f"it is {known}")
+    if checkpoint.suffix == ".safetensors" or not begin.startswith(b"PK"):
+        return
+    if not is_zipfile(checkpoint):
+        raise ValueError("it is truncated")
+    with ZipFile(checkpoint) as parts:
+        names = {part.filename.rpartition("/")[2] for part in parts.infolist()}
+        packed = any(part.compress_type != ZIP_STORED for part in parts.infolist())
+    if "constants.pkl" in names:
+        raise ValueError("it is a program of TorchScript")
+    if "data.pkl" not in names:
+        raise ValueError("it is a zip file that PyTorch did not write")
+    if packed:  # and could unpack to any size
+        raise ValueError("its parts are compressed, as PyTorch writes none")
+
+
+def is_weight(name: object, value: object) -> bool:
+    """Whether an entry of what a file holds is a weight: a text, and a tensor with values, not sparse."""
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be read: torch's own words would advise to run what it holds."""
+    if isinstance(error, ValueError | OSError | RuntimeError | SafetensorError):
+        return str(error).splitlines()[0]
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {named[1]}, which is code, and only tensors are read" if named else "its content is neither"
 
 
 def load_weights(network: nn.Module, checkpoint: Path) -> None:
     """Load a checkpoint into a network, also one whose names are another project's.
 
-    Raises ValueError naming the file where the two do not fit, and what is missing.
+    Raises ValueError naming the file where the two do not fit, and what is missing, or where a weight is not finite.
     """
+    put_weights(network, weights_in(checkpoint), checkpoint)
+
+
+def put_weights(network: nn.Module, found: Weights, checkpoint: Path) -> None:
+    """Load weights that were found in a checkpoint; floating-point ones become those of the network's precision."""
     wanted = network.state_dict()
-    weights = adapt_names(weights_in(checkpoint), wanted)
+    weights = adapt_names(found, wanted)
+    check_fit(weights, wanted, checkpoint)
+    learnt = dict(network.named_parameters())
+    for name, value in weights.items():
+        if not (value.isfinite() if name in learnt else ~value.isnan()).all():  # a mask may be infinite
+            raise ValueError(
+                f"{checkpoint} holds a {name} that is not finite: it was damaged, or its training diverged"
+            )
+    network.load_state_dict(weights)
+
+
+def check_fit(weights: Weights, wanted: Weights, checkpoint: Path) -> None:
+    """Raise ValueError naming the file of some weights where a network `wanted` does not take them."""
     if misfit := describe_misfit(weights, wanted):
         raise ValueError(f"{checkpoint} does not fit the network: {misfit}")
-    network.load_state_dict(weights)
 
 
 def find_weights(held: Json) -> Json:
@@ -87,6 +154,8 @@ def describe_misfit(found: Weights, wanted: Weights) -> str:
     told = [f"it lacks {count_names(lacking)}"] if lacking else []
     told += [f"it has {count_names(besides)}, unknown to the network"] if besides else []
     told += [f"its {name} is {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}" for name in shapes[:1]]
+    kinds = [name for name in common if found[name].is_floating_point() != wanted[name].is_floating_point()]
+    told += [f"its {name} is of {found[name].dtype}, not {wanted[name].dtype}" for name in kinds[:1]]
     return " and ".join(told)
 
 

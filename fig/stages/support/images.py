@@ -18,7 +18,7 @@ from fig.settings import Resources
 
 def load_on_device(folder: Path, resources: Resources) -> tuple[Discriminator, Card]:
     """The discriminator in a folder, on the device of a worker with these resources, and its card."""
-    return load(folder).to(parallel.device_for(resources.gpus_per_worker)), load_card(folder)
+    return load(folder, trust_factory=True).to(parallel.device_for(resources.gpus_per_worker)), load_card(folder)
 
 
 def write_arrays(path: Path, **arrays: ArrayLike) -> None:

@@ -78,7 +78,7 @@ def start(job: Training) -> tuple[Discriminator, Method]:
     """The discriminator that a job begins with, on this worker's device, and its method with the teacher it follows."""
     device = parallel.device_for(job.resources.gpus_per_worker)
     method = build_method(job.method, job.settings)
-    loaded = [load(folder) for folder in job.parents()]
+    loaded = [load(folder, trust_factory=True) for folder in job.parents()]
     discriminator = loaded[0] if loaded else Discriminator(architecture_of(job, method), job.seed)
     if loaded[1:]:
         teacher = loaded[1].network.to(device)
