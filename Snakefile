@@ -24,5 +24,9 @@ rule all:
         f"{RUN}/report.html",
 
 
+onstart:
+    lead_jobs()
+
+
 onerror:  # with gaps where jobs failed
     shell("python -m fig report {STATED_AS} || true")

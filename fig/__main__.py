@@ -8,6 +8,7 @@ from pathlib import Path
 from cyclopts import App, CycloptsError
 
 from fig.runtime.command import announce, exit_on_error
+from fig.runtime.ending import listen
 
 COMMANDS = (
     "adopt",
@@ -52,6 +53,7 @@ def main() -> None:
     """Run the command line; a network's factory may lie in the working directory."""
     sys.path.insert(0, str(Path.cwd()))
     announce()
+    listen()
     with exit_on_error():
         try:
             status = build_app()(print_error=False, exit_on_error=False, result_action="return_value")

@@ -1,9 +1,9 @@
 """fig run: the study of a configuration, from wherever the package is installed."""
 
-import subprocess
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 
@@ -20,7 +20,7 @@ def run(
     config: ConfigFile,
     /,
     *options: Annotated[str, Parameter(allow_leading_hyphen=True, help="Options and targets for Snakemake.")],
-) -> int:
+) -> NoReturn:
     """Run a study: Snakemake on its Snakefile, in the working directory.
 
     Results go to results/<run>/, prepared data to data/. What is up to date does not run again. What follows the
@@ -31,4 +31,4 @@ def run(
     root = workflow_root()
     profile = [] if "--profile" in options else ["--profile", str(root / "profiles" / "local")]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *profile]
-    return subprocess.call([*command, *options, "--configfile", str(config)])
+    os.execv(sys.executable, [*command, *options, "--configfile", str(config)])  # so a signal has one process to reach

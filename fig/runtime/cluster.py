@@ -3,7 +3,6 @@
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fig.runtime import slurm
+from fig.runtime.ending import own_handlers
 from fig.runtime.record import Times
+from fig.runtime.scratch import place_for_sockets, scratch_folder
 from fig.settings import Resources
 
 QUIET = {
@@ -94,12 +95,14 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
         with slurm.ray_over(resources.nodes, ray.util.get_node_ip_address(), share) as address:
             yield {"address": address}
     else:
-        yield {
-            "address": "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
-            "num_cpus": resources.workers * resources.cpus_per_worker,
-            "object_store_memory": OBJECT_STORE,
-            "include_dashboard": False,
-        }
+        with scratch_folder(place_for_sockets()) as folder:
+            yield {
+                "address": "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
+                "num_cpus": resources.workers * resources.cpus_per_worker,
+                "object_store_memory": OBJECT_STORE,
+                "include_dashboard": False,
+                "_temp_dir": str(folder),
+            }
 
 
 @contextmanager
@@ -108,7 +111,8 @@ def connected(resources: Resources) -> Iterator[None]:
     import ray
 
     with cluster_for(resources) as arguments:
-        ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
+        with own_handlers():
+            ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
         try:
             yield
         finally:
@@ -161,7 +165,7 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
     from ray.train.torch import TorchTrainer
 
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    with connected(resources), tempfile.TemporaryDirectory(prefix="fig-ray-") as storage:
+    with scratch_folder() as storage, connected(resources):
         trainer = TorchTrainer(
             outcome_of,  # type: ignore[arg-type]  # Train hands what a loop returns to the driver
             train_loop_config=call,
@@ -172,12 +176,13 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
                 placement_strategy="SPREAD" if resources.nodes > 1 else "PACK",
             ),
             run_config=RunConfig(
-                storage_path=storage,
+                storage_path=str(storage),
                 name="job",
                 failure_config=FailureConfig(max_failures=RESTARTS),
                 logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # of Train v2, the default
             ),
         )
+        trainer._register_sigint_handler = lambda controller: None  # type: ignore[attr-defined]  # fig.runtime.ending's
         try:
             outcome: Outcome = trainer.fit().return_value  # type: ignore[attr-defined]  # of Train v2, the default
         except TrainingFailedError as error:

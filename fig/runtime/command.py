@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from fig.extras import missing_extra
+from fig.runtime.ending import told
 from fig.settings import explain
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
@@ -30,7 +32,7 @@ def announce() -> None:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn an error in the block into one sentence and exit status 1."""
+    """Turn an error in the block into one sentence and exit status 1; of an interrupt, 128 and the signal's number."""
     try:
         yield
     except ValidationError as error:
@@ -41,6 +43,9 @@ def exit_on_error() -> Iterator[None]:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        print(f"error: {told.reason or 'interrupted'}; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(told.status or 128 + signal.SIGINT) from error
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -19,8 +19,10 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
 
 from pydantic import ValidationError
 
+from fig.runtime.ending import follow_snakemake, listen
 from fig.runtime.provenance import fingerprint, module_hash
 from fig.runtime.record import Origin, Record, Times, hash_input
+from fig.runtime.scratch import scratch_folder, temporary_files_in
 from fig.settings import Json, cached, explain, settings
 
 T = TypeVar("T")
@@ -277,11 +279,14 @@ def run_stage(module: str) -> None:
     started = psutil.Process().create_time()
     announce()
     with exit_on_error():
+        listen()
+        follow_snakemake()
         found = parse_words(job_class(module), sys.argv[1:])
         if found is not None:  # nothing is left to do after --help
             if found.work:
                 found.load_work()
             gc.freeze()
             gc.enable()
-            found.execute(started)
-    leave()
+            with scratch_folder() as folder, temporary_files_in(folder):
+                found.execute(started)
+        leave()

@@ -18,6 +18,7 @@ from fig.data.catalogue import (
     recipe,
     source_of,
 )
+from fig.runtime.ending import lead_jobs, name_snakemake
 from fig.runtime.job import Role
 from fig.stages.adopt import Adopt
 from fig.stages.chains import Chains
@@ -47,6 +48,8 @@ from fig.study import (
     select_studies,
     split_teacher,
 )
+
+name_snakemake()
 
 # Jobs are no garbage: to look for it among thousands of them took an eighth of a plan.
 gc.set_threshold(100_000)

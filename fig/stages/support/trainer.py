@@ -21,6 +21,7 @@ from fig.files import replacing
 from fig.methods.protocol import Method
 from fig.methods.table import build_method
 from fig.runtime.cluster import run_on_workers
+from fig.runtime.ending import saving_first
 from fig.runtime.progress import followed
 from fig.runtime.record import Origin, Times
 from fig.settings import Json, read_settings
@@ -29,6 +30,7 @@ from fig.training import DivergedError, Row, iterations_of, players_of, train
 
 SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
 SECONDS_BETWEEN = 1.0  # checkpoints, at least
+REQUEST = "save"  # a file that a job which is told to end leaves for its workers
 LESS_MEMORY = "lower batch_size, set precision to bfloat16, or share the batch among more workers"
 
 log = logging.getLogger("fig")
@@ -89,8 +91,8 @@ def start(job: Training) -> tuple[Discriminator, Method]:
 def train_on_this_worker(call: Call) -> None:
     """Train on this worker, from the last checkpoint on; rank 0 saves checkpoints, history and weights.
 
-    A checkpoint is written every second, or as seldom as keeps its cost below SHARE_OF_SAVING: whenever and however
-    the job is ended, no more than that is lost.
+    A checkpoint is written every second, or as seldom as keeps its cost below SHARE_OF_SAVING, and when the job is
+    told to end: whenever and however it is ended, no more than that is lost.
     """
     job, folder, key = call.job, call.folder, call.key
     discriminator, method = start(job)
@@ -105,9 +107,11 @@ def train_on_this_worker(call: Call) -> None:
             progress = add_row(progress, done, row, close=done % every == 0 or done == length)
             if first and not progress.since:
                 write_history(folder / "history.csv", progress.rows)
-            if first and time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING):
+            due = time.monotonic() - saved > max(SECONDS_BETWEEN, cost / SHARE_OF_SAVING)
+            if first and (due or (folder / REQUEST).exists()):
                 began = time.monotonic()
                 save_checkpoint(folder, key, players, progress)
+                (folder / REQUEST).unlink(missing_ok=True)
                 saved, cost = time.monotonic(), time.monotonic() - began
     except DivergedError:
         if first and progress.since:
@@ -172,7 +176,8 @@ def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], C
         if is_made(job, key):
             return
         try:
-            with followed(folder / "history.csv", iterations_of(job.training, images), f"{job.stage()} {name}"):
+            steps = iterations_of(job.training, images)
+            with saving_first(folder / REQUEST), followed(folder / "history.csv", steps, f"{job.stage()} {name}"):
                 call(train_on_this_worker, Call(job.absolute(), folder, key, job.origin()))
         except (DivergedError, FloatingPointError) as error:
             raise DivergedError(f"{job.stage()} of {name} diverged: {error}; its history is in {folder}") from error

@@ -1,0 +1,79 @@
+"""A temporary folder that goes with its process; what a killed process leaves there goes with the next."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "fig-job-"
+LOCK = "held"  # a file in the folder, locked for as long as the process lives
+LONGEST = 26  # characters of a folder's name below which Ray's sockets are still within the kernel's 107
+
+
+@contextmanager
+def scratch_folder(place: str | None = None) -> Iterator[Path]:
+    """Make a temporary folder in `place`, by default where Python makes such; it is removed in the end.
+
+    The folders that killed processes left in `place` are removed first.
+    """
+    place = place or tempfile.gettempdir()
+    for left in Path(place).glob(f"{PREFIX}*/{LOCK}"):
+        if (lock := hold(left)) is not None:
+            remove(left.parent)
+            os.close(lock)
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
+    lock = hold(made / LOCK, os.O_CREAT)
+    folder = made.rename(made.with_name(made.name[1:]))  # nobody finds it before it is held
+    try:
+        yield folder
+    finally:
+        remove(folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def place_for_sockets() -> str:
+    """Where Ray may make its folder: where Python makes temporary files, or /tmp where that name is too long."""
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
+
+
+def hold(file: Path, create: int = 0) -> int | None:
+    """Lock a file of one's own, as an open descriptor; None where somebody else holds it, or owns it."""
+    with suppress(OSError):
+        lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW | create, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        if os.fstat(lock).st_uid == os.geteuid():
+            return lock
+        os.close(lock)
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder; one in which a dying process of Ray still writes is tried again for some seconds."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """In the block, this process and those that it starts make their temporary files in the folder."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before
