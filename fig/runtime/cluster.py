@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from fig.runtime import slurm
 from fig.runtime.ending import own_handlers
 from fig.runtime.record import Times
 from fig.runtime.scratch import place_for_sockets, scratch_folder
 from fig.settings import Resources
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchConfig
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -26,6 +30,13 @@ QUIET = {
     "RAY_enable_worker_prestart": "0",  # spare workers would each import Ray for nothing
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",  # with Ray's 15, whatever else the machine does takes 97 % of a core from a worker
+}
+
+# A Ray of our own on this machine, and what its workers exchange, cannot be reached from another one.
+LOOPBACK = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all of Ray listens at 127.0.0.1, as it does on other systems than Linux
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
 }
 
 RESTARTS = 2  # of the workers, when one of them dies
@@ -146,6 +157,30 @@ def run_on_workers(
     return value
 
 
+def meeting_in(folder: str) -> "TorchConfig":
+    """Torch's process group of workers on one machine, who find each other by a file in a folder that is this user's.
+
+    Of its own, torch opens a port for that, to every machine and without a password.
+    """
+    import ray
+    from ray.train.torch import TorchConfig
+    from ray.train.torch.config import _setup_torch_process_group, _TorchBackend
+
+    class Meeting(_TorchBackend):
+        def on_start(self, worker_group: Any, backend_config: Any) -> None:
+            size, file = len(worker_group), f"file://{folder}/{uuid4()}"
+            group = (size, file, backend_config.timeout_s)
+            joined = (_setup_torch_process_group, backend_config.backend)
+            ray.get([worker_group.execute_single_async(rank, *joined, rank, *group) for rank in range(size)])
+
+    class Met(TorchConfig):
+        @property
+        def backend_cls(self) -> type[_TorchBackend]:
+            return Meeting
+
+    return Met()
+
+
 def run_here(call: dict[str, Any], resources: Resources) -> Outcome:
     """Run the call's function in this process, on as many threads as a worker would have."""
     import torch
@@ -158,17 +193,21 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
     """Run the call's function on Ray's workers."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if over_nodes(resources):
-        os.environ |= slurm.guard()  # Ray looks for it when it is imported
+    own = not os.environ.get("RAY_ADDRESS")
+    alone = own and not over_nodes(resources)
+    if own:  # Ray looks for these when it is imported
+        os.environ |= slurm.guard() | (LOOPBACK if alone else {})
     from ray.exceptions import RayError
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     with scratch_folder() as storage, connected(resources):
+        group: dict[str, Any] = {"torch_config": meeting_in(str(storage))} if alone else {}
         trainer = TorchTrainer(
             outcome_of,  # type: ignore[arg-type]  # Train hands what a loop returns to the driver
             train_loop_config=call,
+            **group,
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from threading import Thread
 
 PATIENCE = 300  # seconds for every node to answer
@@ -21,8 +22,9 @@ def in_job() -> bool:
     return "SLURM_JOB_ID" in os.environ
 
 
+@cache
 def guard() -> dict[str, str]:
-    """Environment of a Ray that answers this job alone: its ports are open to the network."""
+    """Environment of a Ray that answers this process alone."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
