@@ -27,8 +27,11 @@ CHECKS = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstring
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=2**32 - 1)]  # the largest seed of NumPy's; no count of ours comes near
+Whole = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Side = Annotated[int, Field(ge=1, le=10_000)]  # pixels
+Border = Annotated[int, Field(ge=0, le=10_000)]  # pixels
+Width = Annotated[float, Field(gt=0, le=100)]  # a factor of the width of layers
 Precision = Literal["float32", "tf32", "float16", "bfloat16"]
 
 
@@ -131,6 +134,7 @@ LIMITS = {
     "finite_number": "a finite number",
     "literal_error": "one of {expected}",
     "string_pattern_mismatch": "of the form {pattern}",
+    "string_too_long": "a text of at most {max_length} characters",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
@@ -311,9 +315,9 @@ class Finetuning(TrainingSettings):
 class Augmentation:
     """How training images are cropped and mirrored."""
 
-    size: Count
+    size: Side
     """Pixels a side of the random crop."""
-    padding: Whole = 0
+    padding: Border = 0
     """Zeros on each side of an image before the crop, in pixels."""
     flip: bool = False
     """Mirror one image in two."""
@@ -373,13 +377,13 @@ class ChainsSettings:
 class Resources:
     """Workers of a job and what each of them gets. Changing them reruns nothing."""
 
-    workers: Whole = 1
+    workers: Annotated[int, Field(ge=0, le=100_000)] = 1
     """Worker processes; 0: the work is done in the job's own process."""
-    gpus_per_worker: NotNegative = 0
+    gpus_per_worker: Annotated[float, Field(ge=0, le=1000)] = 0
     """GPUs of each worker."""
-    cpus_per_worker: Count = 1
+    cpus_per_worker: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Cores of each worker."""
-    nodes: Count = 1
+    nodes: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Nodes of a Slurm job that the workers are spread over, as many on each."""
 
     def __post_init__(self) -> None:

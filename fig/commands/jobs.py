@@ -11,6 +11,7 @@ from typing import Any
 
 from fig.commands.run import workflow_root
 from fig.runtime.job import Job, parse_command
+from fig.study import read_yaml
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def walk_jobs(configs: Sequence[Path], executor: str, everything: bool) -> list[
         ResourceSettings,
     )
 
+    for path in configs:
+        read_yaml(path)  # before Snakemake does, less strictly
     announced = Announced()
     with silence(), SnakemakeApi(OutputSettings(printshellcmds=True, dryrun=executor == "dryrun")) as snakemake:
         workflow = snakemake.workflow(

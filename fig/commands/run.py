@@ -28,6 +28,9 @@ def run(
 
     Example: fig run mine.yaml --cores 4
     """
+    from fig.study import read_yaml
+
+    read_yaml(config)  # before Snakemake does, which would wait for an endless file and run the code in a template
     root = workflow_root()
     profile = [] if "--profile" in options else ["--profile", str(root / "profiles" / "local")]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), *profile]

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field
 
-from fig.settings import Augmentation, Count, Json, Whole, read_settings, settings
+from fig.settings import Augmentation, Border, Json, Side, read_settings, settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
@@ -28,6 +28,7 @@ BY_SUFFIX: dict[str, "Reader"] = {  # the reader of a path, or of what lies besi
     ".tsv": "table",
     ".parquet": "table",
 }
+ON_DISK = "[A-Za-z0-9][A-Za-z0-9._+-]*"  # how a downloaded file may be called: it stands in a shell's command too
 NAMING = ("list", "table")  # readers of files that name images: in their own folder unless another is stated
 SAVED = ("state.json", "dataset_dict.json")  # in a Hugging Face data set on disk: of one, or of several splits
 
@@ -56,14 +57,18 @@ Reader = Literal[
 class File:
     """A file as its publisher offers it."""
 
-    url: str
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     """Its address."""
-    name: str = ""
+    name: Annotated[str, Field(pattern=f"^({ON_DISK})?$", max_length=100)] = ""
     """Its name on disk; the last part of the URL unless given."""
     hash: Annotated[str, Field(pattern="^((md5|sha256):[0-9a-f]+)?$")] = ""
     """Its hash as `md5:…` or `sha256:…`; empty if the publisher states none."""
-    size: Whole = 0
+    size: Annotated[int, Field(ge=0, le=10**15)] = 0
     """Its size in bytes; 0 if unknown."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(ON_DISK, self.on_disk):
+            raise ValueError(f"{self.on_disk!r} is no name for a file on disk: state one as name")
 
     @property
     def on_disk(self) -> str:
@@ -101,15 +106,15 @@ class IdDataset:
 
     train: Part
     """The training images."""
-    size: Count
+    size: Side
     """Pixels a side, as networks see the images: the short side is resized and the middle cut out."""
     test: Part | None = None
     """The test images."""
     test_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each class of `train` that is drawn for testing, if there are no `test` images."""
-    stored: Whole = 0
+    stored: Border = 0
     """Pixels a side of the stored training images, from which crops are drawn; 0: `size`."""
-    padding: Whole = 0
+    padding: Border = 0
     """Zeros on each side before the random crop in training, in pixels."""
     flip: bool = False
     """Mirror one training image in two."""
@@ -163,13 +168,13 @@ class Recipe:
     """The format of the files."""
     split: str
     """train or test."""
-    size: Count
+    size: Side
     """Pixels a side of the prepared images."""
     way: str
     """How an image becomes square: centre, crop, a resampler, or the name of a ready-made set."""
     ready: bool = False
     """Whether the images are ready-made: nothing but a border is cut off."""
-    short: Whole = 0
+    short: Border = 0
     """Pixels of the short side before the cut, for the way `centre`."""
     under: str = ""
     """The folder inside the files that holds the images."""

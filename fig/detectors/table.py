@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fig.settings import Count, Json, Maker, NoSettings, NotNegative, Positive, Whole, read_settings, settings, suggest
+from fig.settings import (
+    Count,
+    Json,
+    Maker,
+    NoSettings,
+    NotNegative,
+    Positive,
+    Whole,
+    Width,
+    read_settings,
+    settings,
+    suggest,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,7 +69,7 @@ class ResidualFlowSettings:
     """Magnitudes of the step, in units of the pixel range [0, 1]."""
     couplings: Count = 10
     """Couplings of a flow."""
-    hidden: Positive = 1.0
+    hidden: Width = 1.0
     """Width of the couplings' networks, as a share of the number of features."""
     epochs: Whole = 1000
     """Length of a flow's training in passes over the features."""

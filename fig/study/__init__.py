@@ -17,7 +17,7 @@ from fig.study.discriminators import (
     select_studies,
     split_teacher,
 )
-from fig.study.reading import complete_config, read_config
+from fig.study.reading import complete_config, read_config, read_yaml
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS, Target
 
@@ -41,6 +41,7 @@ __all__ = [
     "list_test_images",
     "planned_targets",
     "read_config",
+    "read_yaml",
     "resolve_recipe",
     "rule_of",
     "select_all",

@@ -5,21 +5,23 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
-from fig.data.catalogue import IdDataset, OodSource, Part, id_names, ood_parts, paths_of
+from fig.data.catalogue import IdDataset, OodSource, Part, downloads, id_names, ood_parts, paths_of
 from fig.detectors.table import detector_row, read_detector
 from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS
 from fig.settings import Json, suggest
-from fig.study.config import STANDARD, Config, ConfigError, Variant
+from fig.study.config import LONGEST_NAME, STANDARD, Config, ConfigError, Variant
 from fig.study.discriminators import find_method, resolve_recipe, split_teacher
 from fig.study.selection import Study
 from fig.study.targets import TARGETS
 
 NAME = re.compile("[a-z0-9][a-z0-9._-]*")  # of what becomes a folder
+MOST = 20_000  # discriminators of a study
 
 
 def check_config(config: Config) -> None:
     """Raise ConfigError, in one sentence, for the first thing that is wrong."""
+    check_number(config)
     for block, names in {
         "networks": config.networks,
         "variants": config.variants,
@@ -39,10 +41,20 @@ def check_config(config: Config) -> None:
     check_id_datasets(config, config.chains.wanted, "chains.wanted")
     for name, variant in config.variants.items():
         check_variant(config, name, variant)
+    check_teachers(config)
     for number, study in enumerate(config.studies):
         check_study(config, study, f"studies[{number}]")
         check_checkpoints(config, study)
     check_differences(config)
+
+
+def check_number(config: Config) -> None:
+    """Raise ConfigError for more discriminators than can be listed, before they are."""
+    each = (len(s.id_datasets) * len(s.networks) * len(s.variants) * len(config.seeds) for s in config.studies)
+    if (number := sum(each)) > MOST:
+        raise ConfigError(
+            f"studies and seeds name {number:,} discriminators: divide them into runs of at most {MOST:,}"
+        )
 
 
 def check_known(name: str, known: Iterable[str], what: str, where: str, more: str = "") -> None:
@@ -56,6 +68,8 @@ def check_names(names: Iterable[str], block: str) -> None:
     for name in names:
         if not NAME.fullmatch(str(name)):
             raise ConfigError(f"{block}.{name}: a name has small letters, digits, dots, dashes and underscores alone")
+        if len(name) > LONGEST_NAME:
+            raise ConfigError(f"{block}.{name}: a name has at most {LONGEST_NAME} characters")
 
 
 def check_unique(values: Iterable[object], where: str) -> None:
@@ -63,7 +77,7 @@ def check_unique(values: Iterable[object], where: str) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise ConfigError(f"{where} names {value!r} twice")
+            raise ConfigError(f"{where} names {value!r} twice: name it once")
         seen.add(value)
 
 
@@ -92,6 +106,9 @@ def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
             check_path(part.path, f"{where}.{key}.path")
             check_path(part.labels, f"{where}.{key}.labels")
             check_folder(part, f"{where}.{key}")
+    names = [file.on_disk for _, file in downloads({name: entry})]
+    for file in {file for file in names if names.count(file) > 1}:
+        raise ConfigError(f"{where} downloads two files called {file}: give one another name")
 
 
 def check_folder(part: Part, where: str) -> None:
@@ -121,6 +138,18 @@ def check_variant(config: Config, name: str, variant: Variant) -> None:
         check_known(network, config.networks, "teacher", where)
         check_known(teacher, [STANDARD, *config.variants], "variant of a teacher", where)
     check_id_datasets(config, variant.per_id_dataset, f"{where}.per_id_dataset")
+
+
+def check_teachers(config: Config) -> None:
+    """Raise ConfigError where a variant follows, through its teachers, itself."""
+    for name in config.variants:
+        followed, last = [name], name
+        while last in config.variants and config.variants[last].teacher:
+            last = split_teacher(config.variants[last])[1]
+            if last in followed:
+                circle = " follows ".join([*followed, last])
+                raise ConfigError(f"variants.{name}.teacher: {circle}, which never begins: name another teacher")
+            followed.append(last)
 
 
 def check_study(config: Config, study: Study, where: str) -> None:

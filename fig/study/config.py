@@ -13,18 +13,19 @@ from fig.settings import (
     EvaluationSettings,
     Finetuning,
     Json,
-    Positive,
     Pretraining,
     Resources,
     SamplerSettings,
     ThroughputSettings,
     Whole,
+    Width,
     settings,
 )
 from fig.study.selection import Study
 
 STANDARD = "standard"  # the variant that pretraining makes; the others start from it
 TRAININGS = {"pretraining": Pretraining, "finetuning": Finetuning}
+LONGEST_NAME = 100  # characters of what becomes a folder
 Stated = dict[str, Json]  # what a file states, not yet read
 
 
@@ -36,7 +37,7 @@ class ConfigError(ValueError):
 class Network:
     """A network in use: one that comes with the project, by its name, or your own."""
 
-    width: Positive = 1.0
+    width: Width = 1.0
     """Factor of the number of channels of every layer."""
     factory: Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")] = ""
     """Function that makes your own network: package.module:function, importable from the working directory."""
@@ -88,7 +89,7 @@ class StageResources:
 class Blocks:
     """The blocks of a configuration, but for data sets, variants, detectors and the methods' sections."""
 
-    run: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    run: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_NAME)]
     """Name of the run: results go to results/<run>/, and MLflow's experiment has this name."""
     preset: str = "paper"
     """`paper` (the defaults) or `authors` (what the authors' published code does otherwise)."""
@@ -98,7 +99,7 @@ class Blocks:
     """The networks in use, by name."""
     data: Data = Data()
     """Where downloads come from."""
-    studies: Annotated[tuple[Study, ...], Field(min_length=1)]
+    studies: Annotated[tuple[Study, ...], Field(min_length=1, max_length=1000)]
     """What is compared; each network, variant and seed on each ID data set is evaluated on the OOD sets."""
     pretraining: Pretraining = Pretraining()
     """The training from random weights."""
@@ -116,7 +117,7 @@ class Blocks:
     """How images enter a network: in [-1, 1], or by the mean and standard deviation of the training pixels."""
     resources: StageResources = StageResources()
     """Workers, GPUs, cores and nodes of the jobs."""
-    container: str = ""
+    container: Annotated[str, Field(pattern="^[A-Za-z0-9._/:@+~=-]*$")] = ""
     """The image that `--sdm apptainer` runs jobs in: a file, or a URI such as docker://HOST/IMAGE:TAG."""
 
 

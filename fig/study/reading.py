@@ -6,15 +6,17 @@ Read at every parse of the Snakefile, so torch is not imported.
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 
 import yaml
 
 from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
-from fig.settings import ChainsSettings, Json, read_settings, suggest
+from fig.settings import ChainsSettings, Json, dotted, read_settings, suggest
 from fig.study.checks import check_config
 from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
+from fig.study.plain import parse_plain, read_plain
 from fig.study.selection import Study
 
 PRESETS = files("fig.study") / "presets"
@@ -55,33 +57,49 @@ def read_preset(name: object) -> Stated:
 
 
 def read_yaml(path: Path) -> Stated:
-    """What a file states; raises ConfigError where it is no mapping of keys to values."""
-    stated = yaml.safe_load(path.read_text())
+    """What a file states; raises ConfigError where it is no plain mapping of keys to values."""
+    stated = read_plain(path)
     if not isinstance(stated, Mapping):
         what = "is empty" if stated is None else f"holds a {type(stated).__name__}"
         raise ConfigError(f"{path} {what}: a configuration is a mapping of keys to values, run: demo for example")
+    if "__use_yte__" in stated:
+        raise ConfigError(f"{path}: __use_yte__ lets Snakemake run code in a file: write the values themselves")
     return dict(stated)
 
 
 def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
     """The configuration in files, of which later ones take precedence; `KEY=VALUE` overrides all of them."""
     pairs = (text.partition("=") for text in overrides)
-    own = {key: yaml.safe_load(value) for key, _, value in pairs}
+    own = {key: parse_plain(value, f"--config {key}") for key, _, value in pairs}
     return complete_config(merge({}, *map(read_yaml, paths), own))
 
 
 def complete_config(stated: Mapping[str, Json]) -> Config:
     """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, if it is wrong."""
     try:
+        check_finite(stated, "")
         wanted = {"chains": {"wanted": dict(ChainsSettings().wanted)}}  # a class that is stated adds to these
         layers = wanted, read_preset(stated.get("preset", "paper")), stated
         config = build_config(merge({}, *map(with_one_lengths, layers)))
         check_config(config)
-    except ConfigError:
-        raise
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(cut(str(error))) from None
     return config
+
+
+def cut(text: str) -> str:
+    """A sentence as one line of at most about a thousand characters, whatever it quotes."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return line if len(line) < 1500 else f"{line[:1000]} … {line[-400:]}"
+
+
+def check_finite(value: Json, where: str) -> None:
+    """Raise ConfigError for a number that is none, wherever it stands; `.nan` is no result of anything."""
+    if isinstance(value, float) and not isfinite(value):
+        raise ConfigError(f"{where} is {value}: it must be a finite number")
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        check_finite(each, dotted(where, [key]))
 
 
 def build_config(stated: Stated) -> Config:
@@ -151,10 +169,13 @@ def read_variant(name: str, stated: object) -> Variant:
         raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
+    teacher = found.pop("teacher", "")
+    if not isinstance(teacher, str):
+        raise ValueError(f"{where}.teacher is {teacher!r}: it must be a text")
     apart = as_mapping(found.pop("per_id_dataset", {}), f"{where}.per_id_dataset")
     return Variant(
         method,
-        str(found.pop("teacher", "")),
+        teacher,
         read_differences(found, where),
         {
             id_dataset: read_differences(each, f"{where}.per_id_dataset.{id_dataset}")

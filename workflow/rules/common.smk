@@ -42,6 +42,7 @@ from fig.study import (
     list_teachers,
     list_test_images,
     planned_targets,
+    read_yaml,
     resolve_recipe,
     rule_of,
     select_all,
@@ -60,6 +61,9 @@ if not config:
     )
 
 try:
+    if len(workflow.modifier_stack) == 1:  # no module, of whose workflow the files are
+        for file in workflow.configfiles:  # Snakemake reads them less strictly
+            read_yaml(Path(os.path.relpath(file)))
     CONFIG = complete_config(config)
 except ConfigError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
@@ -74,7 +78,7 @@ if workflow.modifier.path_modifier.replace_prefix("results/") != "results/":
 container: CONFIG.container or None  # with --sdm apptainer
 
 
-FILES = [os.path.relpath(path) for path in workflow.configfiles]
+FILES = [quote(os.path.relpath(path)) for path in workflow.configfiles]
 OVERRIDES = workflow.config_settings.config.items()  # of --config
 OVERRIDDEN = [quote(f"{key}={json.dumps(value)}") for key, value in OVERRIDES]
 STATED_AS = " ".join([*FILES, *["--config", *OVERRIDDEN] * bool(OVERRIDDEN)])
@@ -93,7 +97,7 @@ wildcard_constraints:
     network="|".join(CONFIG.networks),
     seed=r"\d+",
     size=r"\d+",
-    dataset="[a-z0-9-]+",
+    dataset="[a-z0-9._-]+",
     split="train|test",
 
 
