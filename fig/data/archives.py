@@ -1,14 +1,26 @@
 """Folders, zip files and tar files alike: names of the files in them, and their bytes. Nothing is unpacked."""
 
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Self, cast
+
+LARGEST = 1 << 28  # bytes of a file that is read whole, unpacked
+MOST = 2_000_000  # members of an archive, whose names are in memory
+LONGEST = 1 << 20  # bytes of the names and attributes of one member of a tar file
+AGAIN = "copy or download it again"
+COMPRESSED = (b"BZh", b"\xfd7zXZ\0")  # how bzip2's and xz's files begin
+ATTRIBUTES = (  # headers that only say more of the next member
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 Member = zipfile.ZipInfo | tarfile.TarInfo | None  # None: a file in a folder
 
@@ -26,17 +38,19 @@ class Archive:
         return self.read(name) if self.opened else self.path / name
 
     def read(self, name: str) -> bytes:
-        """Bytes of a file in it; raises FileNotFoundError where there is none of that name."""
+        """Bytes of a file in it; raises FileNotFoundError where there is none of that name, ValueError for a bomb."""
         if name not in self.members:
             raise FileNotFoundError(f"{self.path} holds no {name}: it is not the expected archive, or not a whole one")
-        if self.opened is None:
-            return (self.path / name).read_bytes()
-        if isinstance(self.opened, zipfile.ZipFile):
-            return self.opened.read(cast(zipfile.ZipInfo, self.members[name]))  # of the kind of the archive
-        file = self.opened.extractfile(cast(tarfile.TarInfo, self.members[name]))
-        if file is None:
-            raise FileNotFoundError(f"{self.path} holds {name}, which is no file")
-        return file.read()
+        member = self.members[name]
+        if member is None:
+            return read_file(self.path / name)
+        if (size := member.file_size if isinstance(member, zipfile.ZipInfo) else member.size) > LARGEST:
+            raise ValueError(f"{self.path} is refused: its member {name} would unpack to {size} bytes, above {LARGEST}")
+        with told_if_damaged(self.path):
+            if isinstance(self.opened, zipfile.ZipFile):
+                return self.opened.read(cast(zipfile.ZipInfo, member))  # of the kind of the archive
+            file = cast(tarfile.TarFile, self.opened).extractfile(cast(tarfile.TarInfo, member))
+            return file.read() if file else b""
 
     def ending(self, *suffixes: str) -> list[str]:
         """Names of its files that end so, whatever the case; hidden files are passed over."""
@@ -51,9 +65,16 @@ class Archive:
 
 
 def names_below(folder: Path) -> list[str]:
-    """Names of all files below a folder, in order; quick, since there may be a million."""
+    """Names of all files below a folder, in order; quick, since there may be a million.
+
+    Links to folders are followed. Raises ValueError where one leads to a folder that is there already.
+    """
     found: list[str] = []
-    for place, _, names in os.walk(folder):
+    seen: dict[str, str] = {}
+    for place, _, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            raise ValueError(f"{place} and {seen[real]} are the same folder: remove the link")
+        seen[real] = place
         below = Path(place).relative_to(folder).as_posix()
         found.extend(names if below == "." else (f"{below}/{name}" for name in names))
     return sorted(found)
@@ -64,12 +85,107 @@ def hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def check_name(archive: Path, name: str, link: bool) -> None:
-    """Raise ValueError for a member that is a link or would lie outside of the archive's folder."""
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; raises ValueError for a pipe or a device, or where it is too large to be read whole."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"{path} is too large: it has {size} bytes, above {LARGEST}")
+    return path.read_bytes()
+
+
+@contextmanager
+def told_if_damaged(path: Path) -> Iterator[None]:
+    """Raise ValueError naming the archive where what the block reads of it is not whole or not understood."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise ValueError(f"{path} cannot be read ({error}): unpack it, and state the folder") from None
+    except (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        truncated = isinstance(error, EOFError) or "unexpected end" in str(error)
+        raise ValueError(f"{path} is {'truncated' if truncated else f'damaged ({error})'}: {AGAIN}") from None
+
+
+def check_member(archive: Path, name: str, plain: bool) -> None:
+    """Raise ValueError for a member that is neither file nor folder or would lie outside of the archive's folder."""
     path = PurePosixPath(name)
-    if link or path.is_absolute() or ".." in path.parts:
-        what = "is a link" if link else "would lie outside of it"
+    if not plain or path.is_absolute() or ".." in path.parts:
+        what = "would lie outside of it" if plain else "is a link or a device"
         raise ValueError(f"{archive} is refused: its member {name} {what}")
+
+
+def check_count(archive: Path, count: int) -> None:
+    """Raise ValueError where an archive has too many members."""
+    if count > MOST:
+        raise ValueError(f"{archive} holds more than {MOST} members: unpack it, and state the folder")
+
+
+def list_zip(path: Path, file: zipfile.ZipFile) -> dict[str, Member]:
+    """The files in a zip file; of several of one name the last, as unpacking would leave it."""
+    check_count(path, len(file.infolist()))
+    for info in file.infolist():
+        check_member(path, info.filename, stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
+        if info.flag_bits & 1:
+            raise ValueError(f"{path} is encrypted: unpack it with its password, and state the folder")
+    return {info.filename: info for info in file.infolist() if not info.is_dir()}
+
+
+class Header(tarfile.TarInfo):
+    """A member of a tar file whose header neither fills the memory nor leads back to where reading has been."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header; raises tarfile.HeaderError where it states an impossible size."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.type in ATTRIBUTES and found.size > LONGEST):
+            raise tarfile.HeaderError(f"a header states {found.size} bytes")
+        return found
+
+
+def list_tar(path: Path, tar: tarfile.TarFile) -> dict[str, Member]:
+    """The files in a tar file; of several of one name the last, as unpacking would leave it.
+
+    Raises tarfile.ReadError where it does not end as tar files do: what is missing would not be noticed.
+    """
+    found: dict[str, Member] = {}
+    for count, member in enumerate(tar, 1):
+        check_count(path, count)
+        check_member(path, member.name, member.isfile() or member.isdir())
+        if member.size < 0:
+            raise tarfile.ReadError(f"{member.name} is of {member.size} bytes")
+        if member.isfile():
+            found[member.name.removeprefix("./")] = member
+    file = cast(tarfile.ExFileObject, tar.fileobj)
+    file.seek(tar.offset)  # where no further header was found
+    end = file.read(tarfile.BLOCKSIZE)
+    if end.strip(b"\0"):
+        raise tarfile.ReadError("it holds what is no header")
+    if len(end) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("unexpected end of data")
+    while file.read(LONGEST):  # to the sum of what was compressed, which is compared at its end
+        pass
+    return found
+
+
+def open_tar(path: Path) -> tarfile.TarFile | None:
+    """A tar file under any compression; None where it is none."""
+    try:
+        return tarfile.open(path, tarinfo=Header)
+    except tarfile.ReadError:
+        return None
+
+
+def explain_no_archive(path: Path) -> str:
+    """Why a file is no archive."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        return f"{path} is empty: {AGAIN}"
+    if start.startswith((b"PK\3\4", *COMPRESSED)):
+        return f"{path} is truncated, or no archive: {AGAIN}"
+    return f"{path} is neither a folder nor a zip or tar file"
 
 
 @contextmanager
@@ -77,23 +193,29 @@ def opened(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
     """Open a folder, a zip file, or a tar file under any compression, for the length of a with-block.
 
     Of a folder only the files `names` are looked for, if they are given: it may hold much else.
-    Raises ValueError where a member of an archive is a link or lies outside, or where `path` is none of these.
+    Raises ValueError where a member of an archive is a link or a device or lies outside, where the archive is encrypted
+    or not whole, or where `path` is none of these.
     """
     if path.is_dir():
         found = names_below(path) if names is None else (name for name in names if (path / name).is_file())
         yield Archive(path, dict.fromkeys(found), None)
-    elif not path.exists():
+        return
+    if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            for info in file.infolist():
-                check_name(path, info.filename, stat.S_ISLNK(info.external_attr >> 16))
-            yield Archive(path, {info.filename: info for info in file.infolist() if not info.is_dir()}, file)
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            members = tar.getmembers()
-            for member in members:
-                check_name(path, member.name, not (member.isfile() or member.isdir()))
-            yield Archive(path, {each.name.removeprefix("./"): each for each in members if each.isfile()}, tar)
-    else:
+    if not path.is_file():
         raise ValueError(f"{path} is neither a folder nor a zip or tar file")
+    with told_if_damaged(path):
+        tar = open_tar(path)  # first: the end of a zip file may be found in a tar file that holds one
+        file = None if tar or not zipfile.is_zipfile(path) else zipfile.ZipFile(path)
+    if tar:
+        with tar:
+            with told_if_damaged(path):
+                listed = list_tar(path, tar)
+            yield Archive(path, listed, tar)
+    elif file:
+        with file:
+            with told_if_damaged(path):
+                listed = list_zip(path, file)
+            yield Archive(path, listed, file)
+    else:
+        raise ValueError(explain_no_archive(path))

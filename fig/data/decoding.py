@@ -5,8 +5,9 @@ from struct import error as StructError
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # for others Pillow may start programs
 BACKGROUND = "white"  # behind transparent pixels
 DEEPEST = 65535  # the largest 16-bit value
 TURNS = {  # by EXIF's orientation, what makes the image upright
@@ -25,14 +26,28 @@ class RefusedError(ValueError):
 
 
 def decode(data: bytes | NDArray[np.uint8]) -> Image.Image:
-    """An encoded image, or pixels (height, width[, 3 or 4]), in RGB and upright.
+    """An encoded image, or pixels (height, width[, 3 or 4]), in RGB and upright, as `finish` makes it."""
+    return finish(begin(data))
+
+
+def begin(data: bytes | NDArray[np.uint8]) -> Image.Image:
+    """An image whose pixels, if they are encoded in one of FORMATS, are not decoded yet."""
+    return Image.open(BytesIO(data), formats=FORMATS) if isinstance(data, bytes) else Image.fromarray(data)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image, not decoded yet, holds 16 bits a value."""
+    return isinstance(image, ImageFile.ImageFile) and ";16" in str(image.tile[:1])
+
+
+def finish(image: Image.Image) -> Image.Image:
+    """An image in RGB and upright.
 
     Of an animation or a file of several pages it is the first image. EXIF's orientation is followed. Raises what
     Pillow raises for a damaged image, and what `to_rgb` raises.
     """
-    if not isinstance(data, bytes):
-        return to_rgb(Image.fromarray(data))
-    image = Image.open(BytesIO(data))
+    if not isinstance(image, ImageFile.ImageFile):
+        return to_rgb(image)
     turn = None if image.format == "TIFF" else TURNS.get(orientation_of(image))  # Pillow turns TIFFs when it loads them
     image.load()
     upright = to_rgb(image)

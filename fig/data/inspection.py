@@ -83,6 +83,7 @@ class Taken:
     rows: list[int] = field(default_factory=list)  # places of the images that were kept
     hashes: list[str] = field(default_factory=list)  # of their sources, 16 hexadecimal digits each
     broken: dict[str, str] = field(default_factory=dict)  # by name, why an image could not be read
+    deep: list[str] = field(default_factory=list)  # names of images of 16 bits a value
 
     def check(self, where: str, train: Description | None, own: bool) -> None:
         """Raise ValueError where too many were broken or test images are among the training images."""
@@ -96,6 +97,11 @@ class Taken:
         if self.broken:
             names = list(self.broken)[:5]
             log.warning("%s: %d images cannot be read and were skipped (%s): %s", where, len(self.broken), told, names)
+        if self.deep:
+            told = (
+                "%s: %d of %d images hold 16 bits a value and become 8: grey is divided by 257, of colour the upper 8"
+            )
+            log.warning(f"{told} are kept; the first is %s", where, len(self.deep), len(self.rows), self.deep[0])
         if train and (shared := len(set(self.hashes) & set(train.made["hashes"]))):
             same = f"{where}: {shared} test images are also training images, byte for byte"
             if own:

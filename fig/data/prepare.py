@@ -1,25 +1,27 @@
 """Make a prepared split out of publishers' files: decoded in parallel, in bounded memory, in the order of the files."""
 
 import hashlib
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from fig.data.archives import names_below
+from fig.data.archives import names_below, read_file
 from fig.data.arrays import Description, Images, write_description, write_images
 from fig.data.catalogue import NAMING, Recipe
-from fig.data.decoding import RefusedError, decode, explain_unreadable
+from fig.data.decoding import RefusedError, begin, explain_unreadable, finish, is_deep
 from fig.data.inspection import Taken, check_labels, count_classes, labels_as_in, report_classes
 from fig.data.listing import NONE, Listing, Picture
 from fig.data.readers import READERS
@@ -27,12 +29,21 @@ from fig.data.resample import centre, crop, resized, with_short_side
 from fig.files import replacing
 
 CHUNK = 128  # images a task: enough that sending them costs little, few enough for bounded memory
+HELD = 1 << 26  # bytes of encoded images a task, unless it is of one image
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises for bad images
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Chunk = Sequence[tuple[int, Picture]]  # pictures with their places in the file
-Fitted = tuple[NDArray[np.uint8] | str, str]  # pixels, or why there are none, and a hash of the source
+
+
+class Fitted(NamedTuple):
+    """What became of a picture."""
+
+    place: int
+    pixels: NDArray[np.uint8] | str  # or why there are none
+    digest: str = ""  # of the source
+    deep: bool = False  # whether it was of 16 bits a value
 
 
 def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Image:
@@ -55,29 +66,49 @@ def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks about transparency and EXIF
         for place, picture in chunk:
-            data = picture.read_bytes() if isinstance(picture, Path) else picture
-            raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
-            digest = hashlib.sha256(raw).hexdigest()[:16]
             try:
-                fitted.append((np.asarray(fit(decode(data), place, recipe, seed)), digest))
+                data = read_picture(picture)
+                raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
+                digest = hashlib.sha256(raw).hexdigest()[:16]
+                image = begin(data)
+                deep = is_deep(image)
+                fitted.append(Fitted(place, np.asarray(fit(finish(image), place, recipe, seed)), digest, deep))
             except UNREADABLE as error:
-                fitted.append((explain_unreadable(error), digest))
+                fitted.append(Fitted(place, explain_unreadable(error)))
     return fitted
 
 
+def read_picture(picture: Picture) -> bytes | NDArray[np.uint8]:
+    """A picture in memory; raises RefusedError for a path of no file (a pipe, a device, a broken link)."""
+    if not isinstance(picture, Path):
+        return picture
+    try:
+        return read_file(picture)
+    except (FileNotFoundError, ValueError):
+        raise RefusedError("no file, or one that is too large") from None
+
+
 def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """Results in the order of their tasks, from several processes; a few tasks at a time are in memory."""
+    """Results in the order of their tasks, from several processes; a few tasks at a time are in memory.
+
+    Raises RuntimeError where one of the processes is killed.
+    """
     if workers < 2:
         yield from map(work, tasks)
         return
-    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) > 2 * workers:
+    try:
+        with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
+            waiting: deque[Future[Result]] = deque()
+            for task in tasks:
+                waiting.append(pool.submit(work, task))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            f"one of {workers} processes that decode images was killed, maybe for want of memory: state fewer workers"
+        ) from None
 
 
 def chosen(labels: Sequence[int], count: int, recipe: Recipe, seed: int) -> NDArray[np.int64]:
@@ -104,10 +135,27 @@ def of_classes(listing: Listing, classes: Sequence[str], where: str) -> Listing:
 def hash_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and sizes of all files in a folder."""
     if path.is_dir():
-        told = "\n".join(f"{name} {(path / name).stat().st_size}" for name in names_below(path))
-        return hashlib.sha256(told.encode()).hexdigest()
+        sizes = ((name, path / name) for name in names_below(path))
+        told = "\n".join(f"{name} {file.stat().st_size if file.exists() else 0}" for name, file in sizes)
+        return hashlib.sha256(os.fsencode(told)).hexdigest()  # a name may be no text
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cut_tasks(listing: Listing, rows: Sequence[int]) -> Iterator[Chunk]:
+    """The pictures in these places of a listing, in tasks of CHUNK images or, where those are large, of HELD bytes."""
+    task: list[tuple[int, Picture]] = []
+    held = 0
+    for row in rows:
+        picture = listing.read(row)
+        size = 0 if isinstance(picture, Path) else len(picture) if isinstance(picture, bytes) else picture.nbytes
+        if task and (len(task) == CHUNK or held + size > HELD):
+            yield task
+            task, held = [], 0
+        task.append((row, picture))
+        held += size
+    if task:
+        yield task
 
 
 def batches(
@@ -117,22 +165,23 @@ def batches(
     workers: int,
     taken: Taken,
     bar: "tqdm[NoReturn]",
+    check: Callable[[], None],
 ) -> Iterator[Images]:
-    """The images in these places of a listing, fitted, in batches; what becomes of them goes into `taken`."""
-    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    tasks = ([(row, listing.read(row)) for row in chunk] for chunk in chunks)
-    for chunk, result in zip(chunks, in_order(fit_all, tasks, workers), strict=True):
+    """The images in these places of a listing, fitted, in batches; what became of them, in `taken`, is checked last."""
+    for result in in_order(fit_all, cut_tasks(listing, rows), workers):
         kept = []
-        for row, (pixels, digest) in zip(chunk, result, strict=True):
+        for row, pixels, digest, deep in result:
             if isinstance(pixels, str):
                 taken.broken[listing.names[row]] = pixels
             else:
                 kept.append(pixels)
                 taken.rows.append(row)
                 taken.hashes.append(digest)
-        bar.update(len(chunk))
+                taken.deep.extend([listing.names[row]] * deep)
+        bar.update(len(result))
         if kept:
             yield np.stack(kept)
+    check()
 
 
 def prepare(
@@ -162,8 +211,8 @@ def prepare(
         labels = labels_as_in(train, listing, name) if train else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
         with tqdm(total=len(rows), desc=name, unit="image", disable=not progress) as bar, replacing(output) as partly:
-            written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar))
-            taken.check(name, train, recipe.own)  # before the array takes its place
+            check = partial(taken.check, name, train, recipe.own)  # before the array takes its place
+            written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar, check))
         classes = train.classes if train else listing.classes
     whole = [path for path in files if recipe.reader not in NAMING or not path.is_dir()]  # images have hashes below
     made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in whole}}
