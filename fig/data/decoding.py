@@ -80,18 +80,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise RefusedError("of floating-point pixels, which state no range")
     if image.mode.startswith("I"):
-        return Image.fromarray(narrow(np.asarray(image, np.int64))).convert("RGB")
+        return Image.fromarray(narrow(np.asarray(image))).convert("RGB")
     if image.mode[-1] in "Aa" or "transparency" in image.info:
         pixels = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), pixels).convert("RGB")
     return image.convert("RGB")
 
 
-def narrow(values: NDArray[np.int64]) -> NDArray[np.uint8]:
+def narrow(values: NDArray[np.uint16] | NDArray[np.int32]) -> NDArray[np.uint8]:
     """16-bit values (height, width) in 8 bits; raises RefusedError where they are of more than 16."""
     if values.min() < 0 or values.max() > DEEPEST:
         raise RefusedError("of 32-bit integer pixels, which state no range")
-    return ((values + 128) // 257).astype(np.uint8)
+    rows = (row.astype(np.int32) for row in values)  # one at a time: the image may be large
+    return np.stack([((row + 128) // 257).astype(np.uint8) for row in rows])
 
 
 def explain_unreadable(error: Exception) -> str:

@@ -62,30 +62,27 @@ def fit(image: Image.Image, place: int, recipe: Recipe, seed: int) -> Image.Imag
 
 def fit_chunk(chunk: Chunk, recipe: Recipe, seed: int) -> list[Fitted]:
     """Pictures with their places in the file, fitted, each with a hash of what it was."""
-    fitted: list[Fitted] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks about transparency and EXIF
-        for place, picture in chunk:
-            try:
-                data = read_picture(picture)
-                raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
-                digest = hashlib.sha256(raw).hexdigest()[:16]
-                image = begin(data)
-                deep = is_deep(image)
-                fitted.append(Fitted(place, np.asarray(fit(finish(image), place, recipe, seed)), digest, deep))
-            except UNREADABLE as error:
-                fitted.append(Fitted(place, explain_unreadable(error)))
-    return fitted
+        return [fit_picture(place, picture, recipe, seed) for place, picture in chunk]
 
 
-def read_picture(picture: Picture) -> bytes | NDArray[np.uint8]:
-    """A picture in memory; raises RefusedError for a path of no file (a pipe, a device, a broken link)."""
-    if not isinstance(picture, Path):
-        return picture
+def fit_picture(place: int, picture: Picture, recipe: Recipe, seed: int) -> Fitted:
+    """A picture fitted, or why it is not; raises OSError where a file cannot be read."""
+    if isinstance(picture, Path) and not picture.is_file():
+        return Fitted(place, "no file")  # but a pipe, a device or a broken link
     try:
-        return read_file(picture)
-    except (FileNotFoundError, ValueError):
-        raise RefusedError("no file, or one that is too large") from None
+        data = read_file(picture) if isinstance(picture, Path) else picture
+    except ValueError:
+        return Fitted(place, "too large")
+    raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).data
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    try:
+        image = begin(data)
+        deep = is_deep(image)
+        return Fitted(place, np.asarray(fit(finish(image), place, recipe, seed)), digest, deep)
+    except UNREADABLE as error:
+        return Fitted(place, explain_unreadable(error))
 
 
 def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:

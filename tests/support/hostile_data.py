@@ -78,10 +78,12 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, rows: bytes, depth: int = 8, colour: int = 2, *before: bytes) -> bytes:
-    """A PNG written by hand: `rows` are its filtered rows, compressed here; `before` are chunks before them."""
+def png(width: int, height: int, row: bytes, depth: int = 8, colour: int = 2, *before: bytes) -> bytes:
+    """A PNG written by hand, all of whose filtered rows are `row`; `before` are chunks before them."""
+    packer = zlib.compressobj(1)
+    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(before) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(before) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
