@@ -13,11 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fig.files import replacing
+from fig.files import put_in_place, replacing
 from fig.methods.protocol import Player
 from fig.settings import as_json
 from fig.training import Row
 
+FORMAT = "2"  # of what is written: the number changes with what can be read
 FILES = ("state.safetensors", "previous.safetensors")  # the second takes the place of a first that is damaged
 
 log = logging.getLogger("fig")
@@ -85,16 +86,22 @@ def key_of(network: nn.Module, asked: Mapping[str, object]) -> str:
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write tensors and what is said of them into a safetensors file, with a hash of both."""
-    save_file(dict(tensors), path, {**header, "sha256": digest(tensors, header)})
+    header = {**header, "format": FORMAT}
+    save_file(dict(tensors), path, header | {"sha256": digest(tensors, header)})
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What `write_state` wrote; raises SafetensorError where the file is damaged."""
+    """What `write_state` wrote.
+
+    Raises SafetensorError where the file is damaged, ValueError where another version of FIG wrote it.
+    """
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     if header.pop("sha256", "") != digest(tensors, header):
         raise SafetensorError("its hash is not that of its content")
+    if header.pop("format", "") != FORMAT:
+        raise ValueError(f"{path} was written by another version of FIG: delete it to start afresh")
     return tensors, header
 
 
@@ -105,7 +112,7 @@ def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progr
     with replacing(folder / FILES[0]) as partial:
         write_state(partial, state_of(players), header)
         if (folder / FILES[0]).exists():
-            (folder / FILES[0]).replace(folder / FILES[1])
+            put_in_place(folder / FILES[0], folder / FILES[1])
 
 
 def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Progress:
@@ -122,8 +129,8 @@ def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Pr
         except SafetensorError as error:
             log.warning("%s is damaged (%s) and is not used", path, error)
             continue
-        if header["key"] != key:
-            raise ValueError(f"{path} belongs to job {header['key']}, not to {key}: delete it to start afresh")
+        if (other := header.get("key")) != key:
+            raise ValueError(f"{path} belongs to job {other}, not to {key}: delete it to start afresh")
         restore(players, tensors)
         done, rows, since = json.loads(header["progress"])
         return Progress(done, tuple(rows), tuple(since))

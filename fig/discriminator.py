@@ -167,12 +167,14 @@ class Discriminator(nn.Module):
 
 
 def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
-    """Write `model.safetensors` and `discriminator.json` into `folder`, each whole or not at all."""
-    with replacing(folder / "model.safetensors") as partial:
-        weights = bare(discriminator.network).state_dict()
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
-    with replacing(folder / "discriminator.json") as partial:
-        partial.write_text(json.dumps(asdict(card), indent=2) + "\n")
+    """Write `model.safetensors` and `discriminator.json` into `folder`: both or, where the disk is full, neither.
+
+    The card takes its place last, so that it never describes weights that are not there yet.
+    """
+    weights = {name: value.contiguous() for name, value in bare(discriminator.network).state_dict().items()}
+    with replacing(folder / "discriminator.json") as described, replacing(folder / "model.safetensors") as partial:
+        described.write_text(json.dumps(asdict(card), indent=2) + "\n")
+        save_file(weights, partial)
 
 
 def load_card(folder: Path) -> Card:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from fig.detectors.table import EnergySettings
 from fig.discriminator import load, load_card
 from fig.energy import confidence
 from fig.extras import import_extra
+from fig.files import partial_folder, put_in_place
 from fig.metrics import threshold
 from fig.scaling import SYMMETRIC, Scaling
 from fig.seeding import generator
@@ -123,14 +123,12 @@ def export_network(
         import_extra(library)
     program = Program(network, scaling, decision)
     notes = json.dumps({**(about or {}), **asdict(decision)})
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".partial-") as scratch:
-        folder = Path(scratch)
+    with partial_folder(out) as folder:
         write_programs(program, shape, notes, folder)
         loaded = {"ONNX Runtime": run_onnx(folder / ONNX), "torch.export": run_program(folder / PROGRAM)}
         difference = max(check_answers(name, run, program, shape) for name, run in loaded.items())
         for path in folder.iterdir():
-            path.replace(out / path.name)
+            put_in_place(path, out / path.name)
     return Exported(out / ONNX, out / PROGRAM, difference)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fig.discriminator import Card, Discriminator, load, load_card, save
 from fig.extras import import_extra
+from fig.files import replacing
 from fig.model_card import Result, read_results, write_text
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def write_files(discriminator: Discriminator, folder: Path) -> None:
     if origin and evaluated == digest:
         for name in EVALUATION:
             if (origin / name).exists() and (origin / name).resolve() != (folder / name).resolve():
-                (folder / name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(origin / name, folder / name)
+                with replacing(folder / name) as partial:
+                    shutil.copyfile(origin / name, partial)
     else:
         save(folder, discriminator, replace(card, key=digest[:16]))
 

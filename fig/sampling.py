@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -70,11 +71,14 @@ def save_drawing(path: Path, drawing: Drawing, key: str = "") -> None:
 def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
     """What `save_drawing` wrote, on a device, or the beginning where there is no file.
 
-    Raises SafetensorError where the file is damaged, ValueError where it was written under another key.
+    Raises ValueError where the file is damaged, or was written under another key or by another version.
     """
     if not path.exists():
         return Drawing()
-    tensors, header = read_state(path)
+    try:
+        tensors, header = read_state(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it to start afresh") from error
     if header.get("key", "") != key:
         raise ValueError(f"{path} holds samples of another classifier or request: delete it to start afresh")
     state = "drawing.noise"  # of a generator: torch keeps it on the CPU

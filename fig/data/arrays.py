@@ -99,10 +99,10 @@ def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def write_description(
+def describe(
     path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Json], about: str = ""
-) -> None:
-    """Write the JSON beside the array `path`, which names data set and split."""
+) -> str:
+    """The text of the JSON beside the array `path`, which names data set and split."""
     count, height, width, channels = written.shape
     description = Description(
         dataset=path.parent.name,
@@ -117,8 +117,15 @@ def write_description(
         made=made,
         sha256=written.sha256,
     )
+    return json.dumps(asdict(description)) + "\n"
+
+
+def write_description(
+    path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Json], about: str = ""
+) -> None:
+    """Write the JSON beside the array `path`."""
     with replacing(path.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(asdict(description)) + "\n")
+        partial.write_text(describe(path, written, labels, classes, made, about))
 
 
 def description_of(path: Path) -> Description:

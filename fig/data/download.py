@@ -1,6 +1,7 @@
 """Fetch a publisher's file: resumed where it was interrupted, checked against its hash, by one job at a time."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pooch
@@ -10,25 +11,26 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from fig.data.catalogue import File
-from fig.files import replacing, told_if_full
+from fig.files import explaining, partial_of, put_in_place, replacing
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
 CHUNK = 1 << 15  # bytes; what a broken connection loses at most
+MOST = 10  # seconds between two tries; the first waits are shorter
 
 
 class Resuming:
-    """A pooch downloader that goes on from what an earlier transfer left beside `target`, and checks what came."""
+    """A transfer that goes on from what an earlier one left beside `target`, and checks what came."""
 
     def __init__(self, target: Path, file: File, known: str, timeout: float) -> None:
         self.target, self.file, self.known, self.timeout = target, file, known, timeout
-        self.partial = target.with_name(f".partial-{target.name}")
+        self.partial = partial_of(target)
 
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        """Fetch `url` into `output_file`; raises requests.RequestException where trying again may help."""
+    def fetch(self, url: str) -> None:
+        """Fetch `url` into `target`; raises requests.RequestException where trying again may help."""
         self.transfer(url)
         self.version.unlink(missing_ok=True)
         check(self.partial, self.target, self.known, self.file.size)
-        shutil.move(self.partial, output_file)
+        put_in_place(self.partial, self.target)
 
     @property
     def version(self) -> Path:
@@ -90,15 +92,20 @@ def record(hashes: Path, url: str, path: Path) -> None:
             partial.write_text(yaml.safe_dump(entries, sort_keys=True))
 
 
+def hash_like(known: str, path: Path) -> str:
+    """The hash of a file by the algorithm of a known one, "<algorithm>:<digits>"; empty where none is known."""
+    algorithm, _, _ = known.rpartition(":")
+    return f"{algorithm}:{pooch.file_hash(path, algorithm)}" if known else ""
+
+
 def check(path: Path, target: Path, known: str, size: int) -> None:
     """Raise OSError where a fetched file is not the expected one; it is kept aside under a name that says so."""
-    algorithm, _, expected = known.rpartition(":")
-    found = pooch.file_hash(path, algorithm) if known else ""
-    if found == expected and size in (0, path.stat().st_size):
+    found = hash_like(known, path)
+    if found == known and size in (0, path.stat().st_size):
         return
     aside = target.with_name(f"{target.name}.wrong-hash")
-    has, wanted = f"{path.stat().st_size} bytes, {algorithm} {found}", f"{size or 'any number of'} bytes, {known}"
-    path.replace(aside)
+    has, wanted = f"{path.stat().st_size} bytes, {found}", f"{size or 'any number of'} bytes, {known}"
+    put_in_place(path, aside)
     raise OSError(f"{target.name} is not the file it should be: it has {has}, not {wanted}; it is kept as {aside}")
 
 
@@ -113,15 +120,18 @@ def copy(source: Path, target: Path, file: File, known: str) -> None:
 
 def fetch(url: str, target: Path, file: File, known: str, retries: int, timeout: float) -> None:
     """Fetch over HTTP into `target`, trying again where the connection breaks or stalls."""
-    registry = {target.name: known or None}
-    store = pooch.create(target.parent, "", registry=registry, urls={target.name: url}, retry_if_failed=retries)
-    try:
-        store.fetch(target.name, downloader=Resuming(target, file, known, timeout))
-    except requests.RequestException as error:
-        raise OSError(
-            f"{url} could not be fetched ({type(error).__name__}): what came is kept, run again to go on from there, "
-            "or name a mirror as data.mirror"
-        ) from error
+    failures = 0
+    while not target.exists() or hash_like(known, target) != known:
+        try:
+            Resuming(target, file, known, timeout).fetch(url)
+        except requests.RequestException as error:
+            failures += 1
+            if failures > retries:
+                raise OSError(
+                    f"{url} could not be fetched ({type(error).__name__}): what came is kept, run again to go on from "
+                    "there, or name a mirror as data.mirror"
+                ) from error
+            time.sleep(min(failures, MOST))
 
 
 def download(
@@ -146,7 +156,7 @@ def download(
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     place = f"{target.parent.name}/{target.name}"
-    with FileLock(target.with_name(f".{target.name}.lock")), told_if_full(target):
+    with explaining(target), FileLock(target.with_name(f".{target.name}.lock")):
         if mirror and not mirror.startswith(("http://", "https://")):
             copy(Path(mirror) / place, target, file, known)
         else:

@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fig.data.archives import names_below, read_file
-from fig.data.arrays import Description, Images, write_description, write_images
+from fig.data.arrays import Description, Images, describe, write_images
 from fig.data.catalogue import NAMING, Recipe
 from fig.data.decoding import RefusedError, begin, explain_unreadable, finish, is_deep
 from fig.data.inspection import Taken, check_labels, count_classes, labels_as_in, report_classes
@@ -207,14 +207,18 @@ def prepare(
         listing = check_labels(listing, recipe.labelled, name)
         labels = labels_as_in(train, listing, name) if train else listing.labels
         rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
-        with tqdm(total=len(rows), desc=name, unit="image", disable=not progress) as bar, replacing(output) as partly:
+        whole = [path for path in files if recipe.reader not in NAMING or not path.is_dir()]  # images have hashes below
+        made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in whole}}
+        with (
+            tqdm(total=len(rows), desc=name, unit="image", disable=not progress) as bar,
+            replacing(output.with_suffix(".json")) as described,
+            replacing(output) as partly,
+        ):
             check = partial(taken.check, name, train, recipe.own)  # before the array takes its place
             written = write_images(partly, batches(listing, rows, fit_all, workers, taken, bar, check))
-        classes = train.classes if train else listing.classes
-    whole = [path for path in files if recipe.reader not in NAMING or not path.is_dir()]  # images have hashes below
-    made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in whole}}
-    kept_labels = [labels[row] for row in taken.rows] if labels else []
-    counts = count_classes(kept_labels, classes)
+            classes = train.classes if train else listing.classes
+            kept_labels = [labels[row] for row in taken.rows] if labels else []
+            counts = count_classes(kept_labels, classes)
+            made |= {"counts": counts, "broken": taken.broken, "hashes": taken.hashes}
+            described.write_text(describe(output, written, kept_labels, classes, made, recipe.about))
     report_classes(counts, name)
-    made |= {"counts": counts, "broken": taken.broken, "hashes": taken.hashes}
-    write_description(output, written, kept_labels, classes, made, recipe.about)

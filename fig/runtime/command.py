@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from fig.extras import missing_extra
+from fig.files import explain_failure
 from fig.runtime.ending import told
 from fig.settings import explain
 
@@ -47,7 +48,7 @@ def exit_on_error() -> Iterator[None]:
         print(f"error: {told.reason or 'interrupted'}; run the same command again to go on", file=sys.stderr)
         raise SystemExit(told.status or 128 + signal.SIGINT) from error
     except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain_failure(error) or error}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
+from fig.files import replacing
 from fig.runtime.folders import (
     RECORDS,
     DataSet,
@@ -107,10 +108,8 @@ def client_for(results: Path) -> "MlflowClient":
 
     uri = uri_of(results)
     if (file := sqlite_file(uri)) and not file.exists():  # whole or not at all: MLflow cannot go on with some tables
-        partial = file.with_name(f".partial-{file.name}")
-        partial.unlink(missing_ok=True)
-        MlflowClient(f"sqlite:///{partial}")
-        partial.replace(file)
+        with replacing(file) as partial:
+            MlflowClient(f"sqlite:///{partial}")
     return MlflowClient(uri)
 
 

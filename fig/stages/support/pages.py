@@ -1,6 +1,5 @@
 """How the pages of a run are written."""
 
-import shutil
 from pathlib import Path
 
 from fig.report.page import PARTIAL, WHOLE, build_pages
@@ -20,14 +19,12 @@ def list_records(job: Report) -> list[Path]:
 
 
 def write_pages(job: Report, partial: bool) -> None:
-    """Write the page of a run and those of its discriminators that are there; remove those of others.
+    """Write the page of a run and those of its discriminators that are there, then remove those of others.
 
     `partial`: the page is partial.html, and there is no report.html, so that Snakemake makes it.
     """
-    other = WHOLE if partial else PARTIAL
-    (job.folder / other).unlink(missing_ok=True)
-    shutil.rmtree(job.folder / "pages", ignore_errors=True)
-    pages = build_pages(
+    written = set()
+    for path, text in build_pages(
         job.folder,
         job.selection.list_keys(),
         targets=[TARGETS[name] for name in job.targets],
@@ -35,6 +32,8 @@ def write_pages(job: Report, partial: bool) -> None:
         records=list_records(job),
         configuration=job.configuration,
         partial=partial,
-    )
-    for path, text in pages:
+    ):
         write_text(job.folder / path, text)
+        written.add(job.folder / path)
+    for other in {job.folder / WHOLE, job.folder / PARTIAL, *job.folder.glob("pages/**/*.html")} - written:
+        other.unlink(missing_ok=True)
