@@ -47,7 +47,7 @@ class Disk:
     @contextmanager
     def short_files(self) -> Iterator[None]:
         """No file may be longer than a few bytes, as a batch system may say."""
-        with limited(resource.RLIMIT_FSIZE, 16):
+        with limited(resource.RLIMIT_FSIZE, 4):
             yield
 
     @contextmanager
@@ -111,7 +111,7 @@ FAULTS: dict[str, tuple[Callable[[Disk], AbstractContextManager[None]], str]] = 
     "full": (Disk.full, r"the disk of {folder} is full: \S+ was not written; free space there and run it again"),
     "read-only": (Disk.read_only, r"\S+ cannot be written \(Read-only file system\): make {folder} writable"),
     "short files": (Disk.short_files, r"\S+ in {folder} would be larger than a file may be: raise `ulimit -f`"),
-    "few handles": (Disk.few_handles, r"\S+ in {folder} cannot be opened \(Too many open files\): raise `ulimit -n`"),
+    "few handles": (Disk.few_handles, r"\S+ in /\S+ cannot be opened \(Too many open files\): raise `ulimit -n`"),
 }
 
 

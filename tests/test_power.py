@@ -30,9 +30,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @by_writer
 def test_a_file_is_flushed_before_it_gets_its_name_and_the_name_thereafter(name: str, tmp_path: Path):
     write, _ = WRITERS[name]
-    write(tmp_path / "new", 1)
-    with watched(tmp_path / "new") as disk:
-        write(tmp_path / "new", 2)
+    write(tmp_path / "set", 1)
+    with watched(tmp_path / "set") as disk:
+        write(tmp_path / "set", 2)
     moved = [index for index, (what, _, _) in enumerate(disk.steps) if what == "replace"]
     for index in moved:
         _, source, target = disk.steps[index]
