@@ -22,7 +22,7 @@ def scratch_folder(place: str | None = None) -> Iterator[Path]:
     """
     place = place or tempfile.gettempdir()
     for left in Path(place).glob(f"{PREFIX}*/{LOCK}"):
-        if (lock := hold(left)) is not None:
+        if not left.parent.is_symlink() and (lock := hold(left)) is not None:
             remove(left.parent)
             os.close(lock)
     made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
