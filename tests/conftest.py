@@ -1,6 +1,6 @@
 """What the tests share: one finished run of the real Snakefile, small data, small discriminators."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import nn
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
 from fig.extras import missing_extra
+from support.barriers import Barrier, barrier_in
+from support.processes import processes_of
 from support.workspace import Workspace, copy_of_project, copy_of_results
 
 
@@ -50,6 +52,20 @@ def finished(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspac
             copy_of_project(made.folder).snakemake()
             (shared / "finished.done").touch()
     return copy_of_results(made, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished run that a test may change."""
+    return copy_of_results(finished, tmp_path)
+
+
+@pytest.fixture
+def barrier(workspace: Workspace) -> Iterator[Barrier]:
+    """A barrier for the workspace's jobs, all of which are ended in the end: a failure leaves no orphan."""
+    yield barrier_in(workspace)
+    for process in processes_of(workspace):
+        process.kill()
 
 
 @pytest.fixture

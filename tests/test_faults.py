@@ -1,7 +1,6 @@
 """What becomes of a run when something goes wrong outside of it, done for real."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from support.barriers import (
     BETWEEN_SCORES,
     WRITING_CHECKPOINT,
     Barrier,
-    barrier_in,
 )
 from support.processes import (
     HANGS,
@@ -34,36 +32,10 @@ from support.processes import (
     ray_processes,
     wait_for,
 )
-from support.workspace import Workspace, copy_of_results
+from support.study import FIG, RESULTS, STANDARD, start_snakemake, without
+from support.workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
-
-FIG = "results/tiny/discriminators/digits/resnet18/fig/0"
-STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
-
-
-def start_snakemake(workspace: Workspace, barrier: Barrier, *options: str) -> subprocess.Popen[bytes]:
-    """Snakemake, running in the workspace."""
-    return subprocess.Popen(
-        ["snakemake", *options, "--profile", "local", "--configfile", "tests/tiny.yaml"],
-        cwd=workspace.folder,
-        env=workspace.environment | barrier.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def without(workspace: Workspace, *paths: str) -> Workspace:
-    """The workspace with these outputs lost."""
-    for path in paths:
-        found = workspace.folder / path
-        shutil.rmtree(found) if found.is_dir() else found.unlink()
-    return workspace
-
-
-@pytest.fixture
-def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
-    return copy_of_results(finished, tmp_path)
 
 
 def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(workspace: Workspace):
@@ -86,14 +58,6 @@ def test_a_discriminator_that_diverges_is_a_gap_in_the_report_of_the_others(work
         "metrics",
         "report",
     }
-
-
-@pytest.fixture
-def barrier(workspace: Workspace) -> Iterator[Barrier]:
-    """A barrier for the workspace's jobs, all of which are ended in the end: a failure leaves no orphan."""
-    yield barrier_in(workspace)
-    for process in processes_of(workspace):
-        process.kill()
 
 
 def test_a_second_run_of_the_same_study_is_refused_while_the_first_works(workspace: Workspace, barrier: Barrier):
@@ -129,11 +93,6 @@ def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_wei
     assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
 
 
-RESULTS = {
-    "pretrain": f"{STANDARD}/model.safetensors",
-    "finetune": f"{FIG}/model.safetensors",
-    "evaluate": f"{FIG}/metrics.csv",
-}
 WORKER, DRIVER, SNAKEMAKE, RAYLET = "ray::RayTrainWorker", "-m fig.stages", "bin/snakemake", "raylet/raylet"
 KILLED = {  # words in the command line of what is killed, in this order, and where the job is then
     WORKER: AFTER_CHECKPOINT,

@@ -1,17 +1,22 @@
 """What becomes of a process that is told to end, and what it leaves behind, done to real processes."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from fig.data.arrays import Split
 from fig.runtime.ending import SNAKEMAKE, here, is_job
 from fig.runtime.scratch import scratch_folder
+from fig.settings import Augmentation, Pretraining, Resources
+from fig.stages.pretrain import Pretrain
+from fig.stages.support import trainer
 from support.processes import wait_for
 from support.workspace import ROOT
 
@@ -137,6 +142,32 @@ def test_a_job_in_a_container_takes_no_process_there_for_its_snakemake(tmp_path:
         process.wait(3)
     process.kill()
     process.communicate()
+
+
+def test_a_training_that_is_asked_for_a_checkpoint_saves_after_the_iteration(
+    stripes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    saved = []
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN", math.inf)  # none is due
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda folder, key, players, progress: saved.append(progress.done))
+    job = Pretrain(
+        train=Path(stripes.images.filename),
+        network="resnet18",
+        architecture={"width": 1 / 16},
+        training=Pretraining(iterations=3, epochs=0, batch_size=8),
+        augmentation=Augmentation(size=16),
+        output=tmp_path / "made",
+        checkpoints=tmp_path,
+        resources=Resources(workers=0),
+    )
+
+    def call(function: Callable[[trainer.Call], None], given: trainer.Call) -> None:
+        (given.folder / trainer.REQUEST).touch()
+        function(given)
+        assert not (given.folder / trainer.REQUEST).exists()
+
+    trainer.train_discriminator(job, call)
+    assert saved == [1]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,9 @@ def scratch_folder(place: str | None = None) -> Iterator[Path]:
 
 def place_for_sockets() -> str:
     """Where Ray may make its folder: where Python makes temporary files, or /tmp where that name is too long."""
-    return tempfile.gettempdir() if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
+    place = Path(tempfile.gettempdir())
+    place = place.parent if place.name.startswith(PREFIX) else place  # beside the job's own folder
+    return str(place) if len(str(place)) <= LONGEST else "/tmp"
 
 
 def hold(file: Path, create: int = 0) -> int | None:

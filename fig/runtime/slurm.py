@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Thread
 
+from fig.runtime.scratch import place_for_sockets, scratch_folder
+
 PATIENCE = 300  # seconds for every node to answer
 GRACE = 60  # seconds for Ray to end
 
@@ -101,7 +103,6 @@ def main(address: str, *share: str) -> int:
     if "--head" not in command:
         wait_for_ray(address)
     own = os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}  # nobody is there to take over its work
-    ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
     ended = []
 
     def end() -> None:
@@ -109,8 +110,11 @@ def main(address: str, *share: str) -> int:
         ended.append(True)
         ray.terminate()
 
-    Thread(target=end, daemon=True).start()
-    return 0 if ray.wait() == 0 or ended else 1
+    with scratch_folder(place_for_sockets()) as folder:
+        command.append(f"--temp-dir={folder}")
+        ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
+        Thread(target=end, daemon=True).start()
+        return 0 if ray.wait() == 0 or ended else 1
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ from types import ModuleType
 from typing import Any
 
 POINTS = {  # functions at which a process can be held, before and after them
-    "fig.checkpoint": ("save_checkpoint", "write_state"),
-    "fig.evaluation": ("evaluated",),
+    "fig.checkpoint": ("load_checkpoint", "save_checkpoint", "write_state"),
+    "fig.discriminator": ("save",),
+    "fig.evaluation": ("fitted", "evaluated", "metric_rows"),
+    "fig.runtime.tracking": ("try_to_mirror",),
     "fig.sampling": ("save_drawing",),
+    "fig.stages.support.scoring": ("draw_samples", "write_metrics"),
+    "fig.stages.support.trainer": ("is_made", "start", "write_history"),
 }
 EAGER = {  # what there is to be saved is saved at once, whatever it costs: no clock decides
     "fig.sampling": {"SECONDS_BETWEEN": 0.0},

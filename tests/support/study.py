@@ -1,0 +1,34 @@
+"""The study of tests/tiny.yaml in a workspace: some of its results, and Snakemake that makes them."""
+
+import shutil
+import subprocess
+
+from support.barriers import Barrier
+from support.workspace import Workspace
+
+FIG = "results/tiny/discriminators/digits/resnet18/fig/0"
+STANDARD = "results/tiny/discriminators/digits/resnet18/standard/0"
+RESULTS = {
+    "pretrain": f"{STANDARD}/model.safetensors",
+    "finetune": f"{FIG}/model.safetensors",
+    "evaluate": f"{FIG}/metrics.csv",
+}
+
+
+def start_snakemake(workspace: Workspace, barrier: Barrier, *options: str) -> subprocess.Popen[bytes]:
+    """Snakemake, running in the workspace."""
+    return subprocess.Popen(
+        ["snakemake", *options, "--profile", "local", "--configfile", "tests/tiny.yaml"],
+        cwd=workspace.folder,
+        env=workspace.environment | barrier.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def without(workspace: Workspace, *paths: str) -> Workspace:
+    """The workspace with these outputs lost."""
+    for path in paths:
+        found = workspace.folder / path
+        shutil.rmtree(found) if found.is_dir() else found.unlink()
+    return workspace

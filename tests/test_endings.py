@@ -1,0 +1,237 @@
+"""What becomes of a study whose processes are told to end: Snakemake, a job, its worker, Ray, at points of a stage."""
+
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import cycle
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fig.stages.support.trainer import REQUEST
+from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
+from support.processes import HANGS, count_saved_rows, find_processes, is_agent, processes_of, wait_for
+from support.study import RESULTS, start_snakemake, without
+from support.workspace import Workspace
+
+pytestmark = pytest.mark.pipeline
+
+INT, TERM, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
+TRAINER, SCORING = "fig.stages.support.trainer", "fig.stages.support.scoring"
+MIRRORING = "before fig.runtime.tracking.try_to_mirror"
+OF_TRAINING = (
+    f"before {TRAINER}.is_made",
+    f"before {TRAINER}.start",
+    f"after {TRAINER}.start",
+    "after fig.checkpoint.load_checkpoint",
+    f"before {TRAINER}.write_history",
+    BEFORE_CHECKPOINT,
+    WRITING_CHECKPOINT,
+    AFTER_CHECKPOINT,
+    "before fig.discriminator.save",
+    "after fig.discriminator.save",
+    MIRRORING,
+)
+OF_EVALUATION = (
+    "before fig.evaluation.fitted",
+    "after fig.evaluation.fitted",
+    "before fig.evaluation.evaluated",
+    BETWEEN_SCORES,
+    "before fig.evaluation.metric_rows",
+    "after fig.evaluation.metric_rows",
+    f"before {SCORING}.write_metrics",
+    f"after {SCORING}.write_metrics",
+    f"before {SCORING}.draw_samples",
+    f"after {SCORING}.draw_samples",
+    MIRRORING,
+)
+POINTS = {"pretrain": OF_TRAINING, "finetune": OF_TRAINING, "evaluate": OF_EVALUATION}
+SHARED = Path("/dev/shm")
+SENTENCE = "; run the same command again to go on"
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of temporary files of what a test starts; its name is short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def requested(workspace: Workspace) -> bool:
+    """Whether a job waits for its checkpoint."""
+    return any(workspace.folder.glob(f"results/tiny/checkpoints/*/{REQUEST}"))
+
+
+def assert_nothing_is_left(workspace: Workspace, temporary: Path, shared: set[Path]) -> None:
+    """No process of the workspace, so no port, no temporary file and nothing in shared memory but what was there."""
+
+    def left() -> list[object]:
+        return [*processes_of(workspace), *temporary.iterdir(), *(set(SHARED.iterdir()) - shared)]
+
+    wait_for(lambda: not left(), "end without leftovers")
+
+
+def tell(process: psutil.Process | subprocess.Popen, number: signal.Signals, workspace: Workspace, barrier: Barrier):
+    """Send the signal to what is held, and let it go on once it has heard."""
+    process.send_signal(number)
+    if number != KILL:
+        wait_for(lambda: requested(workspace) or has_ended(process), "job that has heard")
+    barrier.open()
+
+
+def has_ended(process: psutil.Process | subprocess.Popen) -> bool:
+    if isinstance(process, subprocess.Popen):
+        return process.poll() is not None
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+FEW = [("finetune", BEFORE_CHECKPOINT, TERM), ("evaluate", BETWEEN_SCORES, INT)]
+MANY = [
+    ("finetune", f"before {TRAINER}.start", INT),
+    ("finetune", "after fig.discriminator.save", TERM),
+    ("pretrain", AFTER_CHECKPOINT, INT),
+    ("evaluate", f"after {SCORING}.write_metrics", TERM),
+]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("stage", "point", "number"), [*FEW, *(pytest.param(*each, marks=pytest.mark.long) for each in MANY)]
+)
+def test_a_signal_to_snakemake_alone_ends_its_jobs_and_leaves_nothing(
+    stage: str,
+    point: str,
+    number: signal.Signals,
+    finished: Workspace,
+    temporary: Path,
+    workspace: Workspace,
+    barrier: Barrier,
+):
+    shared = set(SHARED.iterdir())
+    result, log = without(workspace, RESULTS[stage]).folder / RESULTS[stage], f"results/tiny/logs/{stage}"
+    barrier.close(point)
+    snakemake = start_snakemake(workspace, barrier, RESULTS[stage])
+    job = barrier.wait()
+    before = count_saved_rows(workspace.folder)
+    snakemake.send_signal(number)
+    wait_for(lambda: requested(workspace) or has_ended(job), "job that is told")
+    barrier.open()
+    assert snakemake.wait(HANGS) == 1
+    (said,) = [path.read_text() for path in (workspace.folder / log).glob("**/0.log") if SENTENCE in path.read_text()]
+    assert "error: ended by SIGTERM" in said and "Traceback" not in said
+    assert count_saved_rows(workspace.folder) >= before + (point == BEFORE_CHECKPOINT)
+    assert_nothing_is_left(workspace, temporary, shared)
+    workspace.snakemake(RESULTS[stage])
+    assert result.read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
+
+
+def command_of(workspace: Workspace, stage: str, workers: int) -> list[str]:
+    """The command of a job of the finished run, as its record has it."""
+    name = "evaluation.record.json" if stage == "evaluate" else "training.record.json"
+    record = json.loads((workspace.folder / RESULTS[stage]).with_name(name).read_text())
+    words = shlex.split(record["command"])
+    if (option := "--resources.workers") in words:
+        del words[words.index(option) : words.index(option) + 2]
+    return [sys.executable, *words[1:], option, str(workers)]
+
+
+def start_job(workspace: Workspace, barrier: Barrier, command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        cwd=workspace.folder,
+        env=workspace.environment | barrier.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("stage", RESULTS)
+def test_a_job_that_is_ended_at_any_point_resumes_with_the_same_results_and_leaves_nothing(
+    stage: str, finished: Workspace, temporary: Path, workspace: Workspace, barrier: Barrier
+):
+    shared = set(SHARED.iterdir())
+    command = command_of(workspace, stage, 0)
+    without(workspace, RESULTS[stage])
+    saved = 0
+    for point, number in zip(POINTS[stage], cycle((TERM, INT, KILL))):
+        barrier.close(point)
+        job = start_job(workspace, barrier, command)
+        assert barrier.wait().pid == job.pid
+        tell(job, number, workspace, barrier)
+        said = job.communicate()[1]
+        assert job.returncode == (-KILL if number == KILL else 128 + number), (point, said)
+        assert number == KILL or said.splitlines()[-1] == f"error: ended by {number.name}{SENTENCE}", (point, said)
+        assert "Traceback" not in said
+        if number != KILL:
+            assert_nothing_is_left(workspace, temporary, shared)
+        assert len(list(temporary.iterdir())) <= 1, "more than the last one that was killed left"
+        assert (
+            stage == "evaluate"
+            or "fig.discriminator" in point
+            or point == MIRRORING
+            or count_saved_rows(workspace.folder) >= saved
+        )
+        saved = count_saved_rows(workspace.folder)
+    job = start_job(workspace, barrier, command)
+    assert job.communicate() and job.returncode == 0
+    assert (workspace.folder / RESULTS[stage]).read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
+    assert_nothing_is_left(workspace, temporary, shared)
+
+
+DRIVER, WORKER, RAYLET = "-m fig.stages", "ray::RayTrainWorker", "raylet/raylet"
+TOLD = [  # who is told what, at which point, and the status of the job; None where it goes on by itself
+    (WORKER, TERM, AFTER_CHECKPOINT, None),
+    (DRIVER, TERM, BEFORE_CHECKPOINT, 143),
+    (WORKER, INT, BEFORE_CHECKPOINT, None),
+    (DRIVER, INT, AFTER_CHECKPOINT, 130),
+    (RAYLET, TERM, AFTER_CHECKPOINT, 1),
+    (RAYLET, INT, WRITING_CHECKPOINT, None),  # Ray ignores it
+    (DRIVER, KILL, AFTER_CHECKPOINT, -9),
+]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2400)
+def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_nothing(
+    finished: Workspace, temporary: Path, workspace: Workspace, barrier: Barrier
+):
+    shared = set(SHARED.iterdir())
+    command = command_of(workspace, "finetune", 1)
+    without(workspace, RESULTS["finetune"])
+    job = None
+    for words, number, point, status in TOLD:
+        barrier.close(point)
+        job = job or start_job(workspace, barrier, command)
+        held = barrier.wait()
+        (victim,) = find_processes(workspace, words)
+        victim.send_signal(number)
+        if status is None:
+            continue
+        if words == DRIVER and number != KILL:
+            wait_for(lambda: requested(workspace), "job that has heard")
+        barrier.open()
+        said = job.communicate()[1]
+        assert job.returncode == status, (words, number, said)
+        if words == DRIVER and number != KILL:
+            assert said.splitlines()[-1] == f"error: ended by {number.name}{SENTENCE}", said
+            assert_nothing_is_left(workspace, temporary, shared)
+        psutil.wait_procs([held], HANGS)
+        wait_for(lambda: not [each for each in processes_of(workspace) if not is_agent(each)], "end of Ray")
+        job = None
+    done = start_job(workspace, barrier, command)
+    assert done.communicate() and done.returncode == 0
+    assert (workspace.folder / RESULTS["finetune"]).read_bytes() == (finished.folder / RESULTS["finetune"]).read_bytes()
+    assert_nothing_is_left(workspace, temporary, shared)
