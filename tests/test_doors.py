@@ -1,9 +1,13 @@
 """Who may come in, and what goes out: ports, tokens, downloads, secrets, and names that would be markup."""
 
+import base64
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,17 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import NameOID
+
+from fig.data.catalogue import File, datasets_of
+from fig.data.download import download
+from fig.settings import read_settings
+from fig.study.config import Data
+from support.publisher import published
 
 TESTS = Path(__file__).parent
 DRIVER = """
@@ -82,3 +97,101 @@ def test_all_of_a_jobs_ray_listens_on_loopback_and_answers_only_who_has_its_toke
     assert "InvalidAuthToken" in seen["answers"]["stranger"] and "CPU" not in seen["answers"]["stranger"]
     assert seen["token"] not in done.stdout.replace(json.dumps(seen), "") + done.stderr
     assert seen["logs"] > 5 and seen["told"] == [] and not list(tmp_path.rglob("*token*"))
+
+
+CONTENT = b"what was published"
+HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+BY_HAND = r"name its folder as data\.mirror"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, with its key."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path: Path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(private + built.add_extension(host, False).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("scheme", "to", "known", "refused"),
+    [
+        ("https", "http://127.0.0.1", HASH, rf"sends on to http://127\.0\.0\.1, which is not encrypted: .* {BY_HAND}"),
+        ("https", "http://127.0.0.1", "", "which is not encrypted"),
+        ("https", "ftp://127.0.0.1", HASH, "which is not encrypted"),
+        ("http", "http://localhost", "", r"another host, and the file has no hash .* state its hash in files"),
+        ("http", "http://localhost", HASH, ""),
+        ("http", "http://127.0.0.1", "", ""),
+    ],
+)
+def test_what_a_server_sends_on_to_is_followed_only_where_the_file_can_be_trusted(
+    scheme: str,
+    to: str,
+    known: str,
+    refused: str,
+    certificate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    target, locked = tmp_path / "source" / "set.zip", tmp_path / "data.lock.yaml"
+    with published({}, certificate if scheme == "https" else None) as first, published({"set.zip": CONTENT}) as second:
+        first.moved["set.zip"] = f"{to}:{second.address.rpartition(':')[2]}/set.zip"
+        expected = pytest.raises(OSError, match=refused) if refused else nullcontext()
+        with expected as caught:
+            download(target, File(f"{first.address}/set.zip", hash=known), "", True, locked, retries=0)
+    if refused:
+        assert "\n" not in str(caught.value) and not second.asked and not target.exists() and not locked.exists()
+    else:
+        assert target.read_bytes() == CONTENT
+
+
+def test_a_server_whose_certificate_is_not_trusted_is_not_asked(certificate: Path, tmp_path: Path):
+    with published({"set.zip": CONTENT}, certificate) as publisher:
+        with pytest.raises(OSError, match=r"could not be fetched \(SSLError\)"):
+            download(tmp_path / "source" / "set.zip", File(f"{publisher.address}/set.zip", hash=HASH), retries=0)
+        assert not publisher.asked
+
+
+@pytest.mark.parametrize("address", ["https://me:s3cr3t@host/x.zip", "https://s3cr3t@host/x.zip"])
+def test_an_address_with_a_password_is_refused_with_the_remedy_and_without_the_password(address: str):
+    files = {"train": {"files": [{"url": address, "hash": HASH}]}, "size": 8}
+    with pytest.raises(ValueError, match=r"datasets\.own\.train\.files\[0\]\.url: .* ~/\.netrc") as caught:
+        datasets_of({"own": files})
+    assert "s3cr3t" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"data\.mirror: .* ~/\.netrc: machine host login") as caught:
+        read_settings(Data, {"mirror": address}, "data")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("https://host/x.zip?Token=s3cr3t", r"a secret .Token=….* data\.mirror"),
+        ("https://host/x.zip?dl=1&X-Amz-Signature=s3cr3t", "a secret .X-Amz-Signature=…"),
+        ("ftp://me:s3cr3t@host/x.zip", "must begin with https:// or http://"),
+        ("file:///etc/passwd", "must begin with https:// or http://"),
+    ],
+)
+def test_an_address_with_a_secret_or_of_another_kind_is_refused(address: str, sentence: str):
+    for read in (
+        lambda: read_settings(File, {"url": address}, "file"),
+        lambda: read_settings(Data, {"mirror": address}, "data"),
+    ):
+        with pytest.raises(ValueError, match=sentence) as caught:
+            read()
+        assert "s3cr3t" not in str(caught.value)
+
+
+def test_the_password_of_a_mirror_comes_from_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password s3cr3t\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with published({"source/set.zip": CONTENT}) as publisher:
+        download(tmp_path / "source" / "set.zip", File("https://host/set.zip", hash=HASH), publisher.address)
+    assert publisher.users == [f"Basic {base64.b64encode(b'me:s3cr3t').decode()}"]

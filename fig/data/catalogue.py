@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field
 
+from fig.data.addresses import Address
 from fig.settings import Augmentation, Border, Json, Side, read_settings, settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
@@ -57,8 +58,8 @@ Reader = Literal[
 class File:
     """A file as its publisher offers it."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
-    """Its address."""
+    url: Address
+    """Its address; a password belongs into ~/.netrc."""
     name: Annotated[str, Field(pattern=f"^({ON_DISK})?$", max_length=100)] = ""
     """Its name on disk; the last part of the URL unless given."""
     hash: Annotated[str, Field(pattern="^((md5|sha256):[0-9a-f]+)?$")] = ""

@@ -10,12 +10,28 @@ import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
+from fig.data.addresses import check_mirror, check_redirect
 from fig.data.catalogue import File
 from fig.files import explaining, partial_of, put_in_place, replacing
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
 CHUNK = 1 << 15  # bytes; what a broken connection loses at most
 MOST = 10  # seconds between two tries; the first waits are shorter
+
+
+class Session(requests.Session):
+    """What asks a server, and follows where it sends on to if that is allowed."""
+
+    def __init__(self, hashed: bool) -> None:
+        super().__init__()
+        self.hashed = hashed
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a response sends on to, if anywhere; raises OSError where that is refused."""
+        target: str | None = super().get_redirect_target(resp)
+        if target:
+            check_redirect(resp.url, target, self.hashed)
+        return target
 
 
 class Resuming:
@@ -43,7 +59,10 @@ class Resuming:
         headers = {"Accept-Encoding": "identity"}
         if began:
             headers |= {"Range": f"bytes={began}-", "If-Range": self.version.read_text()}
-        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+        with (
+            Session(hashed=bool(self.known)) as session,
+            session.get(url, headers=headers, stream=True, timeout=self.timeout) as response,
+        ):
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 self.partial.unlink()
                 raise requests.ConnectionError(f"{url} is shorter than what was fetched of it")
@@ -147,8 +166,10 @@ def download(
 
     `mirror` replaces the internet: a base URL or a folder with <source>/<name> below it. A file without a known hash
     is refused unless it is accepted, and then recorded in `hashes`. `timeout` is in seconds without a byte.
-    Raises ValueError for an unknown hash, OSError where the file cannot be had or written, or is another one.
+    Raises ValueError for an unknown hash or a mirror's address with a password, OSError where the file cannot be had
+    or written, or is another one.
     """
+    check_mirror(mirror)
     known = file.hash or recorded(hashes, file.url)
     if not known and not accept_unknown_hashes:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fig.data.addresses import Mirror
 from fig.data.catalogue import Datasets
 from fig.settings import (
     ChainsSettings,
@@ -67,7 +68,7 @@ class Network:
 class Data:
     """Where downloads come from."""
 
-    mirror: str = ""
+    mirror: Mirror = ""
     """A base URL or a folder with `<source>/<file>` below it, instead of the publishers' servers."""
     accept_unknown_hashes: bool = False
     """Accept a file whose publisher states no hash; its hash is recorded in config/data.lock.yaml and checked later."""

@@ -1,11 +1,13 @@
 """A publisher's web server on this machine, whose faults are set by the tests."""
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -17,13 +19,15 @@ class Publisher:
     cut: dict[str, list[int]] = field(default_factory=dict)  # bytes after which each next answer breaks off
     stall: set[str] = field(default_factory=set)  # files of which nothing comes for a long time
     failing: dict[str, list[int]] = field(default_factory=dict)  # status of each next answer
+    moved: dict[str, str] = field(default_factory=dict)  # where files are now
+    users: list[str | None] = field(default_factory=list)  # who asked: the header Authorization of each request
     no_ranges: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range of each request
 
 
 @contextmanager
-def published(files: dict[str, bytes]) -> Iterator[Publisher]:
-    """Serve files for the length of a with-block."""
+def published(files: dict[str, bytes], certificate: Path | None = None) -> Iterator[Publisher]:
+    """Serve files for the length of a with-block; with a certificate, and its key in the same file, over TLS."""
     publisher = Publisher(files=files)
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,6 +37,12 @@ def published(files: dict[str, bytes]) -> Iterator[Publisher]:
             path = self.path.lstrip("/")
             asked = self.headers.get("Range")
             publisher.asked.append((path, asked))
+            publisher.users.append(self.headers.get("Authorization"))
+            if path in publisher.moved:
+                self.send_response(302)
+                self.send_header("Location", publisher.moved[path])
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
             if publisher.failing.get(path):
                 return self.send_error(publisher.failing[path].pop(0))
             if path not in publisher.files:
@@ -58,7 +68,11 @@ def published(files: dict[str, bytes]) -> Iterator[Publisher]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    publisher.address = f"http://127.0.0.1:{server.server_port}"
+    publisher.address = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
