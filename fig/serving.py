@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from fig.settings import Json
 ID_SCORES = "scores/baseline.npz"  # in a discriminator's folder; `id` are those of the ID test images
 ID_ACCEPTANCE = 0.95
 BATCH = 256
+LARGEST = 2**25  # pixels of an encoded image: a few kilobytes may state thousands of megabytes of them
 FORMATS = ("JPEG", "PNG")  # of encoded images: Pillow reads others by starting programs
 
 Answer = NDArray[np.float64] | NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.str_]
@@ -71,15 +73,22 @@ def read_images(given: Iterable[object], size: int) -> NDArray[np.uint8]:
     Encoded images are bytes or base64 (a data URL is one too); they become RGB as `decode` has it, the short side is
     resized with antialiasing, and the middle is cut out. Raises ValueError, in a sentence, for anything else.
     """
+    if isinstance(given, np.ndarray) and given.ndim and given.dtype.kind in "biuf":
+        return check_pixels(given, size)  # a list of its millions of numbers would take gigabytes
     images = [given.item()] if isinstance(given, np.ndarray) and not given.ndim else list(given)
-    if not images:
-        raise ValueError("there are no images")
     if any(isinstance(each, Encoded) for each in images):
         return np.stack([decode_image(each, place, size) for place, each in enumerate(images)])
     try:
         pixels = np.array(images)
     except ValueError:
         raise ValueError(f"the images are not all of one shape: each must be ({size}, {size}, 3)") from None
+    return check_pixels(pixels, size)
+
+
+def check_pixels(pixels: NDArray[Any], size: int) -> NDArray[np.uint8]:
+    """Whole numbers from 0 to 255 of shape (N, size, size, 3) as uint8; raises ValueError for anything else."""
+    if not len(pixels):
+        raise ValueError("there are no images")
     if pixels.dtype.kind not in "iu":
         what = "neither base64 nor whole numbers from 0 to 255"
         raise ValueError(f"the images are {what}" + (f", but {pixels.dtype}" if pixels.dtype.kind in "fb" else ""))
@@ -101,10 +110,14 @@ def decode_image(given: object, place: int, size: int) -> NDArray[np.uint8]:
     except (binascii.Error, ValueError):
         raise ValueError(f"image {place} is not base64") from None
     try:
-        with Image.open(BytesIO(data), formats=FORMATS):  # reads no more than the header
+        with Image.open(BytesIO(data), formats=FORMATS) as header:  # reads no more than the header
+            width, height = header.size
+        if max(width * height, size**2 * max(width, height) // min(width, height)) <= LARGEST:
             return np.asarray(centre(with_short_side(decode(data), size), size))
     except UNREADABLE:
         raise ValueError(f"image {place} is not a readable {' or '.join(FORMATS)} image") from None
+    where = f"before and after the short side becomes {size}"
+    raise ValueError(f"image {place} has {width:,} x {height:,} pixels: make it smaller, at most {LARGEST:,} {where}")
 
 
 def decode_base64(text: str) -> bytes:

@@ -1,78 +1,30 @@
 """Discriminators as MLflow models: registered once, served with the pipeline's scores and thresholds that hold."""
 
 import base64
-import json
-import os
-import sys
 import textwrap
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from numpy.typing import NDArray
-from PIL import Image
 
 from fig.data.arrays import Split
-from fig.discriminator import Card, Discriminator, load, save
+from fig.discriminator import Discriminator, load
 from fig.runtime.tracking import mirror, register
 from fig.serving import Gate, read_images
 from fig.settings import SamplerSettings
 from fig.stages.evaluate import Evaluate
 from fig.stages.support.scoring import evaluate_on_this_worker
-from fig.stages.support.trainer import write_history
-from support.processes import free_port, run_server
+from support.serving import ask, png, refused, served, write_discriminator
 
-BIN = Path(sys.executable).parent
 MODEL = "models:/fig-stripes-resnet18-fig"
 
 
 @pytest.fixture
 def folder(small: Discriminator, tmp_path: Path) -> Path:
     """The folder of a discriminator that was not evaluated yet."""
-    folder = tmp_path / "results/tiny/discriminators/stripes/resnet18/fig/0"
-    folder.mkdir(parents=True)
-    card = Card(small.architecture, "stripes", "fig", 0, "0123456789abcdef", class_names=("horizontal", "vertical"))
-    save(folder, small, card)
-    write_history(folder / "history.csv", [{"iteration": 0, "time": 0.0}])
-    return folder
-
-
-@contextmanager
-def served(model: str, where: Path) -> Iterator[str]:
-    """A real `mlflow models serve` of a model in the database of `where`: the address that takes requests."""
-    port = free_port()
-    command = [BIN / "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
-    own = {"PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_TRACKING_URI": "sqlite:///results/mlflow.db"}
-    with run_server(command, f"http://127.0.0.1:{port}/ping", where, **own):
-        yield f"http://127.0.0.1:{port}/invocations"
-
-
-def ask(address: str, **body: object) -> dict[str, NDArray]:
-    """What a served model says of a request."""
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return {name: np.array(values) for name, values in json.load(response)["predictions"].items()}
-
-
-def refused(address: str, **body: object) -> tuple[int, str]:
-    """Status and message of the refusal of a request."""
-    with pytest.raises(urllib.error.HTTPError) as error:
-        ask(address, **body)
-    return error.value.code, json.load(error.value)["message"]
-
-
-def png(image: NDArray, kind: str = "PNG") -> str:
-    """An image as base64."""
-    file = BytesIO()
-    Image.fromarray(image).save(file, kind)
-    return base64.b64encode(file.getvalue()).decode()
+    return write_discriminator(small, tmp_path)
 
 
 @pytest.mark.pipeline
@@ -188,6 +140,15 @@ def test_images_are_pixels_bytes_base64_or_data_urls_and_of_another_size_are_res
         ([png(np.zeros((400, 400, 3), np.uint8))[:80]], "image 0 is not a readable JPEG or PNG image"),
         (["data:image/png;base64"], "image 0 is not a readable"),
         (["é"], "image 0 is not base64"),
+        (
+            [png(np.zeros((8193, 4096), np.uint8))],
+            "image 0 has 4,096 x 8,193 pixels: make it smaller, at most 33,554,432",
+        ),
+        ([png(np.zeros((1, 2**18), np.uint8))], "image 0 has 262,144 x 1 pixels: make it smaller"),
+        (np.zeros((0, 16, 16, 3), np.uint8), "there are no images"),
+        (np.full((2, 16, 16, 3), np.nan), "neither base64 nor whole numbers from 0 to 255, but float64"),
+        (np.full((2, 16, 16, 3), 2**62), "pixels are from 4611686018427387904 to"),
+        ([[[[10**400] * 3] * 16] * 16], "neither base64 nor whole numbers"),
     ],
 )
 def test_what_are_no_images_is_refused_in_a_sentence(given: object, sentence: str):

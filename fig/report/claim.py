@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from fig.report.charts import Axis, Mark, draw_strip, fit_axis
 from fig.report.measures import PATCHED, SETTING, gains_by_setting
+from fig.report.results import group_by
 from fig.report.statistics import interval_over_seeds
 from fig.report.tables import format_percent
 
@@ -134,5 +135,5 @@ def fit_gains(gains: list[Gain]) -> Axis:
 def draw_gains(gains: list[Gain], shown: list[Gain], others: bool) -> list[Markup]:
     """Draw a strip for each gain that is shown, with its interval; `others`: among all gains in the same place."""
     axis = fit_gains(gains)
-    around = {own: [g.mark for g in gains if others and g.place == own.place and g != own] for own in shown}
-    return [draw_strip([*around[own], own.mark], axis) for own in shown]
+    around = group_by(gains if others else (), lambda gain: gain.place)
+    return [draw_strip([*(g.mark for g in around.get(own.place, ()) if g != own), own.mark], axis) for own in shown]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fig.report.claim import draw_gains, fit_gains, list_gains, state_claim
 from fig.report.markup import encode_file, render, width_of
 from fig.report.measures import PATCHED, is_compared, tidy_by_seed
-from fig.report.results import KEY, Results, describe_missing, read_arrays, read_json, read_run
+from fig.report.results import KEY, Results, describe_missing, group_by, read_arrays, read_json, read_run
 from fig.report.single import Single, address_of, render_single
 from fig.report.tables import format_percent, html_cells, strip_page
 from fig.settings import Json
@@ -68,6 +68,9 @@ def build_pages(
     )
     yield home, render_page(page)
     own = dict(iter(results.metrics.groupby(KEY)))
+    records_in = group_by(jobs, lambda path: path.parent)
+    other_variants = group_by(results.folders, lambda key: (key[0], key[1], key[3]))
+    other_seeds = group_by(results.folders, lambda key: key[:3])
     for key, folder in results.folders.items():
         single = Single(
             key,
@@ -76,11 +79,12 @@ def build_pages(
             own[key],
             {path.stem: read_arrays(path) for path in sorted(folder.glob("scores/*.npz"))},
             read_arrays(folder / "samples.npz"),
-            [job for path, job in jobs.items() if path.parent == folder],
+            [jobs[path] for path in records_in.get(folder, ())],
             descriptions.get(key[0], {}).get("classes", []),
+            other_variants[key[0], key[1], key[3]],
+            other_seeds[key[:3]],
         )
-        pages = list(results.folders)
-        yield f"pages/{address_of(key)}", render_single(single, run.name, home, configuration, pages)
+        yield f"pages/{address_of(key)}", render_single(single, run.name, home, configuration)
 
 
 def list_files(run: Path, targets: Sequence[Target], folder: str, suffix: str) -> Iterator[tuple[Target, Path]]:

@@ -17,6 +17,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 ID_COLOUR, SAMPLE_COLOUR = COLOURS[:2]  # of ID images and of low-entropy samples
 DPI = 160
+MOST = 400  # axes of a figure: to lay more out takes minutes, and nobody could read them
 SMALL = 7  # points, of notes
 LETTERS_PER_INCH = 18.5  # of that size
 
@@ -30,6 +31,12 @@ def make_panels(rows: int, columns: int, width: float = 3.2, height: float = 2.4
     for each in axes.flat:
         each.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def note_left_out(shown: int, there: int) -> str:
+    """Say where the others are where a figure shows some of what there is; empty where it shows all."""
+    where = "its values (CSV) hold the others, and discriminators' pages show their own"
+    return f"Shown are {shown} of {there}: {where}." if shown < there else ""
 
 
 def make_empty(text: str) -> Figure:

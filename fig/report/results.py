@@ -5,11 +5,11 @@ A missing value is NaN and nothing else, from here to the last table.
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ UNMADE = "it was not made yet"
 OTHER_WEIGHTS = "its metrics are of other weights: evaluate it again"
 UNEVALUATED = "its metrics lack some of what is asked: evaluate it again"
 NOTED = 3  # sentences in a figure's note, at most
+
+T = TypeVar("T")
+Name = TypeVar("Name", bound=Hashable)
 
 Arrays = Mapping[str, NDArray[Any]]  # of numbers or of texts
 Missing = Mapping[Key, str]  # the reason why a discriminator is missing
@@ -143,6 +146,14 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 def read_metrics(folder: Path) -> pd.DataFrame:
     """Read a discriminator's metrics.csv."""
     return pd.read_csv(folder / "metrics.csv", keep_default_na=False, na_values={"value": ["", "nan"]})
+
+
+def group_by(items: Iterable[T], name: Callable[[T], Name]) -> dict[Name, list[T]]:
+    """The items by what `name` calls them, each group in their order."""
+    groups: dict[Name, list[T]] = {}
+    for item in items:
+        groups.setdefault(name(item), []).append(item)
+    return groups
 
 
 def stack_tables(tables: Mapping[Key, pd.DataFrame]) -> pd.DataFrame:

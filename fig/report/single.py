@@ -39,6 +39,8 @@ class Single:
     samples: Arrays
     records: Sequence[Mapping[str, Json]]  # of its jobs: stage, command and times
     classes: Sequence[str] = ()
+    variants: Sequence[Key] = ()  # that have pages and differ in their variant alone, itself among them
+    seeds: Sequence[Key] = ()  # and in their seed alone
 
 
 def address_of(key: Key) -> str:
@@ -145,11 +147,8 @@ def flatten(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def render_single(single: Single, run: str, home: str, configuration: str, keys: Sequence[Key]) -> str:
-    """Render the page of a discriminator as HTML, in a run of this name and configuration whose page is `home`.
-
-    `keys` are the discriminators that have pages.
-    """
+def render_single(single: Single, run: str, home: str, configuration: str) -> str:
+    """Render the page of a discriminator as HTML, in a run of this name and configuration whose page is `home`."""
     id_dataset, network, variant, seed = single.key
     headings, rows = lay_out_metrics(single.metrics)
     looks = choose_looks([name for name in single.metrics["ood_dataset"].unique() if name])
@@ -161,8 +160,8 @@ def render_single(single: Single, run: str, home: str, configuration: str, keys:
         home=home,
         path="/".join(map(str, single.key)),
         card=single.card,
-        variants=[(key[2], address_of(key)) for key in keys if (*key[:2], key[3]) == (id_dataset, network, seed)],
-        seeds=[(f"seed {key[3]}", address_of(key)) for key in keys if key[:3] == single.key[:3]],
+        variants=[(key[2], address_of(key)) for key in single.variants],
+        seeds=[(f"seed {key[3]}", address_of(key)) for key in single.seeds],
         here=address_of(single.key),
         own=describe_itself(single.metrics),
         history=list(draw_history(single.history)) if len(single.history) > 1 else [],

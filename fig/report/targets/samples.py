@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fig.report.measures import PATCHED, STANDARD
-from fig.report.plots import add_notes, make_empty, make_strips
+from fig.report.plots import MOST, add_notes, make_empty, make_strips, note_left_out
 from fig.report.results import Arrays, Results, note_missing, stack_tables
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
@@ -79,11 +79,11 @@ def draw_image_rows(rows: Sequence[tuple[str, Arrays]], columns: int, note: str)
     """
     if not rows:
         return make_empty(f"There is no low-entropy sample to show. {note}")
-    figure, strips = make_strips(len(rows), columns, SIDE, TITLES)
-    for (part, axes), (title, arrays) in zip(strips, rows, strict=True):
+    figure, strips = make_strips(min(len(rows), MOST // columns), columns, SIDE, TITLES)
+    for (part, axes), (title, arrays) in zip(strips, rows, strict=False):
         part.suptitle(title, x=0.01, ha="left", fontsize=8)
         shown = zip(axes, arrays["images"], arrays["predicted"], arrays["confidence"], strict=False)
         for each, image, predicted, confidence in shown:
             each.imshow(image, interpolation="nearest")
             each.set_xlabel(f"{predicted}\n{100 * confidence:.0f} %", fontsize=7, labelpad=2)
-    return add_notes(figure, note)
+    return add_notes(figure, note_left_out(len(strips), len(rows)), note)

@@ -8,7 +8,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fig.report.measures import NAMES, PATCHED, STANDARD, ask_comparable
-from fig.report.plots import COLOURS, ID_COLOUR, LINES, Style, add_legend, add_notes, make_empty, make_panels
+from fig.report.plots import (
+    COLOURS,
+    ID_COLOUR,
+    LINES,
+    MOST,
+    Style,
+    add_legend,
+    add_notes,
+    make_empty,
+    make_panels,
+    note_left_out,
+)
 from fig.report.results import UNEVALUATED, Arrays, Results, note_missing
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
@@ -59,8 +70,8 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
         name: {"color": others[i % len(others)], "linestyle": LINES[i // len(others) % len(LINES)]}
         for i, name in enumerate(name for name in values["dataset"].unique() if name != "id")
     }
-    figure, axes = make_panels(len(places), len(variants), height=2.2)
-    for line, place in zip(axes, places, strict=True):
+    figure, axes = make_panels(min(len(places), MOST // 4), len(variants), height=2.2)
+    for line, place in zip(axes, places, strict=False):
         for each, variant in zip(line, variants, strict=True):
             if (*place, variant) not in grouped:
                 each.axis("off")
@@ -70,7 +81,7 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
             title = f"{variant_title(variant)}\n{place_title(*place, titles)}"
             each.set(title=title, xlabel=f"{rows['detector'].iloc[0]} score")
     add_legend(figure)
-    return add_notes(figure, note)
+    return add_notes(figure, note_left_out(len(axes), len(places)), note)
 
 
 def draw_histogram(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Style]) -> None:

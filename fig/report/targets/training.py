@@ -7,7 +7,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fig.report.plots import ID_COLOUR, SAMPLE_COLOUR, add_legend, add_notes, make_empty, make_panels
+from fig.report.measures import PATCHED
+from fig.report.plots import (
+    ID_COLOUR,
+    MOST,
+    SAMPLE_COLOUR,
+    add_legend,
+    add_notes,
+    make_empty,
+    make_panels,
+    note_left_out,
+)
 from fig.report.results import Results, note_missing, stack_tables
 from fig.report.targets import Made
 from fig.report.titles import place_title, variant_title
@@ -41,12 +51,16 @@ def make_from_histories(results: Results, selection: Selection, classes: Mapping
 
 
 def draw_histories(values: pd.DataFrame, classes: Mapping[Key, int], titles: Mapping[str, str], note: str) -> Figure:
-    """Draw two panels, confidence and energy, for each variant of each ID data set and network."""
+    """Draw two panels, confidence and energy, for each variant of each ID data set and network, FIG first of many."""
     if values.empty:
         return make_empty(f"No variant here draws low-entropy samples. {note}")
     grouped = dict(iter(values.groupby(["id_dataset", "network", "variant"], sort=False)))
     places: list[tuple[str, str]] = list(dict.fromkeys(names[:2] for names in grouped))
     variants = list(dict.fromkeys(names[2] for names in grouped))
+    if 2 * len(places) * len(variants) > MOST:
+        places = places[: MOST // 4]  # Matplotlib draws no more than 128 panels side by side
+        variants = sorted(variants, key=lambda name: name != PATCHED)[: min(MOST // 2 // len(places), MOST // 4)]
+    shown = sum(names[:2] in places and names[2] in variants for names in grouped)
     chances = {key[:3]: 1 / count for key, count in classes.items()}
     wide = len(variants) > len(places)
     rows, columns = sorted([len(places), len(variants)])
@@ -65,7 +79,7 @@ def draw_histories(values: pd.DataFrame, classes: Mapping[Key, int], titles: Map
         upper.set(title=f"{variant_title(variant)}\n{place_title(*place, titles)}", ylim=(0, 1.05))
         lower.set_xlabel("iteration")
     add_legend(figure)
-    return add_notes(figure, note)
+    return add_notes(figure, note_left_out(shown, len(grouped)), note)
 
 
 def draw_curves(axes: Axes, runs: Iterable[pd.DataFrame], measure: str) -> None:
