@@ -32,6 +32,7 @@ Whole = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Side = Annotated[int, Field(ge=1, le=10_000)]  # pixels
 Border = Annotated[int, Field(ge=0, le=10_000)]  # pixels
 Width = Annotated[float, Field(gt=0, le=100)]  # a factor of the width of layers
+Title = Annotated[str, Field(pattern=r"^[^$\\\x00-\x1f\x7f]*$", max_length=100)]  # figures read $ and \ as mathematics
 Precision = Literal["float32", "tf32", "float16", "bfloat16"]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import yaml
 
 from fig.study import ConfigError, read_config
 from fig.study.plain import LARGEST, read_plain
-from support.workspace import ROOT, linked_project
+from support.forms import write_folder
+from support.workspace import ROOT, Workspace, linked_project
 
 DEMO = (ROOT / "config" / "demo.yaml").read_text()
 
@@ -153,6 +155,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_to_refuse_a_file_takes_two_seconds_and_a_gibibyte_at_most(tmp_path: Path):
     full = "variants:\n" + "".join(f"  v{n}: {{method: fig, fig: {{K: 2}}}}\n" for n in range(6000))
     flat = f"seeds: [{','.join(['1'] * (LARGEST // 2 - 10))}]"
@@ -185,6 +188,7 @@ AT_DOORS = {
 }
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(
     ("door", "name"),
     [
@@ -202,7 +206,31 @@ def test_every_door_refuses_a_configuration_in_one_sentence_and_leaves_nothing(d
         (tmp_path / "profiles").symlink_to(ROOT / "profiles")
         written(tmp_path, content)
         before = {*tmp_path.iterdir(), tmp_path / ".snakemake"}  # Snakemake's own log
-        done = subprocess.run([sys.executable, *DOORS[door]], capture_output=True, text=True, timeout=60, check=False)
+        done = Workspace(tmp_path).run("python", *DOORS[door], check=False)
         said = " ".join((done.stdout + done.stderr).split())
         assert done.returncode and sentence in said and "Traceback" not in said
         assert {*tmp_path.iterdir()} <= before
+
+
+@pytest.mark.pipeline
+def test_names_that_a_shell_would_read_otherwise_are_taken_as_they_are(tmp_path: Path):
+    odd = """it's $(touch owned) `touch owned`; ä "q" * &"""
+    with linked_project(tmp_path):
+        for folder in ("one", "else_where"):
+            (tmp_path / odd / folder).mkdir(parents=True)
+        write_folder(tmp_path / odd / "one")
+        (tmp_path / odd / "else_where" / "a.zip").write_bytes(b"PK")
+        file = {"url": "https://example.org/a.zip", "hash": f"sha256:{sha256(b'PK').hexdigest()}"}
+        stated = yaml.safe_load(DEMO) | {
+            "data": {"mirror": odd},
+            "datasets": {
+                "my_set.v1": {"train": {"path": f"{odd}/one"}, "test_share": 0.5, "size": 32},
+                "else_where": {"images": {"files": [file]}},
+            },
+        }
+        stated["studies"][0] |= {"id_datasets": ["my_set.v1"], "ood_datasets": ["else_where-c"]}
+        (tmp_path / "my study.yaml").write_text(yaml.safe_dump(stated))
+        wanted = ["data/32/my_set.v1/train.npy", "data/downloads/else_where/a.zip"]
+        Workspace(tmp_path).run("snakemake", "--cores", "1", *wanted, "--configfile", "my study.yaml")
+        assert all((tmp_path / path).exists() for path in wanted)
+        assert not list(tmp_path.rglob("owned"))

@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field
 
 from fig.data.addresses import Address
-from fig.settings import Augmentation, Border, Json, Side, read_settings, settings
+from fig.settings import Augmentation, Border, Json, Side, Title, read_settings, settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
@@ -93,7 +93,7 @@ class Part:
     """A table's column with the images: paths, or encoded images; found by its name if empty."""
     label_column: str = ""
     """A table's column with the labels; found by its name if empty."""
-    under: str = ""
+    under: Annotated[str, Field(max_length=250)] = ""
     """The folder inside, or a Hugging Face split. Class folders of an ID set are `<under>/<class>/…/<image>`."""
     classes: tuple[str, ...] = ()
     """Names of the classes to take, in the order of their labels; all if empty."""
@@ -121,7 +121,7 @@ class IdDataset:
     """Mirror one training image in two."""
     as_published: bool = False
     """Whether the splits are a publisher's: test images that are training images too are reported, not refused."""
-    title: str = ""
+    title: Title = ""
     """The paper's name of the data set, whose printed values stand beside ours."""
     about: str = ""
     """What the images are, for the report."""
@@ -148,7 +148,7 @@ class OodSource:
     """The images."""
     published: dict[str, Part] = Field(default_factory=dict)
     """Ready-made OOD sets by suffix: r-odin, c-odin."""
-    title: str = ""
+    title: Title = ""
     """The paper's name of the source, whose printed values stand beside ours."""
     about: str = ""
     """What the images are, for the report."""

@@ -1,5 +1,6 @@
 """Whether the names in a configuration are names of something, and its differences are settings."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from itertools import product
@@ -82,8 +83,10 @@ def check_unique(values: Iterable[object], where: str) -> None:
 
 
 def check_path(path: str, where: str) -> None:
-    """Raise ConfigError where a path is stated and nothing is there."""
-    if path and not Path(path).exists():
+    """Raise ConfigError where a path is stated that Snakemake would read otherwise, or nothing is there."""
+    if any(each in "{}" or not each.isprintable() for each in path):
+        raise ConfigError(f"{where} is {path!r}: it must have no braces and no line breaks: rename it")
+    if path and not os.path.exists(path):  # noqa: PTH110  # Path's own raises OSError for a name that is too long
         raise ConfigError(f"{where}: there is no {path}")
 
 

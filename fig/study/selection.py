@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fig.settings import Whole, settings
+from fig.settings import Title, Whole, settings
 
 Key = tuple[str, str, str, int]  # id_dataset, network, variant, seed: the four names of a discriminator
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -28,7 +28,7 @@ class Study:
     """The detectors; all of the configuration if none are named."""
     targets: tuple[str, ...] = ()
     """The tables and figures that show this study."""
-    groups: dict[str, Names] = Field(default_factory=dict)
+    groups: dict[Title, Names] = Field(default_factory=dict)
     """OOD sets that `openood` averages together, by the name of the group: `near` and `far`, say."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
