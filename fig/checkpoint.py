@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from fig.files import put_in_place, replacing
 from fig.methods.protocol import Player
-from fig.settings import as_json
+from fig.networks.weights import describe_misfit
+from fig.settings import adapter_of, as_json
 from fig.training import Row
 
 FORMAT = "2"  # of what is written: the number changes with what can be read
@@ -125,16 +126,31 @@ def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Pr
         if not path.exists():
             continue
         try:
-            tensors, header = read_state(path)
+            tensors, progress = read_checkpoint(path, key, players)
         except SafetensorError as error:
             log.warning("%s is damaged (%s) and is not used", path, error)
             continue
-        if (other := header.get("key")) != key:
-            raise ValueError(f"{path} belongs to job {other}, not to {key}: delete it to start afresh")
         restore(players, tensors)
-        done, rows, since = json.loads(header["progress"])
-        return Progress(done, tuple(rows), tuple(since))
+        return progress
     return Progress()
+
+
+def read_checkpoint(path: Path, key: str, players: Mapping[str, Player]) -> tuple[dict[str, Tensor], Progress]:
+    """The players' state and the progress in a checkpoint.
+
+    Raises ValueError where it was made under another provenance key, SafetensorError where it is damaged.
+    """
+    tensors, header = read_state(path)
+    if header.get("key", key) != key:
+        raise ValueError(f"{path} belongs to job {header['key']}, not to {key}: delete it to start afresh")
+    for name, player in players.items():
+        if misfit := describe_misfit(below(f"weights.{name}.", tensors), player.module.state_dict()):
+            raise SafetensorError(f"it does not fit the network: {misfit}")
+    try:
+        parts = zip(("done", "rows", "since"), json.loads(header["progress"]), strict=True)
+        return tensors, adapter_of(Progress).validate_python(dict(parts))
+    except (LookupError, TypeError, ValueError) as error:
+        raise SafetensorError("it does not say how far it came") from error
 
 
 def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +19,11 @@ from fig.discriminator import load, load_card
 from fig.energy import confidence
 from fig.extras import import_extra
 from fig.files import partial_folder, put_in_place
+from fig.intact import read_object, read_scores
 from fig.metrics import threshold
 from fig.scaling import SYMMETRIC, Scaling
 from fig.seeding import generator
-from fig.serving import ID_ACCEPTANCE, ID_SCORES
+from fig.serving import EVALUATE, ID_ACCEPTANCE, ID_SCORES
 from fig.settings import Json, read_settings, settings
 
 SCORES = {"baseline": (), "energy": ("temperature",)}  # detectors that need logits alone, and their settings
@@ -209,7 +209,7 @@ def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
     """
     stored, scores = folder / DETECTOR, folder / ID_SCORES
     if stored.exists() and id_acceptance is None:
-        known = json.loads(stored.read_text())
+        known = read_object(stored, remedy="`fig detect` makes it anew")
         names = (field.name for field in fields(Decision))
         return read_settings(Decision, {name: known[name] for name in names if name in known}, str(stored))
     if not scores.exists():
@@ -217,8 +217,7 @@ def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
         other = f" nor {DETECTOR}" if id_acceptance is None else ""
         raise ValueError(f"{folder} holds {what}{other}: `fig detect` or an evaluation gives it a threshold")
     share = ID_ACCEPTANCE if id_acceptance is None else id_acceptance
-    with np.load(scores) as held:
-        return Decision("baseline", threshold(held["id"], share), share)
+    return Decision("baseline", threshold(read_scores(scores, EVALUATE)["id"], share), share)
 
 
 def export_folder(folder: Path, out: Path, id_acceptance: float | None = None, trust_factory: bool = False) -> Exported:

@@ -1,8 +1,11 @@
 """Files that are read whole or refused in a sentence that names the file and the remedy."""
 
+import csv
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
@@ -15,61 +18,97 @@ AGAIN = "copy it again, or make it again"
 MOST_JSON = 2**26  # bytes: labels of millions of images take a few of them
 MOST_ARRAYS = 2**32  # bytes of an .npz, unpacked
 
+Arrays = dict[str, "NDArray[Any]"]
+Row = dict[str, str]  # by column
+Kinds = Mapping[str, type | UnionType]  # of values, by dotted name
+Layout = Mapping[str, tuple[str | int, ...]]  # shapes by name: lengths, or letters for any that are the same
 
-def read_object(path: Path, remedy: str = AGAIN) -> dict[str, Json]:
-    """The JSON object in a file; raises ValueError where it holds none, FileNotFoundError where there is no file."""
+
+@contextmanager
+def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Turn an error in the block into one that says that a file is not what it should be, why, and the remedy."""
     try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"there is no {path}: {remedy}") from error
+    except Exception as error:  # whatever libraries raise for files that are damaged
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is no {what} that can be read ({reason}): {remedy}") from error
+
+
+def read_object(path: Path, kinds: Kinds | None = None, remedy: str = AGAIN) -> dict[str, Json]:
+    """The JSON object in a file, whose values under dotted names are of these kinds.
+
+    Raises ValueError where it is damaged, or a value is of another kind, FileNotFoundError where there is no file.
+    """
+    with refused(path, "JSON object", remedy):
         if (size := path.stat().st_size) > MOST_JSON:
             raise ValueError(f"it has {size} bytes")
         found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON that can be read ({error}): {remedy}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is {shorten(found)}, not a JSON object: {remedy}")
-    return found
+        if not isinstance(found, dict):
+            raise ValueError(f"it is {shorten(found)}")
+        for name, kind in (kinds or {}).items():
+            held: Json = found
+            for part in name.split("."):
+                held = held.get(part) if isinstance(held, dict) else None
+            if not isinstance(held, kind) or isinstance(held, bool):
+                raise ValueError(f"its {name} is {shorten(held)}")
+        return found
 
 
-def read_text_of(path: Path, name: str, remedy: str = AGAIN) -> str:
-    """The text that the JSON object in a file has under a name; raises ValueError where there is none."""
-    if not isinstance(found := read_object(path, remedy).get(name), str):
-        raise ValueError(f"{path}: {name} is {shorten(found)}, not a text: {remedy}")
-    return found
+def read_rows(path: Path, numbers: Collection[str], texts: Collection[str], remedy: str = AGAIN) -> list[Row]:
+    """The rows of a CSV file; in the columns `numbers` are numbers, which may be NaN, and `texts` are there too.
+
+    Raises ValueError where it is damaged or has no rows.
+    """
+    with refused(path, "table", remedy), path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+        if not rows:
+            raise ValueError("it has no rows")
+        for row in rows:
+            if lacking := [name for name in (*numbers, *texts) if row.get(name) is None]:
+                raise ValueError(f"it lacks {lacking[0]}")
+            for name in numbers:
+                float(row[name])
+        return rows
 
 
-def read_arrays(path: Path, remedy: str = AGAIN, names: Collection[str] = ()) -> dict[str, "NDArray[Any]"]:
-    """The arrays of an .npz file, those of these `names` among them; nothing that it holds is run.
+def read_arrays(path: Path, layout: Layout, remedy: str = AGAIN) -> Arrays:
+    """The arrays of an .npz file, of which those in the `layout` are there and of its shapes; nothing in it is run.
 
-    Raises ValueError where it is damaged, lacks one of them, holds objects, or would unpack to more than MOST_ARRAYS.
+    Raises ValueError where it is damaged, holds objects, is laid out otherwise, or would unpack to over MOST_ARRAYS.
     """
     import numpy as np  # the Snakefile's parse imports this module
 
-    try:
+    with refused(path, "file of arrays", remedy):
         with ZipFile(path) as parts:
             if (size := sum(part.file_size for part in parts.infolist())) > MOST_ARRAYS:
                 raise ValueError(f"it unpacks to {size} bytes")
         with np.load(path, allow_pickle=False) as file:
             found = dict(file)
-        if lacking := [name for name in names if name not in found]:
-            raise ValueError(f"it lacks {lacking[0]}")
+        lengths: dict[str | int, int] = {}
+        for name, wanted in layout.items():
+            if name not in found:
+                raise ValueError(f"it lacks {name}")
+            shape = found[name].shape
+            if len(shape) != len(wanted) or any(
+                length != (each if isinstance(each, int) else lengths.setdefault(each, length))
+                for length, each in zip(shape, wanted, strict=True)
+            ):
+                raise ValueError(f"{name} is of shape {shape}")
         return found
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever numpy and zipfile raise for what is damaged
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} holds no arrays that can be read ({reason}): {remedy}") from error
 
 
-def read_scores(path: Path, remedy: str = AGAIN, names: Collection[str] = ("id",)) -> dict[str, "NDArray[Any]"]:
-    """The scores in an .npz file, (N,) numbers of each data set; raises ValueError where one is not finite."""
+def read_scores(path: Path, remedy: str = AGAIN) -> Arrays:
+    """Scores (N,) of the ID test images ("id") and of every OOD set in an .npz file.
+
+    Raises ValueError where it is damaged, or a score is no finite number.
+    """
     import numpy as np
 
-    found = read_arrays(path, remedy, names)
-    for name, values in found.items():
-        if values.ndim != 1 or values.dtype.kind != "f" or not len(values):
-            what = f"{values.dtype} {values.shape}"
-            raise ValueError(f"{path}: {name} is {what}, not a number for each image: {remedy}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"{path}: {name} has values that are not finite: {remedy}")
+    found = read_arrays(path, {"id": ("N",)}, remedy)
+    with refused(path, "file of scores", remedy):
+        for name, scores in found.items():
+            if scores.ndim != 1 or scores.dtype.kind not in "fiu" or not len(scores) or not np.isfinite(scores).all():
+                raise ValueError(f"{name} is not a finite number for each image")
     return found

@@ -1,14 +1,13 @@
 """A discriminator's model card: what it is, how it was trained, what it is worth, how to load it, and its limits."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from scipy.stats import binomtest
 
 from fig.discriminator import Card
+from fig.intact import read_rows, read_scores
 from fig.settings import flatten
 
 ID_SCORES = "scores/baseline.npz"
@@ -46,8 +45,8 @@ def read_results(folder: Path, card: Card) -> list[Result]:
     path = folder / "metrics.csv"
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["key"] == card.key and row["protocol"] in ("", "id-only")]
+    known = read_rows(path, ["value"], ["key", "protocol", "detector", "ood_dataset", "metric"])
+    rows = [row for row in known if row["key"] == card.key and row["protocol"] in ("", "id-only")]
     values = {(row["detector"], row["ood_dataset"], row["metric"]): float(row["value"]) for row in rows}
     found = []
     for (detector, ood, metric), value in values.items():
@@ -67,8 +66,7 @@ def count_id_images(folder: Path) -> int:
     path = folder / ID_SCORES
     if not path.exists():
         return 0
-    with np.load(path) as scores:
-        return len(scores["id"])
+    return len(read_scores(path)["id"])
 
 
 def interval_of(share: float, count: int) -> tuple[float, float] | tuple[None, None]:

@@ -4,8 +4,8 @@ An image has 32 x 32 pixels. `python benchmarks/rates.py` measures a device's ro
 """
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from fig.intact import read_object
 from fig.runtime.record import read_record
 from fig.settings import Json, Precision, Resources, suggest
 from fig.work import Load, Work, images_in, trained_on, work_of_training
@@ -184,8 +185,15 @@ def kind_of(resources: Resources | Mapping[str, Json]) -> Kind:
 
 
 def measured(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
-    """The rates of workers of this kind in the trainings in these folders, whatever their study."""
-    return tuple(rate for folder in folders if (rate := measured_in(folder, kind)))
+    """The rates of workers of this kind in the trainings in these folders, whatever their study.
+
+    A folder with a damaged file says none.
+    """
+    found = []
+    for folder in folders:
+        with suppress(csv.Error, LookupError, TypeError, ValueError):
+            found.append(measured_in(folder, kind))
+    return tuple(rate for rate in found if rate)
 
 
 def measured_in(folder: Path, kind: Kind) -> Rate | None:
@@ -200,7 +208,7 @@ def measured_in(folder: Path, kind: Kind) -> Rate | None:
         return None
     if record.origin.stage == "transfer" or began_earlier(history, record.times.started):
         return None
-    made, had = json.loads(card.read_text()), record.runtime.get("resources", {})
+    made, had = read_object(card), record.runtime.get("resources", {})
     settings, architecture = made["settings"], made["architecture"]
     if kind_of(had) != kind or "training" not in settings:
         return None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from fig.checkpoint import key_of, read_state, write_state
 from fig.files import replacing
+from fig.intact import refused
 from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
 from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
 from fig.seeding import generator
@@ -75,15 +75,14 @@ def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
     """
     if not path.exists():
         return Drawing()
-    try:
+    with refused(path, "unfinished drawing", "delete it to start afresh"):
         tensors, header = read_state(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it to start afresh") from error
+        frame = json.loads(header["frame"])
     if header.get("key", "") != key:
         raise ValueError(f"{path} holds samples of another classifier or request: delete it to start afresh")
     state = "drawing.noise"  # of a generator: torch keeps it on the CPU
     placed = {name: tensor if name == state else tensor.to(device) for name, tensor in tensors.items()}
-    drawing: Drawing = put_tensors(json.loads(header["frame"]), placed)
+    drawing: Drawing = put_tensors(frame, placed)
     return drawing
 
 

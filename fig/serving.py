@@ -22,10 +22,12 @@ from fig.data.prepare import UNREADABLE
 from fig.data.resample import centre, with_short_side
 from fig.detectors.baseline import log_odds
 from fig.discriminator import Discriminator, load, load_card
+from fig.intact import read_scores
 from fig.metrics import threshold
 from fig.settings import Json
 
 ID_SCORES = "scores/baseline.npz"  # in a discriminator's folder; `id` are those of the ID test images
+EVALUATE = "evaluate the discriminator anew, with the detector `baseline`"
 ID_ACCEPTANCE = 0.95
 BATCH = 256
 LARGEST = 2**25  # pixels of an encoded image: a few kilobytes may state thousands of megabytes of them
@@ -129,5 +131,4 @@ def decode_base64(text: str) -> bytes:
 def load_gate(folder: Path) -> Gate:
     """The gate of the discriminator in a folder; a registered model is code, so the folder's factory runs."""
     discriminator = load(folder, trust_factory=True).to(parallel.own_device()).eval().requires_grad_(False)
-    with np.load(folder / ID_SCORES) as scores:
-        return Gate(discriminator, scores["id"], load_card(folder).class_names)
+    return Gate(discriminator, read_scores(folder / ID_SCORES, EVALUATE)["id"], load_card(folder).class_names)

@@ -61,14 +61,16 @@ def write_scored(
     folder: Path, card: "Card", loaded: "Discriminator", config: "Config", out: Path
 ) -> "Iterator[tuple[str, Results]]":
     """Write the scores and results of a discriminator under each detector of its study, and give the results."""
+    from fig.intact import read_scores
     from fig.openood import POSTPROCESSORS, Scored, measure_groups, write_results, write_scores
-    from fig.report.results import is_evaluated, read_arrays
+    from fig.report.results import is_evaluated, remedy_of
 
     if not is_evaluated(folder):
         raise ValueError(f"{folder} has no metrics of its present weights: evaluate it")
     study = find_study(config, card)
     names = name_sets(config, card.id_dataset, study)
-    held = {detector: read_arrays(folder / "scores" / f"{detector}.npz") for detector in study.detectors}
+    paths = {detector: folder / "scores" / f"{detector}.npz" for detector in study.detectors}
+    held = {detector: read_scores(path, remedy_of(path)) for detector, path in paths.items()}
     images = next(iter(held.values()))
     if lacking := [name for name in names if name != card.id_dataset and name not in images]:
         raise ValueError(f"{folder} has no scores of {lacking[0]}: evaluate it again")

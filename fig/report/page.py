@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
+from fig.intact import read_object, read_scores
 from fig.report.claim import draw_gains, fit_gains, list_gains, state_claim
 from fig.report.markup import encode_file, render, width_of
 from fig.report.measures import PATCHED, is_compared, tidy_by_seed
-from fig.report.results import KEY, Results, describe_missing, group_by, read_arrays, read_json, read_run
+from fig.report.results import KEY, Results, describe_missing, group_by, read_laid_out, read_run, remedy_of
 from fig.report.single import Single, address_of, render_single
 from fig.report.tables import format_percent, html_cells, strip_page
 from fig.settings import Json
@@ -21,6 +22,7 @@ from fig.study.targets import Target
 WHOLE, PARTIAL = "report.html", "partial.html"  # the page of a run, and of one that may lack something
 NEEDS = ("metrics.csv", "history.csv", "samples.npz", "scores")  # of a discriminator
 TIMES = ["stage", "started", "ended", "startup", "ray", "tracking"]
+RECORD = {"stage": str} | {f"times.{name}": int | float for name in TIMES[1:]}
 UNKNOWN = "not known: its prepared images are not here"
 FEW = 12  # of what went wrong is shown at once
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
@@ -56,8 +58,8 @@ def build_pages(
     """
     home = PARTIAL if partial else WHOLE
     results = read_run(run, keys, NEEDS)
-    descriptions = {path.parent.name: read_json(path) for path in data}
-    jobs = {path: flatten_record(read_json(path)) for path in dict.fromkeys(records)}
+    descriptions = {path.parent.name: read_object(path, {"about": str}, "prepare it again") for path in data}
+    jobs = {path: flatten_record(read_object(path, RECORD, remedy_of(path))) for path in dict.fromkeys(records)}
     page = RunPage(
         results,
         list(jobs.values()),
@@ -77,8 +79,8 @@ def build_pages(
             results.cards[key],
             results.histories[key],
             own[key],
-            {path.stem: read_arrays(path) for path in sorted(folder.glob("scores/*.npz"))},
-            read_arrays(folder / "samples.npz"),
+            {path.stem: read_scores(path, remedy_of(path)) for path in sorted(folder.glob("scores/*.npz"))},
+            read_laid_out(folder / "samples.npz"),
             [jobs[path] for path in records_in.get(folder, ())],
             descriptions.get(key[0], {}).get("classes", []),
             other_variants[key[0], key[1], key[3]],

@@ -4,17 +4,16 @@ A missing value is NaN and nothing else, from here to the last table.
 """
 
 import csv
-import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fig.intact import Layout, read_arrays, read_object, read_scores, refused
 from fig.settings import Json
 from fig.study.selection import Key, Selection
 from fig.study.targets import Target
@@ -24,6 +23,20 @@ METRICS = [*KEY, "key", "detector", "protocol", "setting", "ood_dataset", "metri
 UNMADE = "it was not made yet"
 OTHER_WEIGHTS = "its metrics are of other weights: evaluate it again"
 UNEVALUATED = "its metrics lack some of what is asked: evaluate it again"
+RULES = dict.fromkeys(("metrics.csv", "scores", "samples.npz"), "evaluate")  # what makes a file of a discriminator's
+RULES |= {"embedding.npz": "embedding", "chains.npz": "chains"}
+IMAGES: Layout = {"images": ("N", "side", "side", 3), "confidence": ("N",), "predicted": ("N",)}
+LAYOUTS: Mapping[str, Layout] = {  # of arrays, by the name of their file
+    "samples": IMAGES,
+    "chains": {**IMAGES, "wanted": (), "found": (), "chains": (), "steps": (), "mean_confidence": ()},
+    "embedding": {
+        **{"test": ("N", 2), "labels": ("N",), "generated": ("M", 2), "confidence": ("M",)},
+        **{"above": (), "drawn": (), "confident": ()},
+    },
+}
+TEXTS = ("predicted", "wanted")  # may be names of classes
+CARD = {"key": str, "architecture": dict, "settings": dict}
+MEASURED = {"network": str, "id_dataset": str, "width": int | float, "size": int, "images_per_second": int | float}
 NOTED = 3  # sentences in a figure's note, at most
 
 T = TypeVar("T")
@@ -52,27 +65,28 @@ class Results:
     @cached_property
     def cards(self) -> dict[Key, dict[str, Json]]:
         """Each discriminator.json."""
-        return {key: read_json(folder / "discriminator.json") for key, folder in self.folders.items()}
+        paths = {key: folder / "discriminator.json" for key, folder in self.folders.items()}
+        return {key: read_object(path, CARD, remedy_of(path)) for key, path in paths.items()}
 
     @cached_property
     def histories(self) -> dict[Key, pd.DataFrame]:
         """Each history.csv."""
-        return {key: pd.read_csv(folder / "history.csv") for key, folder in self.folders.items()}
+        return {key: read_history(folder) for key, folder in self.folders.items()}
 
     def arrays(self, name: str, variants: Sequence[str] | None = None) -> dict[Key, Arrays]:
         """The arrays in each `<name>.npz`: of all variants, or of these."""
         wanted = {key: folder for key, folder in self.folders.items() if variants is None or key[2] in variants}
-        return {key: read_arrays(folder / f"{name}.npz") for key, folder in wanted.items()}
+        return {key: read_laid_out(folder / f"{name}.npz") for key, folder in wanted.items()}
 
     def scores(self, key: Key, detector: str) -> Arrays | None:
         """A discriminator's scores under a detector, of the test images ("id") and of each OOD set; None: not there."""
         path = self.folders[key] / "scores" / f"{detector}.npz"
-        return read_arrays(path) if path.exists() else None
+        return read_scores(path, remedy_of(path)) if path.exists() else None
 
     def throughput(self, id_dataset: str, network: str) -> dict[str, Json] | None:
         """The measured throughput of the sampler; None where it was not measured."""
         path = self.run / "throughput" / id_dataset / f"{network}.json"
-        return read_json(path) if path.exists() else None
+        return read_object(path, MEASURED, remedy_of(path)) if path.exists() else None
 
     def reason(self, key: Key) -> str:
         """Why something of a discriminator is missing."""
@@ -115,8 +129,9 @@ def is_evaluated(folder: Path) -> bool:
     card, metrics = folder / "discriminator.json", folder / "metrics.csv"
     if not (card.exists() and metrics.exists()):
         return False
-    with metrics.open(newline="", encoding="utf-8") as file:
-        return bool(next(csv.DictReader(file))["key"] == read_json(card)["key"])
+    with refused(metrics, "table of metrics", remedy_of(metrics)), metrics.open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file), {})
+    return bool(first.get("key") == read_object(card, {"key": str}, remedy_of(card))["key"])
 
 
 def find_reason(run: Path, key: Key) -> str:
@@ -131,21 +146,36 @@ def find_reason(run: Path, key: Key) -> str:
     return OTHER_WEIGHTS if both and not is_evaluated(folder) else UNMADE
 
 
-def read_json(path: Path) -> dict[str, Json]:
-    """Read a JSON object."""
-    found: dict[str, Json] = json.loads(path.read_text(encoding="utf-8"))
+def remedy_of(path: Path) -> str:
+    """How a damaged file of a run is made again: Snakemake makes what is missing."""
+    missing = path.parent if path.parent.name == "scores" else path
+    rule = f"its rule {RULES[missing.name]}" if missing.name in RULES else "it"
+    return f"delete {missing} and run the study again: {rule} makes it anew"
+
+
+def read_laid_out(path: Path) -> Arrays:
+    """Read the arrays of a file of a discriminator's that a figure shows; all but TEXTS are numbers."""
+    found = read_arrays(path, LAYOUTS[path.stem], remedy_of(path))
+    with refused(path, "file of arrays", remedy_of(path)):
+        if texts := [name for name in LAYOUTS[path.stem] if name not in TEXTS and found[name].dtype.kind not in "biuf"]:
+            raise ValueError(f"{texts[0]} holds {found[texts[0]].dtype}")
     return found
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a .npz file."""
-    with np.load(path) as file:
-        return dict(file)
+def read_history(folder: Path) -> pd.DataFrame:
+    """Read a discriminator's history.csv, whose columns are numbers."""
+    path = folder / "history.csv"
+    with refused(path, "history", remedy_of(path)):
+        found = pd.read_csv(path)
+        return found.astype({"iteration": int} | {name: float for name in found if name != "iteration"})
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
     """Read a discriminator's metrics.csv."""
-    return pd.read_csv(folder / "metrics.csv", keep_default_na=False, na_values={"value": ["", "nan"]})
+    path = folder / "metrics.csv"
+    with refused(path, "table of metrics", remedy_of(path)):
+        found = pd.read_csv(path, keep_default_na=False, na_values={"value": ["", "nan"]})
+        return found.astype({"seed": int, "value": float})[METRICS]
 
 
 def group_by(items: Iterable[T], name: Callable[[T], Name]) -> dict[Name, list[T]]:

@@ -1,16 +1,30 @@
 """What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fig.intact import AGAIN, Kinds, read_object, read_rows, refused
 from fig.runtime.record import read_record
 from fig.settings import Json, flatten
 
 RECORDS = ("training.record.json", "evaluation.record.json")
 MIRRORED = ("auroc", "fpr95_id_positive")  # of the metrics on OOD sets: the UI draws a chart of each; the file has all
+COLUMNS = {  # numbers, then texts
+    "history.csv": (("iteration", "time"), ()),
+    "metrics.csv": (("value",), ("key", "detector", "protocol", "ood_dataset", "metric")),
+}
+CARD: Kinds = {  # what is read of a discriminator.json
+    "key": str,
+    "id_dataset": str,
+    "variant": str,
+    "seed": int,
+    "settings": dict,
+    "architecture": dict,
+    "architecture.network": str,
+    "architecture.classes": int,
+    "architecture.width": int | float,
+}
 OF_TEST_IMAGES = ("accuracy", "calibration_error")  # of those without an OOD set; others are of generated samples
 
 
@@ -36,9 +50,8 @@ class Point:
 
 
 def read_card(folder: Path) -> dict[str, Json]:
-    """What `discriminator.json` says."""
-    card: dict[str, Json] = json.loads((folder / "discriminator.json").read_text())
-    return card
+    """What `discriminator.json` says; raises ValueError naming the file where it lacks what is read of it here."""
+    return read_object(folder / "discriminator.json", CARD)
 
 
 def names_of(card: dict[str, Json]) -> dict[str, str]:
@@ -54,11 +67,8 @@ def parameters_of(card: dict[str, Json]) -> dict[str, str]:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """Rows of a history or of metrics; none where there is no file."""
+    return read_rows(path, *COLUMNS[path.name]) if path.exists() else []
 
 
 def data_of(folder: Path) -> list[DataSet]:
@@ -77,10 +87,13 @@ def data_of(folder: Path) -> list[DataSet]:
 
 def history_of(folder: Path) -> Iterator[Point]:
     """The history of the training."""
-    for row in rows_of(folder / "history.csv"):
-        time = int(float(row["time"]) * 1000)
-        values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
-        yield from (Point(name, float(value), time, int(row["iteration"])) for name, value in values.items())
+    path = folder / "history.csv"
+    rows = rows_of(path)
+    with refused(path, "history", AGAIN):
+        for row in rows:
+            time = int(float(row["time"]) * 1000)
+            values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
+            yield from (Point(name, float(value), time, int(row["iteration"])) for name, value in values.items())
 
 
 def evaluation_of(folder: Path, key: str) -> Iterator[Point]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from fig.files import replacing
+from fig.intact import read_object
 from fig.runtime.provenance import file_hash, provenance_key
-from fig.settings import Json
+from fig.settings import Json, adapter_of
 
 SUFFIX = ".record.json"
 DOWNLOADS = "data/downloads/"
@@ -97,19 +98,18 @@ class Record:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record in a file; None where there is none, or it is of an older version of this project."""
+    """The record in a file; None where there is none that is whole and of this version of the project."""
     try:
-        values = json.loads(path.read_text())
-        origin = Origin(**{name: values[name] for name in ("stage", "code", "settings", "inputs")})
-        return Record(origin, values["command"], values["runtime"], Times(**values["times"]))
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        values = read_object(path)
+        return adapter_of(Record).validate_python(values | {"origin": values})
+    except (FileNotFoundError, ValueError):
         return None
 
 
 @cache
 def described_hash(description: Path, changed: int) -> str:
     """The hash of an array that the JSON beside it states; megabytes of labels are read once, while unchanged."""
-    return str(json.loads(description.read_text())["sha256"])
+    return str(read_object(description, {"sha256": str}, "prepare it again")["sha256"])
 
 
 def hash_input(path: Path) -> str:
@@ -121,7 +121,7 @@ def hash_input(path: Path) -> str:
     """
     card, description = path / "discriminator.json", path.with_suffix(".json")
     if card.exists():
-        return str(json.loads(card.read_text())["key"])
+        return str(read_object(card, {"key": str})["key"])
     if path.is_dir():
         below = (each for each in path.rglob("*") if not each.name.startswith("."))  # Snakemake's own timestamps
         names = sorted(f"{found.relative_to(path)} {found.stat().st_size}" for found in below)

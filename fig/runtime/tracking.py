@@ -375,7 +375,7 @@ def sync(results: Path) -> tuple[int, int]:
     for folder in tqdm(folders, desc="MLflow", unit="run", disable=not folders):
         try:
             mirror(folder)
-        except TrackingError as error:
+        except (TrackingError, ValueError) as error:  # the server's fault, or a damaged file of this folder's
             log.warning("%s was not mirrored: %s", folder, error)
             missed += 1
     return len(folders), missed
