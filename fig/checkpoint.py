@@ -149,7 +149,7 @@ def read_checkpoint(path: Path, key: str, players: Mapping[str, Player]) -> tupl
     try:
         parts = zip(("done", "rows", "since"), json.loads(header["progress"]), strict=True)
         return tensors, adapter_of(Progress).validate_python(dict(parts))
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise SafetensorError("it does not say how far it came") from error
 
 

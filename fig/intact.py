@@ -112,3 +112,14 @@ def read_scores(path: Path, remedy: str = AGAIN) -> Arrays:
             if scores.ndim != 1 or scores.dtype.kind not in "fiu" or not len(scores) or not np.isfinite(scores).all():
                 raise ValueError(f"{name} is not a finite number for each image")
     return found
+
+
+def open_images(path: Path) -> "NDArray[Any]":
+    """Prepared images (N, h, w, 3), uint8, that stay on disk until they are indexed; raises ValueError for others."""
+    import numpy as np
+
+    with refused(path, "array of images", "prepare it again"):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if found.dtype != np.uint8 or found.ndim != 4:
+            raise ValueError(f"it holds {found.dtype} {found.shape}")
+        return found

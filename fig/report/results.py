@@ -162,11 +162,18 @@ def read_laid_out(path: Path) -> Arrays:
     return found
 
 
+def check_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Raise ValueError where a table lacks a column."""
+    if lacking := [name for name in names if name not in table]:
+        raise ValueError(f"it lacks the column {lacking[0]}")
+
+
 def read_history(folder: Path) -> pd.DataFrame:
     """Read a discriminator's history.csv, whose columns are numbers."""
     path = folder / "history.csv"
     with refused(path, "history", remedy_of(path)):
         found = pd.read_csv(path)
+        check_columns(found, ["iteration"])
         return found.astype({"iteration": int} | {name: float for name in found if name != "iteration"})
 
 
@@ -175,6 +182,7 @@ def read_metrics(folder: Path) -> pd.DataFrame:
     path = folder / "metrics.csv"
     with refused(path, "table of metrics", remedy_of(path)):
         found = pd.read_csv(path, keep_default_na=False, na_values={"value": ["", "nan"]})
+        check_columns(found, METRICS)
         return found.astype({"seed": int, "value": float})[METRICS]
 
 

@@ -126,11 +126,13 @@ def mirror(folder: Path) -> str:
 def register(folder: Path) -> str:
     """Mirror the discriminator in `results/<run>/discriminators/...` and register its model: the address to serve.
 
-    Raises TrackingError where the server does not answer, ValueError where the baseline has not scored these weights.
+    Raises TrackingError where the server does not answer, ValueError where the baseline has not scored these weights,
+    or where a file of what would be served is damaged.
     """
     key = read_card(folder)["key"]
     if not (folder / OF_A_MODEL[-1]).exists() or not any(evaluation_of(folder, key)):
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
+    _load_pyfunc(str(folder))  # what cannot be loaded is not registered
     run_folder = folder.parents[4]
     files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
     with connected(run_folder.parent) as client:
@@ -160,7 +162,7 @@ def try_to_mirror(folder: Path) -> float:
     began = time.monotonic()
     try:
         mirror(folder)
-    except TrackingError as error:
+    except (TrackingError, ValueError) as error:
         log.warning("MLflow was not updated (%s); `fig sync` will catch it up", error)
     return time.monotonic() - began
 

@@ -60,6 +60,17 @@ def array(values: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+DAMAGED_JSON: dict[str, str | bytes] = {
+    "empty": "",
+    "null": "null",
+    "a list": "[1]",
+    "a text": '"stage"',
+    "truncated": '{"stage": "fine',
+    "bytes": bytes(range(128, 256)),
+    "nested": "[" * 10**6,
+    "nested objects": '{"a":' * 10**5,
+    "a long number": '{"stage": ' + "1" * 5000 + "}",
+}
 WEIGHTS = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
 GOOD = saved(WEIGHTS)
 CHECKPOINTS: dict[str, tuple[bytes | None, str]] = {  # of a linear layer: the content, and what is said of it
@@ -107,3 +118,8 @@ def assert_sentence(error: BaseException, sentence: str, name: str) -> None:
     told = str(error)
     assert "\n" not in told and name in told and len(told) < 600, told
     assert re.search(sentence, told), told
+
+
+def put(path: Path, content: str | bytes) -> None:
+    """Write a text or bytes into a file."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from fig.intact import open_images
 from fig.report.measures import (
     NAMES,
     PLACE,
@@ -67,7 +68,7 @@ def find_spectra(results: Results, selection: Selection) -> Spectra:
             for place in ((sizes.get(id_dataset, ""), name) for name in (id_dataset, *study.ood_datasets)):
                 if place in results.images:
                     if place not in found:
-                        found[place] = spectrum(np.load(results.images[place], mmap_mode="r"))
+                        found[place] = spectrum(open_images(results.images[place]))
                     own[place[1]] = found[place]
     return by_id
 
