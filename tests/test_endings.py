@@ -18,7 +18,7 @@ import pytest
 from fig.stages.support.trainer import REQUEST
 from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
 from support.processes import HANGS, count_saved_rows, find_processes, is_agent, processes_of, wait_for
-from support.study import RESULTS, start_snakemake, without
+from support.study import RESULTS, start, start_snakemake, without
 from support.workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
@@ -136,24 +136,15 @@ def test_a_signal_to_snakemake_alone_ends_its_jobs_and_leaves_nothing(
     assert result.read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
 
 
-def command_of(workspace: Workspace, stage: str, workers: int) -> list[str]:
-    """The command of a job of the finished run, as its record has it."""
-    name = "evaluation.record.json" if stage == "evaluate" else "training.record.json"
-    record = json.loads((workspace.folder / RESULTS[stage]).with_name(name).read_text())
-    words = shlex.split(record["command"])
+def forget(workspace: Workspace, stage: str, workers: int) -> list[str]:
+    """Lose what a job of the finished run made; its command, as its record has it."""
+    folder = (workspace.folder / RESULTS[stage]).parent
+    record = folder / ("evaluation.record.json" if stage == "evaluate" else "training.record.json")
+    words = shlex.split(json.loads(record.read_text())["command"])
+    without(workspace, RESULTS[stage], *([] if stage == "evaluate" else [f"{folder}/discriminator.json"]))
     if (option := "--resources.workers") in words:
         del words[words.index(option) : words.index(option) + 2]
     return [sys.executable, *words[1:], option, str(workers)]
-
-
-def start_job(workspace: Workspace, barrier: Barrier, command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        cwd=workspace.folder,
-        env=workspace.environment | barrier.environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.long
@@ -163,12 +154,11 @@ def test_a_job_that_is_ended_at_any_point_resumes_with_the_same_results_and_leav
     stage: str, finished: Workspace, temporary: Path, workspace: Workspace, barrier: Barrier
 ):
     shared = set(SHARED.iterdir())
-    command = command_of(workspace, stage, 0)
-    without(workspace, RESULTS[stage])
+    command = forget(workspace, stage, workers=0)
     saved = 0
     for point, number in zip(POINTS[stage], cycle((TERM, INT, KILL))):
         barrier.close(point)
-        job = start_job(workspace, barrier, command)
+        job = start(command, workspace, barrier)
         assert barrier.wait().pid == job.pid
         tell(job, number, workspace, barrier)
         said = job.communicate()[1]
@@ -185,7 +175,7 @@ def test_a_job_that_is_ended_at_any_point_resumes_with_the_same_results_and_leav
             or count_saved_rows(workspace.folder) >= saved
         )
         saved = count_saved_rows(workspace.folder)
-    job = start_job(workspace, barrier, command)
+    job = start(command, workspace, barrier)
     assert job.communicate() and job.returncode == 0
     assert (workspace.folder / RESULTS[stage]).read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
     assert_nothing_is_left(workspace, temporary, shared)
@@ -209,12 +199,11 @@ def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_no
     finished: Workspace, temporary: Path, workspace: Workspace, barrier: Barrier
 ):
     shared = set(SHARED.iterdir())
-    command = command_of(workspace, "finetune", 1)
-    without(workspace, RESULTS["finetune"])
+    command = forget(workspace, "finetune", workers=1)
     job = None
     for words, number, point, status in TOLD:
         barrier.close(point)
-        job = job or start_job(workspace, barrier, command)
+        job = job or start(command, workspace, barrier)
         held = barrier.wait()
         (victim,) = find_processes(workspace, words)
         victim.send_signal(number)
@@ -231,7 +220,7 @@ def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_no
         psutil.wait_procs([held], HANGS)
         wait_for(lambda: not [each for each in processes_of(workspace) if not is_agent(each)], "end of Ray")
         job = None
-    done = start_job(workspace, barrier, command)
+    done = start(command, workspace, barrier)
     assert done.communicate() and done.returncode == 0
     assert (workspace.folder / RESULTS["finetune"]).read_bytes() == (finished.folder / RESULTS["finetune"]).read_bytes()
     assert_nothing_is_left(workspace, temporary, shared)

@@ -186,6 +186,14 @@ def test_snakemake_tells_its_jobs_and_not_the_shells_around_them_nor_the_report(
     assert is_job(command) == is_one
 
 
+def test_fig_run_is_one_process_which_a_signal_reaches(tmp_path: Path):
+    (tmp_path / "snakemake.py").write_text("import os; print(os.getpid())")
+    command = [sys.executable, "-m", "fig", "run", "config/demo.yaml", "--cores", "1"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0] == f"{process.pid}\n"
+
+
 @pytest.fixture
 def left(tmp_path: Path) -> Iterator[Path]:
     """What a killed job leaves in its temporary folder."""

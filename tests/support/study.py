@@ -1,7 +1,9 @@
 """The study of tests/tiny.yaml in a workspace: some of its results, and Snakemake that makes them."""
 
 import shutil
+import signal
 import subprocess
+from functools import partial
 
 from support.barriers import Barrier
 from support.workspace import Workspace
@@ -15,14 +17,28 @@ RESULTS = {
 }
 
 
-def start_snakemake(workspace: Workspace, barrier: Barrier, *options: str) -> subprocess.Popen[bytes]:
+def start_snakemake(workspace: Workspace, barrier: Barrier, *options: str) -> subprocess.Popen[str]:
     """Snakemake, running in the workspace."""
-    return subprocess.Popen(
+    return start(
         ["snakemake", *options, "--profile", "local", "--configfile", "tests/tiny.yaml"],
+        workspace,
+        barrier,
+        subprocess.DEVNULL,
+    )
+
+
+def start(
+    command: list[str], workspace: Workspace, barrier: Barrier, output: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """A command, running in the workspace; it hears Ctrl-C, which a shell's background jobs ignore."""
+    return subprocess.Popen(
+        command,
         cwd=workspace.folder,
         env=workspace.environment | barrier.environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=output,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
