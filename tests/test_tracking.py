@@ -1,6 +1,5 @@
 """MLflow mirrors the local files: with a real server that is down, started, stopped and started again."""
 
-import json
 import multiprocessing
 import socket
 import sqlite3
@@ -16,9 +15,9 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from fig.runtime import tracking
-from fig.runtime.record import Origin, Record, Times
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
 from support.processes import free_port, run_server
+from support.tracked import discriminator
 from support.workspace import Workspace, copy_of_results
 
 pytestmark = pytest.mark.pipeline
@@ -104,21 +103,6 @@ def test_a_server_that_is_down_costs_a_warning_and_sync_catches_up_without_dupli
             models = {model.name: model for model in models_of(address)}
             linked = {metric.key: metric.dataset_name for metric in models["fig-0-digits-resnet18"].metrics}
             assert len(models) == 5 and linked["auroc/baseline/photos-c"] == "photos-c"
-
-
-def discriminator(results: Path, seed: int, run: str = "tiny") -> Path:
-    """The folder of a discriminator, as much of it as MLflow mirrors."""
-    folder = results / run / "discriminators" / "digits" / "resnet18" / "fig" / str(seed)
-    folder.mkdir(parents=True)
-    card = {"key": f"{run}-{seed}", "id_dataset": "digits", "variant": "fig", "seed": seed}
-    card |= {"architecture": {"network": "resnet18"}, "settings": {"method": {"K": 0.1}}}
-    (folder / "discriminator.json").write_text(json.dumps(card))
-    (folder / "history.csv").write_text("iteration,time,loss\n5,100.5,1\n10,101.5,0.5\n")
-    row = f"{card['key']},auroc,baseline,,photos-c,0.9"
-    (folder / "metrics.csv").write_text(f"key,metric,detector,protocol,ood_dataset,value\n{row}\n")
-    inputs = {f"data/32/{name}.npy": name[0] * 64 for name in ("digits/train", "digits/test", "photos-c/test")}
-    Record(Origin("evaluate", "code", {}, inputs), "command", {}, Times()).write(folder / "evaluation.record.json")
-    return folder
 
 
 @pytest.fixture

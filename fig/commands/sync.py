@@ -22,5 +22,5 @@ def sync(
 
     count, missed = mirror_all(results)
     if missed:
-        raise RuntimeError(f"{missed} of {count} discriminators could not be mirrored: is the tracking server up?")
+        raise RuntimeError(f"{missed} of {count} discriminators could not be mirrored: the warnings say why")
     print(f"{count} discriminators are in MLflow")

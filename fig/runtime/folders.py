@@ -1,6 +1,7 @@
 """What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,47 @@ class Point:
     time: int  # milliseconds of the epoch: the file's own, so that a point written again is the same
     step: int = 0
     data: DataSet | None = None  # that it was measured on
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is tracked of a discriminator's folder."""
+
+    folder: Path
+    card: dict[str, Json]
+    started: int  # milliseconds of the epoch
+    ended: int  # the newest time of the history: a clock may have been set back
+    parameters: dict[str, str]
+    history: list[Point]
+    evaluation: list[Point]
+    data: list[DataSet]
+    command: str
+
+
+def read_folder(folder: Path) -> Contents:
+    """Read a discriminator's folder; raises ValueError naming the file that is damaged, OSError one that is missing."""
+    with refuse_damaged(folder / "discriminator.json"):
+        card = read_card(folder)
+        parameters = parameters_of(card)
+        key = card["key"]
+    with refuse_damaged(folder / "history.csv"):
+        times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
+        started, ended = times[0], max(times)
+        history = list(history_of(folder))
+    with refuse_damaged(folder / "metrics.csv"):
+        evaluation = list(evaluation_of(folder, key))
+    record = read_record(folder / RECORDS[0])
+    command = record.command if record else ""
+    return Contents(folder, card, started, ended, parameters, history, evaluation, data_of(folder), command)
+
+
+@contextmanager
+def refuse_damaged(path: Path) -> Iterator[None]:
+    """Name the file, and what to do, where what is read of it in the block is not what a job writes."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and the job that makes it runs again") from error
 
 
 def read_card(folder: Path) -> dict[str, Json]:

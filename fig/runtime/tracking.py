@@ -8,34 +8,33 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import TYPE_CHECKING, Protocol
-
-from filelock import FileLock, Timeout
+from urllib.parse import unquote
 
 from fig.files import replacing
 from fig.runtime.folders import (
     RECORDS,
+    Contents,
     DataSet,
     Point,
-    data_of,
-    evaluation_of,
-    history_of,
     names_of,
     parameters_of,
-    read_card,
-    rows_of,
+    read_folder,
 )
+from fig.runtime.locks import HeldError, hold_lock
+from fig.runtime.mlflow_file import explain_error, find_fault
 from fig.runtime.provenance import file_hash, provenance_key
-from fig.runtime.record import read_record
 from fig.settings import Json
 
 if TYPE_CHECKING:
@@ -55,12 +54,14 @@ PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's d
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+LONGEST = 300  # characters of what MLflow says
+ENOUGH = 3  # failures of MLflow in a row after which a sync gives up
 TURN = 60  # seconds that a job waits until others have written, before it leaves it to a sync
 
 log = logging.getLogger("fig")
 
 
-class TrackingError(Exception):
+class TrackingError(RuntimeError):
     """The tracking server or file could not be used."""
 
 
@@ -70,8 +71,11 @@ def default_uri(results: Path) -> str:
 
 
 def uri_of(results: Path) -> str:
-    """The server or file in use."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+    """The server or file in use; raises TrackingError where it is SQLite without a file, which keeps nothing."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+    if uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise TrackingError(f"MLFLOW_TRACKING_URI={uri} names no file: write sqlite:///<file>")
+    return uri
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -79,20 +83,34 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def place_of(results: Path) -> str:
+    """The server or file in use as it is shown: without a password."""
+    return str(sqlite_file(uri_of(results)) or hide_secrets(uri_of(results), results))
+
+
+def hide_secrets(text: str, results: Path) -> str:
+    """A text without what identifies a user to the server in use."""
+    user, found, _ = uri_of(results).partition("://")[2].rpartition("@")
+    text = text.replace(f"{user}@", "") if found else text
+    return re.sub(r"(?i)(//)[^/\s]*@|((?:password|passwd|pwd|token|secret)=)[^&\s]*", r"\1\2", text)
+
+
 @contextmanager
 def one_at_a_time(results: Path) -> Iterator[None]:
     """Hold the lock of the SQLite file in use, or of the results folder: two syncers of a run would create it twice.
 
-    Raises TrackingError where others hold it for longer than TURN.
+    Raises TrackingError where others hold it for longer than TURN, or where it cannot be written.
     """
-    file = sqlite_file(uri_of(results)) or results / "mlflow"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{file}.lock")
-    try:
-        held = lock.acquire(timeout=TURN)
-    except Timeout as error:
-        raise TrackingError(f"other jobs have kept {lock.lock_file} for {TURN} s") from error
-    with held:
+    lock = Path(f"{sqlite_file(uri_of(results)) or results / 'mlflow'}.lock")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(lock, TURN))
+        except HeldError as error:
+            raise TrackingError(f"other jobs have kept {lock} for {TURN} s, now {error}") from error
+        except OSError as error:
+            raise TrackingError(
+                f"{lock} cannot be locked ({error.strerror}): make it a file that you may write"
+            ) from error
         yield
 
 
@@ -107,51 +125,68 @@ def client_for(results: Path) -> "MlflowClient":
     from mlflow import MlflowClient
 
     uri = uri_of(results)
-    if (file := sqlite_file(uri)) and not file.exists():  # whole or not at all: MLflow cannot go on with some tables
-        with replacing(file) as partial:
-            MlflowClient(f"sqlite:///{partial}")
+    if file := sqlite_file(uri):
+        if not file.exists():  # whole or not at all: MLflow cannot go on with some tables
+            with replacing(file) as partial:
+                MlflowClient(f"sqlite:///{partial}")
+        elif fault := find_fault(file):
+            raise TrackingError(fault)
     return MlflowClient(uri)
 
 
 def mirror(folder: Path) -> str:
     """Bring MLflow up to date with the discriminator in `results/<run>/discriminators/...`: the MLflow run's id.
 
-    Raises TrackingError where the server does not answer or the file cannot be written.
+    Raises TrackingError where the server does not answer or the file cannot be written, ValueError or OSError, naming
+    the file, where the folder cannot be read.
     """
-    run_folder = folder.parents[4]
+    contents, run_folder = read_folder(folder), folder.parents[4]
     with connected(run_folder.parent) as client:
-        return mirrored(client, folder, experiment_id(client, run_folder)).run_id
+        return mirrored(client, contents, experiment_id(client, run_folder)).run_id
 
 
 def register(folder: Path) -> str:
     """Mirror the discriminator in `results/<run>/discriminators/...` and register its model: the address to serve.
 
-    Raises TrackingError where the server does not answer, ValueError where the baseline has not scored these weights,
-    or where a file of what would be served is damaged.
+    Raises what `mirror` raises, and ValueError where the baseline has not scored these weights, or where a file of
+    what would be served is damaged.
     """
-    key = read_card(folder)["key"]
-    if not (folder / OF_A_MODEL[-1]).exists() or not any(evaluation_of(folder, key)):
+    contents, run_folder = read_folder(folder), folder.parents[4]
+    if not (folder / OF_A_MODEL[-1]).exists() or not contents.evaluation:
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
     _load_pyfunc(str(folder))  # what cannot be loaded is not registered
-    run_folder = folder.parents[4]
     files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
     with connected(run_folder.parent) as client:
-        found = mirrored(client, folder, experiment_id(client, run_folder), files)
-        return registered(client, folder, found, files)
+        found = mirrored(client, contents, experiment_id(client, run_folder), files)
+        return registered(client, contents, found, files)
 
 
 @contextmanager
 def connected(results: Path) -> Iterator["MlflowClient"]:
     """A client that nobody else of this results folder works beside; raises TrackingError where it fails."""
+    import_module("mlflow")  # a library that is not installed is no fault of the server's
     with one_at_a_time(results):
-        from alembic.util import CommandError
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
             yield client_for(results)
-        except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
-            raise TrackingError(str(error).splitlines()[0][:300]) from error
+        except TrackingError:
+            raise
+        except Exception as error:  # MLflow raises whatever a driver or a server's answer causes
+            raise TrackingError(explain_failure(error, results)) from error
+
+
+def explain_failure(error: Exception, results: Path) -> str:
+    """What went wrong in MLflow as one sentence that names the server or file, without passwords."""
+    file = sqlite_file(uri_of(results))
+    if file and file.exists() and (fault := find_fault(file, thorough=True)):
+        return fault
+    cause: BaseException = error
+    while (deeper := cause.__cause__ or cause.__context__) is not None:
+        cause = deeper
+    if file and isinstance(cause, sqlite3.Error):
+        return explain_error(file, cause)
+    known = cause if isinstance(cause, OSError | ImportError) else error
+    lines = hide_secrets(str(known), results).strip().splitlines() or [type(known).__name__]
+    return f"{place_of(results)}: {shorten(lines[0], LONGEST, placeholder=' …')}"
 
 
 def try_to_mirror(folder: Path) -> float:
@@ -162,7 +197,7 @@ def try_to_mirror(folder: Path) -> float:
     began = time.monotonic()
     try:
         mirror(folder)
-    except (TrackingError, ValueError) as error:
+    except (TrackingError, ValueError, OSError) as error:
         log.warning("MLflow was not updated (%s); `fig sync` will catch it up", error)
     return time.monotonic() - began
 
@@ -172,11 +207,17 @@ def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
 
     A server says itself where artifacts go; with a SQLite file they go beside the run, not into the working directory.
     """
-    experiment = client.get_experiment_by_name(run_folder.name)
+    uri, experiment = uri_of(run_folder.parent), client.get_experiment_by_name(run_folder.name)
+    beside = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve()
     if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":
+            restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
+            raise TrackingError(f"the experiment {run_folder.name} was deleted: {restore}")
+        place = Path(unquote(experiment.artifact_location.removeprefix("file://")))
+        if uri == default_uri(run_folder.parent) and place.resolve() != beside:
+            raise TrackingError(f"{sqlite_file(uri)} was moved, its artifacts belong into {place}: move the file away")
         return experiment.experiment_id
-    beside = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve().as_uri()
-    artifacts = beside if sqlite_file(uri_of(run_folder.parent)) else None
+    artifacts = beside.as_uri() if sqlite_file(uri) else None
     kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows trainings, not prompts
     return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
@@ -189,31 +230,30 @@ class Mirrored:
     model: "LoggedModel"
 
 
-def mirrored(client: "MlflowClient", folder: Path, experiment: str, files: str = "") -> Mirrored:
-    """Write the folder's parameters, history, metrics, data sets and artifacts into its MLflow run and model."""
+def mirrored(client: "MlflowClient", contents: Contents, experiment: str, files: str = "") -> Mirrored:
+    """Write a folder's parameters, history, metrics, data sets and artifacts into its MLflow run and model."""
     from mlflow.entities import LoggedModelStatus, Param
 
-    card = read_card(folder)
+    card = contents.card
     found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
-    times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
-    run = found[0] if found else created(client, card, experiment, times[0])
+    run = found[0] if found else created(client, card, experiment, contents.started)
     run_id = run.info.run_id
     model = model_of(client, card, run, files)
     if not run.data.params:  # nor has a run whose mirroring broke off here
-        client.log_batch(run_id, params=[Param(name, value) for name, value in parameters_of(card).items()])
-    link(client, run, model, data_of(folder))
-    metrics = [metric_of(point) for point in history_of(folder)]
+        client.log_batch(run_id, params=[Param(name, value) for name, value in contents.parameters.items()])
+    link(client, run, model, contents.data)
+    metrics = [metric_of(point) for point in contents.history]
     written = {(metric.key, metric.timestamp) for metric in model.metrics or ()}  # of a model, not to be written twice
-    judged = (point for point in evaluation_of(folder, card["key"]) if (point.name, point.time) not in written)
+    judged = (point for point in contents.evaluation if (point.name, point.time) not in written)
     metrics += [metric_of(point, model.model_id) for point in judged]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    if record := read_record(folder / RECORDS[0]):
-        client.set_tag(run_id, COMMAND, record.command)
-    for name in ARTIFACTS:
-        if (folder / name).exists():
-            client.log_artifact(run_id, str(folder / name))
-    client.set_terminated(run_id, "FINISHED", end_time=times[-1])
+    if contents.command:
+        client.set_tag(run_id, COMMAND, contents.command)
+    for path in (contents.folder / name for name in ARTIFACTS):
+        if path.exists():
+            client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id, "FINISHED", end_time=contents.ended)
     if model.status != LoggedModelStatus.READY:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return Mirrored(str(run_id), model)
@@ -271,17 +311,17 @@ def created(client: "MlflowClient", card: dict[str, Json], experiment: str, star
     return client.create_run(experiment, start_time=started, tags=tags)
 
 
-def registered(client: "MlflowClient", folder: Path, found: Mirrored, files: str) -> str:
+def registered(client: "MlflowClient", contents: Contents, found: Mirrored, files: str) -> str:
     """A version of the model named by the folder's ID data set, network and variant, found again by its files' hash.
 
     Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
     """
-    card = read_card(folder)
-    model, architecture = found.model, card["architecture"]
+    card, model = contents.card, found.model
+    architecture = card["architecture"]
     name = f"fig-{card['id_dataset']}-{architecture['network']}-{card['variant']}"
     if model.tags.get(FILES) != files:
         with TemporaryDirectory() as scratch:
-            write_model(Path(scratch) / "model", folder, model)
+            write_model(Path(scratch) / "model", contents.folder, model)
             client.log_model_artifacts(model.model_id, str(Path(scratch) / "model"))
         client.set_logged_model_tags(model.model_id, {FILES: files})
     source = model.artifact_location
@@ -369,15 +409,25 @@ def _load_pyfunc(path: str) -> Served:
 
 
 def sync(results: Path) -> tuple[int, int]:
-    """Mirror every discriminator below `results`: how many there are, and how many could not be mirrored."""
+    """Mirror every discriminator below `results`: how many there are, and how many could not be mirrored.
+
+    Each of these is named in a warning. Raises TrackingError after ENOUGH failures of MLflow in a row.
+    """
     from tqdm import tqdm
 
     folders = sorted(path.parent for path in results.glob("*/discriminators/*/*/*/*/discriminator.json"))
-    missed = 0
+    missed = failures = 0
     for folder in tqdm(folders, desc="MLflow", unit="run", disable=not folders):
         try:
             mirror(folder)
-        except (TrackingError, ValueError) as error:  # the server's fault, or a damaged file of this folder's
+            failures = 0
+        except TrackingError as error:
+            failures += 1
+            if failures == ENOUGH:
+                raise TrackingError(f"{ENOUGH} discriminators in a row could not be mirrored: {error}") from error
             log.warning("%s was not mirrored: %s", folder, error)
+            missed += 1
+        except (ValueError, OSError) as error:
+            log.warning("%s was skipped: %s", folder, error)
             missed += 1
     return len(folders), missed
