@@ -1,5 +1,7 @@
 """What the tests share: one finished run of the real Snakefile, small data, small discriminators."""
 
+import os
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
 from fig.extras import missing_extra
 from support.barriers import Barrier, barrier_in
+from support.disks import Disk
 from support.processes import processes_of
 from support.workspace import Workspace, copy_of_project, copy_of_results
 
@@ -100,3 +103,15 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Split:
 def small() -> Discriminator:
     """A ResNet18 of a sixteenth of its width for `stripes`."""
     return Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16), seed=0)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of four megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "fig", folder]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a disk can only be mounted by root")
+    yield Disk(folder)
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -2,18 +2,11 @@
 
 import cProfile
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from fig.commands.jobs import list_jobs
-from fig.commands.stale import find_stale
-from fig.report.results import read_run
-from fig.stages.support.pages import write_pages
-from fig.study import read_config
 from support.workspace import ROOT
 
 pytestmark = [pytest.mark.slow]

@@ -6,11 +6,8 @@ same work ends with the same bits.
 
 import os
 import re
-import resource
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
@@ -18,71 +15,8 @@ import pytest
 
 from fig.files import PARTIAL
 from fig.runtime.command import exit_on_error
+from support.disks import Disk
 from support.writers import WRITERS, contents, serving
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A small disk of its own, mounted at `folder`."""
-
-    folder: Path
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """Not a byte is free."""
-        filler = self.folder / "filler"
-        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match=os.strerror(ENOSPC)):
-            while True:
-                file.write(bytes(1 << 16))
-        yield
-        filler.unlink()
-
-    @contextmanager
-    def read_only(self) -> Iterator[None]:
-        """Nothing can be written."""
-        self.remount("ro")
-        yield
-        self.remount("rw")
-
-    @contextmanager
-    def short_files(self) -> Iterator[None]:
-        """No file may be longer than a few bytes, as a batch system may say."""
-        with limited(resource.RLIMIT_FSIZE, 4):
-            yield
-
-    @contextmanager
-    def few_handles(self) -> Iterator[None]:
-        """All file handles that this process may have are in use."""
-        free = os.open("/dev/null", os.O_RDONLY)
-        os.close(free)
-        with limited(resource.RLIMIT_NOFILE, free):
-            yield
-
-    def remount(self, options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", self.folder], check=True)
-
-
-@contextmanager
-def limited(what: int, most: int) -> Iterator[None]:
-    """Lower a limit of this process."""
-    soft, hard = resource.getrlimit(what)
-    resource.setrlimit(what, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(what, (soft, hard))
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "fig", folder]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a disk can only be mounted by root")
-    yield Disk(folder)
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,10 +1,12 @@
 """MLflow mirrors the local files: with a real server that is down, started, stopped and started again."""
 
 import multiprocessing
+import re
 import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from fig.runtime import tracking
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
+from support.disks import Disk
 from support.processes import free_port, run_server
 from support.tracked import discriminator
 from support.workspace import Workspace, copy_of_results
@@ -234,3 +237,30 @@ def test_a_discriminator_s_model_is_found_by_its_key_and_its_metrics_by_the_imag
         "final/accuracy": (0.8, "digits", "d" * 16),
         "final/generated_confidence": (0.2, None, None),
     }
+
+
+@pytest.mark.usefixtures("own_file")
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Disk.full, r"the disk of \S*mlflow\.db is full: make room"),
+        (Disk.read_only, r"cannot be written \(Read-only file system\): make .* writable"),
+    ],
+    ids=["full", "read-only"],
+)
+@pytest.mark.parametrize("file", ["new", "old"])
+def test_a_disk_that_mlflow_cannot_write_is_a_warning_with_the_remedy_and_sync_catches_up(
+    fault, said: str, file: str, disk: Disk, caplog: pytest.LogCaptureFixture
+):
+    folder = discriminator(disk.folder, seed=0)
+    count = 2 if file == "old" else 1
+    forkserver = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(1, forkserver, max_tasks_per_child=1) as pool:  # MLflow keeps files open
+        if file == "old":
+            pool.submit(mirror, discriminator(disk.folder, seed=1)).result()
+        with fault(disk):
+            try_to_mirror(folder)
+        assert re.search(f"MLflow was not updated (.*{said}.*)", " ".join(caplog.text.split())), caplog.text
+        assert pool.submit(sync, disk.folder).result() == (count, 0)
+    assert len(runs_of(f"sqlite:///{disk.folder}/mlflow.db")) == count
+    assert not list(disk.folder.glob(".partial-*"))

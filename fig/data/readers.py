@@ -8,7 +8,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from fig.data.arrow import parquet_table, saved_dataset
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, list_members, number_labels, number_names
 from fig.data.tables import csv_table, image_list
+from fig.files import explaining
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
@@ -145,10 +146,13 @@ def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """LSUN's LMDB of encoded images, in a folder or a zip file."""
     import lmdb
 
-    with TemporaryDirectory(dir=files[0].parent, prefix=".lmdb-") as folder, opened(files[0]) as archive:
-        place = Path(folder) / "data.mdb"  # LMDB maps a file: it cannot be read inside an archive
-        place.write_bytes(archive.read(archive.only("data.mdb")))
-        with lmdb.open(folder, readonly=True, lock=False) as database, database.begin() as transaction:
+    place = files[0].parent
+    with opened(files[0]) as archive, TemporaryFile(dir=place) as file:  # which has no name, so nothing is left of it
+        with explaining(place / "data.mdb"):  # LMDB maps a file: it cannot be read inside an archive
+            file.write(archive.read(archive.only("data.mdb")))
+            file.flush()
+        named = f"/proc/self/fd/{file.fileno()}"
+        with lmdb.open(named, subdir=False, readonly=True, lock=False) as database, database.begin() as transaction:
             keys = list(transaction.cursor().iternext(values=False))
             names = [key.decode() for key in keys]
             yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value

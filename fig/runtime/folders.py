@@ -1,7 +1,6 @@
 """What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,28 +66,17 @@ class Contents:
 
 def read_folder(folder: Path) -> Contents:
     """Read a discriminator's folder; raises ValueError naming the file that is damaged, OSError one that is missing."""
-    with refuse_damaged(folder / "discriminator.json"):
-        card = read_card(folder)
-        parameters = parameters_of(card)
-        key = card["key"]
-    with refuse_damaged(folder / "history.csv"):
-        times = [int(1000 * float(row["time"])) for row in rows_of(folder / "history.csv")]
-        started, ended = times[0], max(times)
-        history = list(history_of(folder))
-    with refuse_damaged(folder / "metrics.csv"):
-        evaluation = list(evaluation_of(folder, key))
+    card = read_card(folder)
+    rows = rows_of(folder / "history.csv")
+    with refused(folder / "history.csv", "history", AGAIN):
+        times = [int(1000 * float(row["time"])) for row in rows]
+        if not times:
+            raise ValueError("it has no rows")
+    history, evaluation = list(history_of(folder)), list(evaluation_of(folder, card["key"]))
     record = read_record(folder / RECORDS[0])
     command = record.command if record else ""
-    return Contents(folder, card, started, ended, parameters, history, evaluation, data_of(folder), command)
-
-
-@contextmanager
-def refuse_damaged(path: Path) -> Iterator[None]:
-    """Name the file, and what to do, where what is read of it in the block is not what a job writes."""
-    try:
-        yield
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, csv.Error) as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it, and the job that makes it runs again") from error
+    told = parameters_of(card), history, evaluation, data_of(folder)
+    return Contents(folder, card, times[0], max(times), *told, command)
 
 
 def read_card(folder: Path) -> dict[str, Json]:

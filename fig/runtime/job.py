@@ -130,7 +130,7 @@ class Job:
         for each in self.inputs():
             if not each.exists():
                 raise FileNotFoundError(f"{self.stage()}: there is no {each}")
-        times = Times(started, time.time() - started) if started else Times()
+        times = Times(started, max(0.0, time.time() - started)) if started else Times()
         origin = self.origin()
         self.run(times)
         record = Record(origin, self.command(), self.values(Role.RUNTIME), times)

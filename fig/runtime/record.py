@@ -70,6 +70,13 @@ class Times:
     ended: float = 0.0
     device: str = ""  # that the function computed on: the GPU's name, or the CPU's with its instructions
 
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()  # `startup` seconds after `started`
+
+    def now(self) -> float:
+        """The time, since the epoch, by a clock that nobody sets while the job runs."""
+        return self.started + self.startup + time.monotonic() - self.began
+
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
         """Add the seconds that the block takes to `name`."""
@@ -91,7 +98,7 @@ class Record:
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, whole or not at all."""
-        times = replace(self.times, ended=time.time())
+        times = replace(self.times, ended=self.times.now())
         values = asdict(self.origin) | {"command": self.command, "runtime": dict(self.runtime), "times": asdict(times)}
         with replacing(path) as partial:
             partial.write_text(json.dumps(values, indent=1) + "\n")

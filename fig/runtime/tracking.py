@@ -22,7 +22,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from fig.files import replacing
+from fig.files import explain_failure, partial_folder, put_in_place
 from fig.runtime.folders import (
     RECORDS,
     Contents,
@@ -127,8 +127,9 @@ def client_for(results: Path) -> "MlflowClient":
     uri = uri_of(results)
     if file := sqlite_file(uri):
         if not file.exists():  # whole or not at all: MLflow cannot go on with some tables
-            with replacing(file) as partial:
-                MlflowClient(f"sqlite:///{partial}")
+            with partial_folder(file.parent) as folder:
+                MlflowClient(f"sqlite:///{folder / file.name}")
+                put_in_place(folder / file.name, file)
         elif fault := find_fault(file):
             raise TrackingError(fault)
     return MlflowClient(uri)
@@ -171,10 +172,10 @@ def connected(results: Path) -> Iterator["MlflowClient"]:
         except TrackingError:
             raise
         except Exception as error:  # MLflow raises whatever a driver or a server's answer causes
-            raise TrackingError(explain_failure(error, results)) from error
+            raise TrackingError(describe_failure(error, results)) from error
 
 
-def explain_failure(error: Exception, results: Path) -> str:
+def describe_failure(error: Exception, results: Path) -> str:
     """What went wrong in MLflow as one sentence that names the server or file, without passwords."""
     file = sqlite_file(uri_of(results))
     if file and file.exists() and (fault := find_fault(file, thorough=True)):
@@ -185,6 +186,8 @@ def explain_failure(error: Exception, results: Path) -> str:
     if file and isinstance(cause, sqlite3.Error):
         return explain_error(file, cause)
     known = cause if isinstance(cause, OSError | ImportError) else error
+    if sentence := explain_failure(known):
+        return hide_secrets(sentence, results)
     lines = hide_secrets(str(known), results).strip().splitlines() or [type(known).__name__]
     return f"{place_of(results)}: {shorten(lines[0], LONGEST, placeholder=' …')}"
 
