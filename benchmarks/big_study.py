@@ -272,7 +272,9 @@ def print_queries() -> None:
             print_spread(query, [spend(ask) for _ in range(5)])
 
 
-def main(*, variants: Count = 78, seeds: Count = 8, networks: Count = len(NETWORKS), folder: Path | None = None) -> None:
+def main(
+    *, variants: Count = 78, seeds: Count = 8, networks: Count = len(NETWORKS), folder: Path | None = None
+) -> None:
     """Write a study into a folder, which is kept, or into a temporary one; print what its commands take."""
     print_machine(None)
     with TemporaryDirectory() as scratch, chdir(make_empty(folder or Path(scratch) / "big")):

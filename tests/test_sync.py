@@ -131,12 +131,28 @@ def test_whatever_a_server_answers_is_one_warning_and_no_failed_job(
 
 COLUMNS = "key,metric,detector,protocol,ood_dataset,value"
 DAMAGED = {  # file, what it holds, words of the warning
-    "a card that is no JSON": ("discriminator.json", "{'key'", "discriminator.json is no JSON object that can be read ("),
-    "a card of half a file": ("discriminator.json", '{"key": "a", "architecture"', "discriminator.json is no JSON object that can be read ("),
+    "a card that is no JSON": (
+        "discriminator.json",
+        "{'key'",
+        "discriminator.json is no JSON object that can be read (",
+    ),
+    "a card of half a file": (
+        "discriminator.json",
+        '{"key": "a", "architecture"',
+        "discriminator.json is no JSON object that can be read (",
+    ),
     "an empty card": ("discriminator.json", "", "discriminator.json is no JSON object that can be read ("),
     "a card that is a list": ("discriminator.json", "[]", "discriminator.json is no JSON object that can be read ("),
-    "a card without a key": ("discriminator.json", '{"seed": 0}', "discriminator.json is no JSON object that can be read ("),
-    "a card of bytes": ("discriminator.json", b"\xff\xfe\x00", "discriminator.json is no JSON object that can be read ("),
+    "a card without a key": (
+        "discriminator.json",
+        '{"seed": 0}',
+        "discriminator.json is no JSON object that can be read (",
+    ),
+    "a card of bytes": (
+        "discriminator.json",
+        b"\xff\xfe\x00",
+        "discriminator.json is no JSON object that can be read (",
+    ),
     "an empty history": ("history.csv", "", "history.csv is no "),
     "a history of its head": ("history.csv", "iteration,time,loss\n", "history.csv is no "),
     "a history of two rows in one": (
@@ -149,9 +165,17 @@ DAMAGED = {  # file, what it holds, words of the warning
     "a history without end": ("history.csv", "iteration,time,loss\n5,inf,1\n", "history.csv is no "),
     "a history of bytes": ("history.csv", b"\x00\xff" * 100, "history.csv is no "),
     "no history": ("history.csv", None, "history.csv is no "),
-    "a measure of words": ("metrics.csv", f"{COLUMNS}\nKEY,auroc,,,,high\n", "metrics.csv is no table that can be read ("),
+    "a measure of words": (
+        "metrics.csv",
+        f"{COLUMNS}\nKEY,auroc,,,,high\n",
+        "metrics.csv is no table that can be read (",
+    ),
     "measures without names": ("metrics.csv", "0.9\n0.8\n", "metrics.csv is no table that can be read ("),
-    "a card without settings": ("discriminator.json", '{"key": "a", "id_dataset": 3}', "discriminator.json is no JSON object that can be read ("),
+    "a card without settings": (
+        "discriminator.json",
+        '{"key": "a", "id_dataset": 3}',
+        "discriminator.json is no JSON object that can be read (",
+    ),
 }
 
 
