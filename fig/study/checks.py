@@ -22,7 +22,7 @@ MOST = 20_000  # discriminators of a study
 
 def check_config(config: Config) -> None:
     """Raise ConfigError, in one sentence, for the first thing that is wrong."""
-    check_number(config)
+    check_count(config)
     for block, names in {
         "networks": config.networks,
         "variants": config.variants,
@@ -49,7 +49,7 @@ def check_config(config: Config) -> None:
     check_differences(config)
 
 
-def check_number(config: Config) -> None:
+def check_count(config: Config) -> None:
     """Raise ConfigError for more discriminators than can be listed, before they are."""
     each = (len(s.id_datasets) * len(s.networks) * len(s.variants) * len(config.seeds) for s in config.studies)
     if (number := sum(each)) > MOST:
