@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -9,8 +10,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path, PurePosixPath
-from typing import Self, cast
+from typing import IO, Self, cast
 
 LARGEST = 1 << 28  # bytes of a file that is read whole, unpacked
 MOST = 2_000_000  # members of an archive, whose names are in memory
@@ -41,16 +43,36 @@ class Archive:
         """Bytes of a file in it; raises FileNotFoundError where there is none of that name, ValueError for a bomb."""
         if name not in self.members:
             raise FileNotFoundError(f"{self.path} holds no {name}: it is not the expected archive, or not a whole one")
+        if self.members[name] is None:
+            return read_file(self.path / name)
+        if (size := self.size(name)) > LARGEST:
+            raise ValueError(f"{self.path} is refused: its member {name} would unpack to {size} bytes, above {LARGEST}")
+        with told_if_damaged(self.path), self.stream(name) as file:
+            return file.read()
+
+    def copy(self, name: str, target: IO[bytes]) -> None:
+        """Write a file in it, of any size, to `target`; raises OSError where its disk has no room for it."""
+        disk = os.statvfs(target.fileno())
+        if self.size(name) > disk.f_bavail * disk.f_frsize:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        with told_if_damaged(self.path), self.stream(name) as file:
+            shutil.copyfileobj(file, target)
+
+    def size(self, name: str) -> int:
+        """Bytes of a file in it, unpacked."""
         member = self.members[name]
         if member is None:
-            return read_file(self.path / name)
-        if (size := member.file_size if isinstance(member, zipfile.ZipInfo) else member.size) > LARGEST:
-            raise ValueError(f"{self.path} is refused: its member {name} would unpack to {size} bytes, above {LARGEST}")
-        with told_if_damaged(self.path):
-            if isinstance(self.opened, zipfile.ZipFile):
-                return self.opened.read(cast(zipfile.ZipInfo, member))  # of the kind of the archive
-            file = cast(tarfile.TarFile, self.opened).extractfile(cast(tarfile.TarInfo, member))
-            return file.read() if file else b""
+            return (self.path / name).stat().st_size
+        return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+
+    def stream(self, name: str) -> IO[bytes]:
+        """A file in it, opened."""
+        member = self.members[name]
+        if member is None:
+            return (self.path / name).open("rb")
+        if isinstance(self.opened, zipfile.ZipFile):
+            return self.opened.open(cast(zipfile.ZipInfo, member))  # of the kind of the archive
+        return cast(IO[bytes], cast(tarfile.TarFile, self.opened).extractfile(cast(tarfile.TarInfo, member)))
 
     def ending(self, *suffixes: str) -> list[str]:
         """Names of its files that end so, whatever the case; hidden files are passed over."""
@@ -106,6 +128,21 @@ def told_if_damaged(path: Path) -> Iterator[None]:
             raise
         truncated = isinstance(error, EOFError) or "unexpected end" in str(error)
         raise ValueError(f"{path} is {'truncated' if truncated else f'damaged ({error})'}: {AGAIN}") from None
+
+
+@contextmanager
+def read_whole(path: Path, kind: str, remedy: str = AGAIN) -> Iterator[None]:
+    """Raise ValueError naming a file that is not of this kind or not whole, whatever the library in the block raises.
+
+    What the system says, as of a file that is not there, is left as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} is no {kind} or no whole one ({reason}): {remedy}") from None
 
 
 def check_member(archive: Path, name: str, plain: bool) -> None:

@@ -9,11 +9,15 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
+from fig.data.archives import LARGEST, read_whole
 from fig.data.catalogue import SAVED, Recipe
 from fig.data.listing import NONE, Listing, number_labels, place_below
+from fig.data.loading import RATIO
 from fig.data.tables import find_image_column, find_label_column, list_named
 from fig.extras import import_extra
 from fig.settings import Json
+
+STATE = "state of a saved data set"
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,12 @@ class Columns:
     path: Path
     schema: Json  # pyarrow's
     lengths: Sequence[int]  # rows of each piece
-    piece: Callable[[int, str], Json]  # a column of a piece, as pyarrow has it
+    read: Callable[[int, str], Json]  # a column of a piece, as pyarrow has it
+
+    def piece(self, number: int, column: str) -> Json:
+        """A column of a piece; raises ValueError naming the file where it is damaged."""
+        with read_whole(self.path, "table"):
+            return self.read(number, column)
 
     def whole(self, column: str) -> list[Json]:
         """All values of a column."""
@@ -45,8 +54,15 @@ class Columns:
 def parquet_table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """A Parquet file with a column of paths or of encoded images, and one of labels."""
     parquet = import_extra("pyarrow.parquet")
-    with parquet.ParquetFile(files[-1], memory_map=True) as file:
-        lengths = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    if files[-1].exists() and not files[-1].is_file():
+        raise ValueError(f"{files[-1]} is no file")
+    with read_whole(files[-1], "Parquet file"):
+        table = parquet.ParquetFile(files[-1], memory_map=True)
+    with table as file:
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        lengths = [group.num_rows for group in groups]
+        for group in groups:
+            check_size(files[-1], group)
         pieces = Columns(
             files[-1],
             file.schema_arrow,
@@ -57,6 +73,14 @@ def parquet_table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
             yield listing
 
 
+def check_size(path: Path, group: Json) -> None:
+    """Raise ValueError for a group of rows that unpacks to far more than its size."""
+    packed = sum(group.column(number).total_compressed_size for number in range(group.num_columns))
+    if group.total_byte_size > max(LARGEST, RATIO * packed):
+        many = f"{group.total_byte_size} bytes, above {RATIO} times its {packed}"
+        raise ValueError(f"{path} is refused: a group of its rows would unpack to {many}: write smaller groups")
+
+
 @contextmanager
 def saved_dataset(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """A Hugging Face `Dataset` as `save_to_disk` writes it, or the split of a `DatasetDict` that has the recipe's name.
@@ -65,11 +89,15 @@ def saved_dataset(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """
     pyarrow = import_extra("pyarrow")
     folder = find_split(files[0] / recipe.under, recipe.split)
-    state = json.loads((folder / "state.json").read_text())
+    with read_whole(folder / "state.json", STATE):
+        state = json.loads((folder / "state.json").read_text())
+        stated = [str(file["filename"]) for file in state["_data_files"]]
     if state.get("_indices_data_files"):
         raise ValueError(f"{folder} was saved with an index of its rows by an old version of datasets: save it again")
-    names = place_below(folder, "", [file["filename"] for file in state["_data_files"]], folder / "state.json")
-    tables = [pyarrow.ipc.open_stream(pyarrow.memory_map(str(folder / name))).read_all() for name in names]
+    tables = []
+    for name in place_below(folder, "", stated, folder / "state.json"):
+        with read_whole(folder / name, "table"):
+            tables.append(pyarrow.ipc.open_stream(pyarrow.memory_map(str(folder / name))).read_all())
     if not tables:
         raise ValueError(f"{folder} holds no images")
     batches = [batch for table in tables for batch in table.to_batches()]
@@ -90,7 +118,8 @@ def find_split(folder: Path, split: str) -> Path:
         return folder
     if not several.exists():
         raise FileNotFoundError(f"{folder} is no Hugging Face data set that save_to_disk wrote: it has no {one.name}")
-    splits = json.loads(several.read_text())["splits"]
+    with read_whole(several, STATE):
+        splits = [str(name) for name in json.loads(several.read_text())["splits"]]
     if split not in splits:
         raise FileNotFoundError(f"{folder} has no split {split}, only {', '.join(splits)}: state one of them as under")
     return folder / split
@@ -100,7 +129,8 @@ def find_split(folder: Path, split: str) -> Path:
 def list_columns(columns: Columns, files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """The images and labels in a table's columns; images are paths, encoded images, or Hugging Face's two in one."""
     types = import_extra("pyarrow").types
-    names, features = columns.schema.names, read_features(columns.schema)
+    with read_whole(columns.path, "table"):
+        names, features = columns.schema.names, read_features(columns.schema)
     images = [name for name in names if features.get(name, {}).get("_type") == "Image"]
     image = (
         images[0] if len(images) == 1 and not recipe.image_column else find_image_column(recipe, names, columns.path)
@@ -133,7 +163,7 @@ def read_features(schema: Json) -> Mapping[str, Mapping[str, Json]]:
     """What Hugging Face's `datasets` writes of the columns into a table's head, by their names."""
     stated = (schema.metadata or {}).get(b"huggingface")
     features: Mapping[str, Mapping[str, Json]] = json.loads(stated)["info"]["features"] if stated else {}
-    return features
+    return {name: dict(feature) for name, feature in features.items()}
 
 
 def number_column(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fig.data.arrays import Description
-from fig.data.listing import NONE, Listing
+from fig.data.listing import NONE, Listing, check_classes
 
 BROKEN = 0.01  # largest share of images that may be unreadable
 UNEVEN = 10  # as many times more images of one class than of another are reported
@@ -20,6 +20,7 @@ def check_labels(listing: Listing, labelled: bool, where: str) -> Listing:
 
     Raises ValueError where they must have labels and some lack them, or where all are of one class.
     """
+    check_classes(len(listing.classes), where)
     without = [row for row, label in enumerate(listing.labels or [NONE] * len(listing.names)) if label == NONE]
     if labelled and len(without) == len(listing.names):
         raise ValueError(f"{where}: none of the {len(listing.names)} images has a label")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fig.data.archives import Archive
 
 Picture = bytes | Path | NDArray[np.uint8]  # an encoded image, a file with one, or pixels (height, width[, 3 or 4])
+MOST_CLASSES = 100_000
 NONE = -1  # in the place of a label: the image has none
 
 
@@ -21,6 +22,12 @@ class Listing:
     read: Callable[[int], Picture]  # fastest in increasing order
     labels: list[int] = field(default_factory=list)  # one for each image, or NONE; empty where there are none
     classes: list[str] = field(default_factory=list)
+
+
+def check_classes(count: int, where: object) -> None:
+    """Raise ValueError where there would be too many classes, as of a column that holds no classes but numbers."""
+    if count > MOST_CLASSES:
+        raise ValueError(f"{where}: labels out of range, there would be {count} classes, above {MOST_CLASSES}")
 
 
 def number_names(names: Sequence[str]) -> tuple[list[int], list[str]]:

@@ -5,8 +5,10 @@ publisher encoded it, or pixels where there is no encoding.
 """
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import cast
@@ -14,13 +16,17 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fig.data.archives import Archive, opened
+from fig.data.archives import AGAIN, Archive, opened, read_whole
 from fig.data.arrow import parquet_table, saved_dataset
 from fig.data.catalogue import Recipe
-from fig.data.listing import Listing, list_members, number_labels, number_names
+from fig.data.listing import Listing, check_classes, list_members, number_labels, number_names
+from fig.data.loading import load_array, load_arrays, load_matlab
+from fig.data.resample import SAFE
 from fig.data.tables import csv_table, image_list
 from fig.files import explaining
 
+LARGEST_IMAGE = 2 * SAFE  # pixels, as for Pillow
+DIGITS = frozenset(range(1, 11))  # as SVHN numbers them
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 Reader = Callable[[Sequence[Path], Recipe], AbstractContextManager[Listing]]
@@ -62,17 +68,21 @@ def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     0 up, each the number of its class, or texts. Raises ValueError naming the file and what is wrong with it. Pickles
     are not loaded.
     """
-    loaded = np.load(files[0], mmap_mode="r", allow_pickle=False)
-    held = dict(loaded) if files[0].suffix == ".npz" else {"images": loaded}
+    if files[0].suffix == ".npz":
+        held = load_arrays(files[0], ("images", "labels"))
+    else:
+        held = {"images": load_array(files[0])}
     if len(files) > 1:
-        held["labels"] = np.load(files[1], allow_pickle=False)
-    if "images" not in held:
-        raise ValueError(f"{files[0]} holds {', '.join(held) or 'nothing'}, but no array called images")
-    pixels = held["images"]
+        held["labels"] = load_array(files[1])
+    pixels = cast(NDArray[np.uint8], held["images"])
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[3:] not in ((), (1,), (3,), (4,)):
         found = f"{pixels.dtype} {pixels.shape}"
         hint = ": move the channels to the end" if pixels.ndim == 4 and pixels.shape[1] in (1, 3, 4) else ""
         raise ValueError(f"{files[0]} holds {found}, not uint8 images (N, height, width[, 1, 3 or 4]){hint}")
+    if not pixels.size:
+        raise ValueError(f"{files[0]} holds {pixels.shape}: there are no images")
+    if prod(pixels.shape[1:3]) > LARGEST_IMAGE:
+        raise ValueError(f"{files[0]} holds {pixels.shape}: of an image {LARGEST_IMAGE} pixels are read at most")
     labels, classes = number_array(held.get("labels", np.zeros(0, int)), len(pixels), files[-1])
     names = [f"{files[0]}[{row}]" for row in range(len(pixels))]
     yield Listing(names, lambda row: squeezed(pixels[row]), labels, classes)
@@ -80,7 +90,7 @@ def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 
 def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[list[int], list[str]]:
     """Number an array of labels, of whatever type it turns out to be: integers are classes' numbers, texts names."""
-    if not len(labels):
+    if not labels.size:
         return [], []
     if labels.dtype.kind == "U" and labels.shape == (count,):
         return number_labels(labels.tolist())
@@ -90,6 +100,7 @@ def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[li
             f"{where}: labels out of range, {what}: one integer from 0 up, or one text, is needed for each of the "
             f"{count} images"
         )
+    check_classes(int(labels.max()) + 1, where)
     return labels.tolist(), [str(label) for label in range(int(labels.max()) + 1)]
 
 
@@ -106,10 +117,14 @@ def table(files: Sequence[Path], recipe: Recipe) -> AbstractContextManager[Listi
 @contextmanager
 def svhn(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """SVHN's MATLAB file of cropped digits, X (32, 32, 3, N) and y (N, 1), in which a 10 is the digit 0."""
-    from scipy.io import loadmat
-
-    held = loadmat(files[0], variable_names=("X", "y"))
-    pixels, labels = held["X"], held["y"].reshape(-1) % 10
+    held = load_matlab(files[0], ("X", "y"))
+    pixels, labels = held["X"], held["y"].reshape(-1)
+    if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(labels)) or not set(labels.tolist()) <= DIGITS:
+        raise ValueError(
+            f"{files[0]} holds X {pixels.dtype} {pixels.shape} and {len(labels)} labels y, not images (32, 32, 3, N) "
+            "and N labels from 1 to 10: is it the right file?"
+        )
+    labels = labels.astype(int) % 10
     names = [f"{files[0]}[{row}]" for row in range(len(labels))]
     yield Listing(names, lambda row: pixels[..., row], labels.tolist(), [str(digit) for digit in range(10)])
 
@@ -122,8 +137,11 @@ def records(archive: Archive, parts: Sequence[str], label_bytes: int, names: str
         raise ValueError(f"{archive.path}: {broken} does not consist of records of {record.itemsize} bytes")
     rows = np.concatenate([np.frombuffer(data, record) for data in held])
     classes = archive.read(archive.only(f"/{names}")).decode().split()
+    labels = rows["labels"][:, -1].tolist()
+    if labels and max(labels) >= len(classes):
+        raise ValueError(f"{archive.path}: labels out of range, {max(labels)} of {len(classes)} classes: {AGAIN}")
     places = [f"{archive.path}[{row}]" for row in range(len(rows))]
-    return Listing(places, lambda row: rows["pixels"][row].transpose(1, 2, 0), rows["labels"][:, -1].tolist(), classes)
+    return Listing(places, lambda row: rows["pixels"][row].transpose(1, 2, 0), labels, classes)
 
 
 @contextmanager
@@ -149,23 +167,27 @@ def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     place = files[0].parent
     with opened(files[0]) as archive, TemporaryFile(dir=place) as file:  # which has no name, so nothing is left of it
         with explaining(place / "data.mdb"):  # LMDB maps a file: it cannot be read inside an archive
-            file.write(archive.read(archive.only("data.mdb")))
+            archive.copy(archive.only("data.mdb"), file)
             file.flush()
         named = f"/proc/self/fd/{file.fileno()}"
-        with lmdb.open(named, subdir=False, readonly=True, lock=False) as database, database.begin() as transaction:
-            keys = list(transaction.cursor().iternext(values=False))
-            names = [key.decode() for key in keys]
+        with read_whole(files[0], "LMDB"):
+            database = lmdb.open(named, subdir=False, readonly=True, lock=False)
+        with database, database.begin() as transaction:
+            stated = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+            if (size := os.fstat(file.fileno()).st_size) < stated:  # LMDB would end the process
+                raise ValueError(f"{files[0]} is truncated: its data.mdb has {size} of {stated} bytes: {AGAIN}")
+            with read_whole(files[0], "LMDB"):
+                keys = list(transaction.cursor().iternext(values=False))
+            names = [key.decode(errors="backslashreplace") for key in keys]
             yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value
 
 
 @contextmanager
 def flowers(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Oxford Flowers 102's test images: an archive of jpg/image_<number>.jpg, and setid.mat with their numbers."""
-    from scipy.io import loadmat
-
-    numbers = loadmat(files[1], variable_names=("tstid",))["tstid"].reshape(-1)
+    numbers = load_matlab(files[1], ("tstid",))["tstid"].reshape(-1)
     with opened(files[0]) as archive:
-        yield list_members(archive, [f"jpg/image_{number:05d}.jpg" for number in sorted(numbers.tolist())])
+        yield list_members(archive, [f"jpg/image_{int(number):05d}.jpg" for number in sorted(numbers.tolist())])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
-from fig.data.archives import opened
+from fig.data.archives import opened, read_file
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, list_members, number_labels, place_below
 
@@ -114,6 +114,9 @@ def find_column(stated: str, columns: Sequence[str], usual: Sequence[str], where
 def read_text(path: Path) -> str:
     """The text of a file; raises ValueError where it is none in UTF-8."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8") from None
+        raise ValueError(f"{path} is no text in UTF-8: save it as that") from None
+    if "\0" in text:
+        raise ValueError(f"{path} is no text in UTF-8, since it holds zero bytes: save it as that")
+    return text
