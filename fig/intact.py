@@ -119,7 +119,7 @@ def open_images(path: Path) -> "NDArray[Any]":
     import numpy as np
 
     with refused(path, "array of images", "prepare it again"):
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if found.dtype != np.uint8 or found.ndim != 4:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
         return found

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import run
 
 import pytest
 import torch
@@ -256,6 +257,16 @@ def test_a_checkpoint_to_be_adopted_is_named_for_what_it_is_and_nothing_in_it_is
     assert_sentence(refused.value, sentence, path.name)
     assert files_below(tmp_path) == before and not Path("it-ran").exists()
     assert "weights_only" not in str(refused.value), "no advice to run it"
+
+
+@pytest.mark.slow
+def test_fig_adopt_of_a_harmful_checkpoint_ends_with_one_sentence_and_writes_nothing(tmp_path: Path):
+    (tmp_path / "weights.pt").write_bytes(CHECKPOINTS["a checkpoint that runs a command"][0])
+    factory = ["--factory", "torch.nn:Linear", "--arguments", '{"in_features": 2, "out_features": 2}']
+    words = ["adopt", "weights.pt", *factory, "--classes", "2", "--size", "8", "--out", "mine"]
+    done = run([sys.executable, "-m", "fig", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert files_below(tmp_path).keys() == {"weights.pt"}
 
 
 TEMPERATURES = {  # what JSON has, and what is said of it

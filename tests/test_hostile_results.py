@@ -104,7 +104,7 @@ TABLES: dict[str, str | bytes] = {
     "NULs": "\0" * 100,
     "no rows": "id_dataset,network\n",
     "other columns": "key,a,b\nkey,2,3\n",
-    "texts for numbers": f"iteration,{','.join(METRICS)}\nfirst,digits,resnet18,fig,0,key,baseline,,,photos-c,auroc,many\n",
+    "texts": f"iteration,{','.join(METRICS)}\nfirst,digits,resnet18,fig,0,key,baseline,,,photos-c,auroc,many\n",
 }
 
 
