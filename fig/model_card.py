@@ -83,7 +83,7 @@ def write_text(card: Card, results: list[Result], repository: str) -> str:
         f"{card.variant or 'classifier'} of {card.architecture.network}": "\n\n".join(describe(card)),
         "How it was trained": "\n".join(list_training(card)) or "Nothing is known about that.",
         "What it is worth": "\n".join(list_results(results)) or "It was not evaluated.",
-        "How to load it": LOAD.format(repository=repository, size=card.architecture.size),
+        "How to load it": load_lines(card, repository),
         "Limits": LIMITS,
     }
     headed = [f"{'#' if place == 0 else '##'} {title}\n\n{text}" for place, (title, text) in enumerate(parts.items())]
@@ -97,10 +97,16 @@ LOAD = """\
 import torch
 from fig.discriminator import Discriminator
 
-discriminator = Discriminator.from_pretrained("{repository}")
+discriminator = Discriminator.from_pretrained("{repository}"{trust})
 images = torch.zeros(1, 3, {size}, {size}, dtype=torch.uint8)  # RGB from 0 to 255: the scaling is part of it
 print(discriminator(images).softmax(dim=1))
 ```"""
+
+
+def load_lines(card: Card, repository: str) -> str:
+    """How to load it, with the leave to run its factory where it has one."""
+    trust = ", trust_factory=True" if card.architecture.factory else ""
+    return LOAD.format(repository=repository, size=card.architecture.size, trust=trust)
 
 
 def describe(card: Card) -> Iterator[str]:

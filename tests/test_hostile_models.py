@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from fig import discriminator
-from fig.commands import export, openood, patch, probe, push, sample
+from fig.commands import export, openood, patch, probe, push, register, sample
 from fig.discriminator import Architecture, Card, Discriminator, load
 from fig.export import Decision, read_decision
 from fig.networks.building import imported, made_by
@@ -218,6 +218,7 @@ COMMANDS = {
     "sample": lambda folder, out: sample.sample(folder, out=out),
     "patch": lambda folder, out: patch.patch(folder, folder, out=out),
     "export": lambda folder, out: export.export(folder, out=out),
+    "register": lambda folder, out: register.register(folder),
     "push": lambda folder, out: push.push(folder, "me/mine"),
     "openood": lambda folder, out: openood.openood(folder, out=out),
 }

@@ -1,9 +1,9 @@
 """fig register: discriminators as MLflow models."""
 
-from fig.commands.options import Folder
+from fig.commands.options import Folder, TrustFactory, is_trusted
 
 
-def register(*discriminators: Folder) -> None:
+def register(*discriminators: Folder, trust_factory: TrustFactory = False) -> None:
     """Register evaluated discriminators as MLflow models, and print their addresses.
 
     A model takes images, uint8 (N, size, size, 3) or PNG and JPEG as base64, and gives classes, their probabilities, an
@@ -12,7 +12,10 @@ def register(*discriminators: Folder) -> None:
 
     Example: fig register results/demo/discriminators/digits/resnet18/fig/*
     """
+    from fig.discriminator import check_no_factory, load_card
     from fig.runtime.tracking import register as register_one
 
     for folder in discriminators:
+        if not is_trusted(folder, trust_factory):
+            check_no_factory(folder, load_card(folder))
         print(register_one(folder.resolve()), flush=True)

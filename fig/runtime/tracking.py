@@ -155,7 +155,7 @@ def register(folder: Path) -> str:
     contents, run_folder = read_folder(folder), folder.parents[4]
     if not (folder / OF_A_MODEL[-1]).exists() or not contents.evaluation:
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
-    _load_pyfunc(str(folder))  # what cannot be loaded is not registered
+    _load_pyfunc(str(folder))  # what cannot be loaded is not registered; a factory that it names runs
     files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
     with connected(run_folder.parent) as client:
         found = mirrored(client, contents, experiment_id(client, run_folder), files)
