@@ -1,6 +1,7 @@
 """Files that are written whole or not at all: every file that lasts gets its name from `put_in_place`.
 
-Until then its name begins with PARTIAL, in the folder where it will be: what a killed run left, its next run removes.
+Until then its name begins with PARTIAL, in the folder where it will be: what a killed run left there, the next run
+overwrites or removes.
 """
 
 import os
@@ -94,7 +95,6 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = partial_of(path)
     with explaining(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
         try:
             yield partial
             put_in_place(partial, path)

@@ -1,6 +1,7 @@
 """What writes the files that last, each into a folder of its own, in a first and a second version."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,7 +27,7 @@ from fig.stages.support.writing import write_text
 from support.publisher import Publisher, published
 
 SMALL = Architecture("resnet18", classes=2, size=16, width=1 / 16)
-UNFINISHED = "samples.unfinished"
+UNFINISHED, RECORD = "samples.unfinished", "training.record.json"
 PUBLISHERS: list[Publisher] = []  # the one that serves
 SOURCES = TemporaryDirectory(prefix="fig-tests-")  # what is written from, on a disk that is in order
 
@@ -115,8 +116,8 @@ WRITERS: dict[str, tuple[Writer, tuple[str, ...]]] = {  # what is written, and t
     "metrics": (score, ("metrics.csv",)),
     "prepared split": (write_split, ("test.npy", "test.json")),
     "record": (
-        lambda folder, value: Record(Origin("s", str(value), {}, {}), "c", {}, Times(0)).write(folder / "r.json"),
-        ("r.json",),
+        lambda folder, value: Record(Origin("s", str(value), {}, {}), "c", {}, Times(0)).write(folder / RECORD),
+        (RECORD,),
     ),
     "scores": (lambda folder, value: write_arrays(folder / "a.npz", id=np.full(9, value)), ("a.npz",)),
     "table": (lambda folder, value: write_text(folder / "table.md", f"{value}" * 100), ("table.md",)),
@@ -133,6 +134,8 @@ def contents(folder: Path, names: tuple[str, ...]) -> list[object]:
         drawing = load_drawing(folder / UNFINISHED, torch.device("cpu"))
         assert drawing.noise is not None and drawing.noise.eq(drawing.done).all()
         return [drawing.done]
+    if names == (RECORD,):
+        return [json.loads((folder / RECORD).read_text())["code"]]  # what it says of times differs
     if names:
         return [(folder / name).read_bytes() for name in names]
     network = torch.nn.Linear(3, 2)
