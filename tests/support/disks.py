@@ -25,15 +25,19 @@ class Disk:
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match=os.strerror(ENOSPC)):
             while True:
                 file.write(bytes(1 << 16))
-        yield
-        filler.unlink()
+        try:
+            yield
+        finally:
+            filler.unlink()
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Nothing can be written."""
         self.remount("ro")
-        yield
-        self.remount("rw")
+        try:
+            yield
+        finally:
+            self.remount("rw")
 
     @contextmanager
     def short_files(self) -> Iterator[None]:
