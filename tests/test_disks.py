@@ -106,9 +106,8 @@ def test_a_page_that_cannot_be_written_leaves_those_that_were_there(disk: Disk, 
     for name, text in there.items():
         write_text(disk.folder / name, text)
     job = Report(selection=Selection((), (0,), {}, {}), targets=(), data=(), folder=disk.folder)
-    monkeypatch.setattr(
-        pages, "build_pages", lambda *_, **__: iter([("report.html", "new"), ("pages/a/b.html", "new")])
-    )
+    new = {"report.html": "new", "pages/a/b.html": "new"}
+    monkeypatch.setattr(pages, "build_pages", lambda *_, **__: iter(new.items()))
     with disk.full(), pytest.raises(OSError, match=rf"the disk of {disk.folder} is full: report\.html was not written"):
         pages.write_pages(job, partial=False)
     assert texts_below(disk.folder) == there
