@@ -110,10 +110,12 @@ def saving_first(request: Path) -> Iterator[None]:
 def own_handlers() -> Iterator[None]:
     """Put the handlers of signals back after the block, in which Ray sets its own."""
     before = {each: signal.getsignal(each) for each in TOLD}
-    yield
-    with suppress(ValueError):  # elsewhere than in the main thread neither can Ray
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # elsewhere than in the main thread neither can Ray
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
 
 def tell_jobs() -> None:
