@@ -1,11 +1,8 @@
 """What becomes of a study whose processes are told to end: Snakemake, a job, its worker, Ray, at points of a stage."""
 
-import json
-import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,10 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fig.stages.support.trainer import REQUEST
 from support.barriers import AFTER_CHECKPOINT, BEFORE_CHECKPOINT, BETWEEN_SCORES, WRITING_CHECKPOINT, Barrier
 from support.processes import HANGS, count_saved_rows, find_processes, is_agent, processes_of, wait_for
-from support.study import RESULTS, start, start_snakemake, without
+from support.study import RESULTS, forget, requested, start, start_snakemake, without
 from support.workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
@@ -64,11 +60,6 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TMPDIR", str(folder))
     yield folder
     shutil.rmtree(folder)
-
-
-def requested(workspace: Workspace) -> bool:
-    """Whether a job waits for its checkpoint."""
-    return any(workspace.folder.glob(f"results/tiny/checkpoints/*/{REQUEST}"))
 
 
 def assert_nothing_is_left(workspace: Workspace, temporary: Path, shared: set[Path]) -> None:
@@ -134,17 +125,6 @@ def test_a_signal_to_snakemake_alone_ends_its_jobs_and_leaves_nothing(
     assert_nothing_is_left(workspace, temporary, shared)
     workspace.snakemake(RESULTS[stage])
     assert result.read_bytes() == (finished.folder / RESULTS[stage]).read_bytes()
-
-
-def forget(workspace: Workspace, stage: str, workers: int) -> list[str]:
-    """Lose what a job of the finished run made; its command, as its record has it."""
-    folder = (workspace.folder / RESULTS[stage]).parent
-    record = folder / ("evaluation.record.json" if stage == "evaluate" else "training.record.json")
-    words = shlex.split(json.loads(record.read_text())["command"])
-    without(workspace, RESULTS[stage], *([] if stage == "evaluate" else [f"{folder}/discriminator.json"]))
-    if (option := "--resources.workers") in words:
-        del words[words.index(option) : words.index(option) + 2]
-    return [sys.executable, *words[1:], option, str(workers)]
 
 
 @pytest.mark.long

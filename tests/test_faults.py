@@ -32,7 +32,7 @@ from support.processes import (
     ray_processes,
     wait_for,
 )
-from support.study import FIG, RESULTS, STANDARD, start_snakemake, without
+from support.study import FIG, RESULTS, STANDARD, forget, requested, start, start_snakemake, without
 from support.workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
@@ -72,24 +72,39 @@ def test_a_second_run_of_the_same_study_is_refused_while_the_first_works(workspa
     assert first.wait() == 0
 
 
-def test_after_snakemake_is_killed_its_orphan_and_the_next_run_give_the_same_weights(
+def test_a_job_that_another_process_does_already_waits_and_gives_the_same_weights(
+    workspace: Workspace, barrier: Barrier
+):
+    expected = hash_of(workspace.folder / FIG / "model.safetensors")
+    barrier.close(BEFORE_CHECKPOINT)
+    first = start(forget(workspace, "finetune", workers=0), workspace, barrier)
+    assert barrier.wait().pid == first.pid
+    log = workspace.folder / "results/tiny/logs/finetune/digits/resnet18/fig/0.log"
+    second = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
+    wait_for(lambda: log.exists() and "waiting for it" in " ".join(log.read_text().split()), "second job that waits")
+    assert first.poll() is None
+    barrier.open()
+    assert second.wait() == 0
+    first.communicate()
+    assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
+
+
+def test_after_snakemake_is_killed_its_job_saves_and_ends_and_the_next_run_gives_the_same_weights(
     workspace: Workspace, barrier: Barrier
 ):
     expected = hash_of(workspace.folder / FIG / "model.safetensors")
     without(workspace, f"{FIG}/model.safetensors")
     barrier.close(BEFORE_CHECKPOINT)
-    first = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
-    orphan = barrier.wait()
-    first.kill()
-    first.wait()
-    workspace.snakemake("--unlock")
-    log = workspace.folder / "results/tiny/logs/finetune/digits/resnet18/fig/0.log"
-    second = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
-    wait_for(lambda: log.exists() and "waiting for it" in " ".join(log.read_text().split()), "second job that waits")
-    assert orphan.is_running()
+    snakemake = start_snakemake(workspace, barrier, f"{FIG}/model.safetensors")
+    job = barrier.wait()
+    snakemake.kill()
+    snakemake.wait()
+    wait_for(lambda: requested(workspace), "job that has noticed")
     barrier.open()
-    assert second.wait() == 0
-    psutil.wait_procs([orphan])
+    psutil.wait_procs([job], HANGS)
+    assert count_saved_rows(workspace.folder)
+    workspace.snakemake("--unlock")
+    workspace.snakemake(f"{FIG}/model.safetensors")
     assert hash_of(workspace.folder / FIG / "model.safetensors") == expected
 
 

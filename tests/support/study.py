@@ -1,10 +1,14 @@
 """The study of tests/tiny.yaml in a workspace: some of its results, and Snakemake that makes them."""
 
+import json
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from functools import partial
 
+from fig.stages.support.trainer import REQUEST
 from support.barriers import Barrier
 from support.workspace import Workspace
 
@@ -48,3 +52,19 @@ def without(workspace: Workspace, *paths: str) -> Workspace:
         found = workspace.folder / path
         shutil.rmtree(found) if found.is_dir() else found.unlink()
     return workspace
+
+
+def forget(workspace: Workspace, stage: str, workers: int) -> list[str]:
+    """Lose what a job of the finished run made; its command, as its record has it."""
+    folder = (workspace.folder / RESULTS[stage]).parent
+    record = folder / ("evaluation.record.json" if stage == "evaluate" else "training.record.json")
+    words = shlex.split(json.loads(record.read_text())["command"])
+    without(workspace, RESULTS[stage], *([] if stage == "evaluate" else [f"{folder}/discriminator.json"]))
+    if (option := "--resources.workers") in words:
+        del words[words.index(option) : words.index(option) + 2]
+    return [sys.executable, *words[1:], option, str(workers)]
+
+
+def requested(workspace: Workspace) -> bool:
+    """Whether a job waits for its checkpoint."""
+    return any(workspace.folder.glob(f"results/tiny/checkpoints/*/{REQUEST}"))
