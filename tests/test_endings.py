@@ -63,12 +63,21 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def assert_nothing_is_left(workspace: Workspace, temporary: Path, shared: set[Path]) -> None:
-    """No process of the workspace, so no port, no temporary file and nothing in shared memory but what was there."""
+    """No process of the workspace, so no port, no temporary file, and no shared memory of a process that has ended."""
 
     def left() -> list[object]:
-        return [*processes_of(workspace), *temporary.iterdir(), *(set(SHARED.iterdir()) - shared)]
+        new = set(SHARED.iterdir()) - shared
+        orphaned = [path for path in new if not any(str(path) in maps for maps in memory_maps())] if new else []
+        return [*processes_of(workspace), *temporary.iterdir(), *orphaned]
 
     wait_for(lambda: not left(), "end without leftovers")
+
+
+def memory_maps() -> Iterator[str]:
+    """What each process of this machine has in its memory: what other tests share is not ours."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "maps").read_text()
 
 
 def tell(process: psutil.Process | subprocess.Popen, number: signal.Signals, workspace: Workspace, barrier: Barrier):
