@@ -4,8 +4,10 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
@@ -27,8 +29,10 @@ from fig.data.download import download
 from fig.settings import read_settings
 from fig.study.config import Data
 from support.publisher import published
+from support.workspace import SECRETS, Workspace
 
 TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 DRIVER = """
 import json, test_doors
 from fig.runtime.cluster import run_on_workers
@@ -37,6 +41,11 @@ from fig.settings import Resources
 print(json.dumps(run_on_workers(test_doors.look_around, {}, Resources(workers=2), Times())))
 """
 ASK = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print(ray.cluster_resources())"
+
+
+def secrets_in(content: bytes, secrets: Mapping[str, str]) -> list[str]:
+    """Names of the secrets that stand in a file."""
+    return [name for name, value in secrets.items() if value.encode() in content]
 
 
 def ray_of_this_worker() -> list[psutil.Process]:
@@ -71,7 +80,7 @@ def look_around(_: dict[str, Any]) -> dict[str, Any]:
 
     token = os.environ["RAY_AUTH_TOKEN"]
     logs = [path for path in Path(ray._private.worker._global_node.get_session_dir_path()).rglob("*") if path.is_file()]
-    told = [str(path) for path in logs if token.encode() in path.read_bytes()]
+    told = [name for path in logs for name in secrets_in(path.read_bytes(), SECRETS | {"RAY_AUTH_TOKEN": token})]
     return {"doors": doors, "sum": summed.item(), "answers": answers, "token": token, "logs": len(logs), "told": told}
 
 
@@ -83,9 +92,9 @@ def is_loopback(address: str) -> bool:
 @pytest.mark.pipeline
 def test_all_of_a_jobs_ray_listens_on_loopback_and_answers_only_who_has_its_token(tmp_path: Path):
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment = plain | {"PYTHONPATH": str(TESTS), "HOME": str(tmp_path)}
+    environment = plain | SECRETS | {"PYTHONPATH": str(TESTS), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER], env=environment, text=True, capture_output=True, check=False, cwd=TESTS.parent
+        [sys.executable, "-c", DRIVER], env=environment, text=True, capture_output=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
@@ -97,6 +106,33 @@ def test_all_of_a_jobs_ray_listens_on_loopback_and_answers_only_who_has_its_toke
     assert "InvalidAuthToken" in seen["answers"]["stranger"] and "CPU" not in seen["answers"]["stranger"]
     assert seen["token"] not in done.stdout.replace(json.dumps(seen), "") + done.stderr
     assert seen["logs"] > 5 and seen["told"] == [] and not list(tmp_path.rglob("*token*"))
+
+
+@pytest.mark.pipeline
+def test_no_secret_of_the_environment_is_in_a_log_a_record_a_result_or_mlflow(finished: Workspace, shared: Path):
+    assert secrets_in((shared / "finished.done").read_bytes(), SECRETS) == []
+    inside = {path: path.relative_to(finished.folder).parts[0] for path in finished.folder.rglob("*") if path.is_file()}
+    made = [path for path, part in inside.items() if part != "tests"]  # where the secrets are listed
+    assert {"results", ".snakemake", "data"} <= set(inside.values()) and len(made) > 100
+    assert [path for path in made if b"planted-" in path.read_bytes()] == []
+
+
+PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md"))]
+OPENING = r"^.*(?:mlflow (?:ui|server|models serve)|ray start)\b.*$"
+
+
+def test_no_command_of_the_pages_opens_a_port_to_others_and_mlflow_opens_none_unasked():
+    cli = pytest.importorskip("mlflow.cli")
+    found = [line for page in PAGES for line in re.findall(OPENING, page.read_text(), re.MULTILINE)]
+    assert len(found) >= 5
+    for line in found:
+        assert not re.search(r"--(dashboard-)?host\b", line) or "lets" in line, line
+        assert "ray start" not in line or (
+            "--node-ip-address=127.0.0.1" in line and "--include-dashboard=false" in line
+        )
+    commands = cli.cli.commands["server"], cli.cli.commands["models"].commands["serve"]
+    defaults = [{option.name: option.default for option in command.params}["host"] for command in commands]
+    assert defaults == ["127.0.0.1"] * 2
 
 
 CONTENT = b"what was published"

@@ -67,13 +67,13 @@ def pivot_cells(rows: pd.DataFrame, place: Sequence[str], column: str) -> pd.Dat
 def to_markdown(table: Table) -> str:
     """Write a table as Markdown."""
     cells = table.cells.map(escape_markdown).rename(columns=escape_markdown)
-    notes = "".join(f"- {note}\n" for note in table.notes)
-    return f"{table.caption}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n\n{notes}"
+    notes = "".join(f"- {escape_markdown(note)}\n" for note in table.notes)
+    return f"{escape_markdown(table.caption)}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n\n{notes}"
 
 
 def escape_markdown(text: str) -> str:
-    """Escape text in a cell of a Markdown table."""
-    return str(text).replace("|", r"\|")
+    """Escape in text what Markdown would take for a column's end or for a tag of HTML."""
+    return re.sub(r"\||<(?=[A-Za-z/!?])", r"\\\g<0>", str(text))
 
 
 def to_latex(table: Table) -> str:

@@ -15,6 +15,20 @@ ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("hooks")
 PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
 
+SECRETS = {  # of an environment; none of these values may be written anywhere
+    name: f"planted-{name.lower()}"
+    for name in (
+        "AWS_SECRET_ACCESS_KEY",
+        "GITHUB_TOKEN",
+        "HF_TOKEN",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "RAY_AUTH_TOKEN",
+        "SSH_PRIVATE_KEY",
+        "WANDB_API_KEY",
+    )
+}
+
 
 @dataclass(frozen=True)
 class Workspace:
