@@ -94,7 +94,6 @@ def write_study(config: Path) -> int:
             planned.job.execute()  # a table, a figure, the pages: as they are made of any study
         else:
             leave_record(planned.job, write)
-    remember_outputs([config])
     return len(jobs)
 
 
@@ -261,44 +260,45 @@ def print_sizes() -> None:
 
 
 def print_queries() -> None:
-    """Print what MLflow's UI waits for: the list of runs, their comparison, and a history."""
+    """Print what MLflow's UI asks for when it lists, sorts, filters and compares runs."""
     print()
     print_table(["the UI's query", "seconds, median", "longest", "CPU seconds, median"])
     experiment = (client := client_for(Path("results"))).get_experiment_by_name("big").experiment_id
     found = [run.info.run_id for run in client.search_runs([experiment], max_results=10)]
     with mlflow_server(Path("results").resolve()) as address:
-        for query, ask in queries(address, experiment, found, "final/accuracy", "fig").items():
+        for query, ask in queries(address, experiment, found, "final/accuracy", "fig", "loss").items():
             ask()
             print_spread(query, [spend(ask) for _ in range(5)])
 
 
-def main(
-    *, variants: Count = 78, seeds: Count = 8, networks: Count = len(NETWORKS), folder: Path | None = None
-) -> None:
-    """Write a study into a folder, which is kept, or into a temporary one; print what its commands take."""
+def measure(config: Path) -> None:
+    """Print what the commands of a study take that is written."""
+    print_table(["command", "seconds", "CPU seconds", "peak memory, MB"])
+    for what, command in list_commands(config).items():
+        taken = run(command)
+        if "stale:" in taken.printed:
+            raise RuntimeError(f"what was written is stale: {taken.printed[-2000:]}")
+        print_cells(what, f"{taken.seconds:,.1f}", f"{taken.core:,.1f}", f"{taken.megabytes:,.0f}")
+    print_sizes()
+    print_queries()
+    if CHROMIUM:
+        page = Path("results/big/partial.html")
+        print(f"\nThe page of {page.stat().st_size / 1e6:.1f} MB loads in {load_page(page):.2f} s in Chromium.")
+
+
+def main(*, variants: Count = 78, seeds: Count = 8, networks: Count = 4, folder: Path | None = None) -> None:
+    """Write a study into a folder, or a temporary one, and print what its commands take; one that is there is taken."""
     print_machine(None)
-    with TemporaryDirectory() as scratch, chdir(make_empty(folder or Path(scratch) / "big")):
-        config = Path("big.yaml")
-        write_config(config, variants, seeds, NETWORKS[:networks])
-        jobs = write_study(config)
-        print(f"{jobs:,} jobs of {variants * networks} discriminators, each with {seeds} seeds\n")
-        print_table(["command", "seconds", "CPU seconds", "peak memory, MB"])
-        for what, command in list_commands(config).items():
-            taken = run(command)
-            if "stale:" in taken.printed:
-                raise RuntimeError(f"what was written is stale: {taken.printed[-2000:]}")
-            print_cells(what, f"{taken.seconds:,.1f}", f"{taken.core:,.1f}", f"{taken.megabytes:,.0f}")
-        print_sizes()
-        print_queries()
-        if CHROMIUM:
-            page = Path("results/big/partial.html")
-            print(f"\nThe page of {page.stat().st_size / 1e6:.1f} MB loads in {load_page(page):.2f} s in Chromium.")
-
-
-def make_empty(folder: Path) -> Path:
-    """A new folder; raises FileExistsError where there is one."""
-    folder.mkdir(parents=True)
-    return folder
+    with TemporaryDirectory() as scratch:
+        where = folder or Path(scratch)
+        where.mkdir(parents=True, exist_ok=True)
+        with chdir(where):
+            if not (config := Path("big.yaml")).exists():
+                write_config(config, variants, seeds, NETWORKS[:networks])
+                jobs = write_study(config)
+                remember_outputs([config])  # minutes: Snakemake waits 0.1 s for each job
+                print(f"{jobs:,} jobs: {variants * networks} discriminators, each of {seeds} seeds\n")
+            measure(config)
 
 
 if __name__ == "__main__":

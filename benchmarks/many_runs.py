@@ -36,7 +36,9 @@ def measure(runs: int, metrics: int) -> None:
         experiment = (client := client_for(results)).get_experiment_by_name("many").experiment_id
         found = [run.info.run_id for run in client.search_runs([experiment], max_results=10)]
         with mlflow_server(results) as address:
-            for query, ask in queries(address, experiment, found).items():
+            for query, ask in queries(
+                address, experiment, found, "auroc/odin.oracle/set1", "variant7", "history0"
+            ).items():
                 ask()
                 print_spread(f"{query}, of {runs} runs", [spend(ask) for _ in range(10)])
 
@@ -85,13 +87,15 @@ def answers(url: str) -> bool:
         return False
 
 
-def queries(address: str, experiment: str, runs: list[str]) -> dict[str, Callable[[], None]]:
-    """What the UI asks a server for, by name."""
+def queries(
+    address: str, experiment: str, runs: list[str], metric: str, variant: str, column: str
+) -> dict[str, Callable[[], None]]:
+    """What the UI asks a server for, by name: a list of runs, and a comparison of some by a metric and in a history."""
     api = f"{address}/ajax-api/2.0/mlflow"
     search = {"experiment_ids": [experiment], "max_results": 100}
-    by_metric = {"order_by": ["metrics.`final.auroc.odin.oracle.set1` DESC"]}
-    filtered = by_metric | {"filter": "tags.`fig.variant` = 'variant7'"}
-    history = {"run_ids": runs, "metric_key": "history0", "max_results": 2500}
+    by_metric = {"order_by": [f"metrics.`{metric}` DESC"]}
+    filtered = by_metric | {"filter": f"tags.`fig.variant` = '{variant}'"}
+    history = {"run_ids": runs, "metric_key": column, "max_results": 2500}
 
     def post(body: dict[str, Any]) -> Callable[[], None]:
         return lambda: requests.post(f"{api}/runs/search", json=search | body, timeout=60).raise_for_status()

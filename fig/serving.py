@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +51,10 @@ class Gate:
         higher = more in-distribution, and `accepted` (N,): whether the score is one that the share `id_acceptance`
         of the ID test images reaches.
         """
-        accepting = threshold(self.id_scores, (params or {}).get("id_acceptance", ID_ACCEPTANCE))
+        share = (params or {}).get("id_acceptance", ID_ACCEPTANCE)
+        if not isinstance(share, int | float):
+            raise ValueError(f"id_acceptance is {share!r:.40}: it must be a number above 0 and at most 1")
+        accepting = threshold(self.id_scores, share)
         device = self.discriminator.device
         pixels = read_images(images, self.discriminator.architecture.size)
         batches = torch.tensor(pixels).permute(0, 3, 1, 2).split(BATCH)  # a copy: what comes may be read-only
@@ -87,7 +89,7 @@ def read_images(given: Iterable[object], size: int) -> NDArray[np.uint8]:
     return check_pixels(pixels, size)
 
 
-def check_pixels(pixels: NDArray[Any], size: int) -> NDArray[np.uint8]:
+def check_pixels(pixels: NDArray[np.int64 | np.float64 | np.bool_], size: int) -> NDArray[np.uint8]:
     """Whole numbers from 0 to 255 of shape (N, size, size, 3) as uint8; raises ValueError for anything else."""
     if not len(pixels):
         raise ValueError("there are no images")

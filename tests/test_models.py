@@ -160,4 +160,6 @@ def test_what_is_no_share_is_refused_in_a_sentence(small: Discriminator):
     gate, images = Gate(small.eval(), np.zeros(1)), np.full((2, 16, 16, 3), 128, np.uint8)
     with pytest.raises(ValueError, match=r"1\.5 of the ID images cannot be accepted"):
         gate.predict(images, {"id_acceptance": 1.5})
+    with pytest.raises(ValueError, match="id_acceptance is None: it must be a number above 0 and at most 1"):
+        gate.predict(images, {"id_acceptance": None})
     assert gate.predict(images)["class"].dtype == np.int64, "without names classes are numbers"

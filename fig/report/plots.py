@@ -17,7 +17,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
 ID_COLOUR, SAMPLE_COLOUR = COLOURS[:2]  # of ID images and of low-entropy samples
 DPI = 160
-MOST = 400  # axes of a figure: to lay more out takes minutes, and nobody could read them
+MOST = 48  # panels or rows of images in a figure: hundreds take minutes and tens of megabytes, and nobody reads them
 SMALL = 7  # points, of notes
 LETTERS_PER_INCH = 18.5  # of that size
 

@@ -79,7 +79,7 @@ def draw_image_rows(rows: Sequence[tuple[str, Arrays]], columns: int, note: str)
     """
     if not rows:
         return make_empty(f"There is no low-entropy sample to show. {note}")
-    figure, strips = make_strips(min(len(rows), MOST // columns), columns, SIDE, TITLES)
+    figure, strips = make_strips(min(len(rows), MOST), columns, SIDE, TITLES)
     for (part, axes), (title, arrays) in zip(strips, rows, strict=False):
         part.suptitle(title, x=0.01, ha="left", fontsize=8)
         shown = zip(axes, arrays["images"], arrays["predicted"], arrays["confidence"], strict=False)

@@ -70,7 +70,7 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
         name: {"color": others[i % len(others)], "linestyle": LINES[i // len(others) % len(LINES)]}
         for i, name in enumerate(name for name in values["dataset"].unique() if name != "id")
     }
-    figure, axes = make_panels(min(len(places), MOST // 4), len(variants), height=2.2)
+    figure, axes = make_panels(min(len(places), MOST // len(variants)), len(variants), height=2.2)
     for line, place in zip(axes, places, strict=False):
         for each, variant in zip(line, variants, strict=True):
             if (*place, variant) not in grouped:

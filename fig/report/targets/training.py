@@ -57,9 +57,9 @@ def draw_histories(values: pd.DataFrame, classes: Mapping[Key, int], titles: Map
     grouped = dict(iter(values.groupby(["id_dataset", "network", "variant"], sort=False)))
     places: list[tuple[str, str]] = list(dict.fromkeys(names[:2] for names in grouped))
     variants = list(dict.fromkeys(names[2] for names in grouped))
-    if 2 * len(places) * len(variants) > MOST:
-        places = places[: MOST // 4]  # Matplotlib draws no more than 128 panels side by side
-        variants = sorted(variants, key=lambda name: name != PATCHED)[: min(MOST // 2 // len(places), MOST // 4)]
+    if len(places) * len(variants) > MOST:
+        places = places[:MOST]
+        variants = sorted(variants, key=lambda name: name != PATCHED)[: MOST // len(places)]
     shown = sum(names[:2] in places and names[2] in variants for names in grouped)
     chances = {key[:3]: 1 / count for key, count in classes.items()}
     wide = len(variants) > len(places)
