@@ -12,13 +12,9 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and re.searc
 NAMED = [(*re.search(r"`([\w/]+\.py)::(\w+)` \|$", row).groups(), "(*all*)" in row) for row in ROWS]
 
 
-def is_long(nodes: list[ast.AST]) -> bool:
-    """Whether marks are among these that have `long`: decorators, or a module's pytestmark."""
-    return any(
-        isinstance(part, ast.Attribute) and part.attr == "long" and ast.unparse(part.value) == "pytest.mark"
-        for node in nodes
-        for part in ast.walk(node)
-    )
+def is_long(marks: list[ast.expr]) -> bool:
+    """Whether `long` is among a function's decorators or what a module's pytestmark lists; a single case's are not."""
+    return any("pytest.mark.long" in map(ast.unparse, getattr(mark, "elts", [mark])) for mark in marks)
 
 
 @pytest.mark.parametrize(("file", "test", "left_out"), NAMED, ids=[test for _, test, _ in NAMED])
