@@ -56,6 +56,11 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
 
     if images.suffix == ".npy" and images.with_suffix(".json").exists():
         return images
+    if labelled and images.suffix == ".npy":
+        raise ValueError(
+            f"{images} is an array without labels, and no {images.with_suffix('.json').name} that prepare writes is "
+            "there: give class folders, an .npz of images and labels, or a prepared split"
+        )
     split, way = ("train", "") if labelled else ("test", "antialias")
     name, files, recipe = find_images(Part(path=str(images)), size, split, way)
     output = folder / str(size) / name / f"{split}.npy"

@@ -107,6 +107,14 @@ def hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name that is too long is of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a file; raises ValueError for a pipe or a device, or where it is too large to be read whole."""
     if path.exists() and not path.is_file():
@@ -234,7 +242,7 @@ def opened(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
     or not whole, or where `path` is none of these.
     """
     if path.is_dir():
-        found = names_below(path) if names is None else (name for name in names if (path / name).is_file())
+        found = names_below(path) if names is None else (name for name in names if is_file(path / name))
         yield Archive(path, dict.fromkeys(found), None)
         return
     if not path.exists():

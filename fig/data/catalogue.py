@@ -215,7 +215,8 @@ def datasets_of(stated: Mapping[str, Mapping[str, Json]]) -> dict[str, IdDataset
 def read_dataset(name: str, entry: Mapping[str, Json]) -> IdDataset | OodSource:
     """The data set that an entry states: an ID data set has a key `train`."""
     where = f"datasets.{name}"
-    return read_settings(IdDataset, entry, where) if "train" in entry else read_settings(OodSource, entry, where)
+    labelled = isinstance(entry, Mapping) and "train" in entry  # a mapping, or what a file has in its place
+    return read_settings(IdDataset, entry, where) if labelled else read_settings(OodSource, entry, where)
 
 
 def size_of(datasets: Datasets, name: str) -> int:

@@ -11,8 +11,10 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from fig.data.addresses import check_mirror, check_redirect
+from fig.data.archives import read_whole
 from fig.data.catalogue import File
 from fig.files import explaining, partial_of, put_in_place, replacing
+from fig.settings import Json
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
 CHUNK = 1 << 15  # bytes; what a broken connection loses at most
@@ -97,15 +99,23 @@ class Resuming:
 
 def recorded(hashes: Path, url: str) -> str:
     """The hash that was recorded for a URL when it was first fetched; empty where there is none."""
-    entries = yaml.safe_load(hashes.read_text()) if hashes.exists() else None
-    return str((entries or {}).get(url, {}).get("hash", ""))
+    return str(read_hashes(hashes).get(url, {}).get("hash", ""))
+
+
+def read_hashes(hashes: Path) -> dict[str, dict[str, Json]]:
+    """What is recorded of files, by URL; raises ValueError naming the record where it is none."""
+    if not hashes.exists():
+        return {}
+    with read_whole(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
+        entries = yaml.safe_load(hashes.read_bytes()) or {}
+        return {url: dict(entry) for url, entry in entries.items()}
 
 
 def record(hashes: Path, url: str, path: Path) -> None:
     """Record what was fetched from a URL, so that the same is demanded from now on."""
     hashes.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(hashes.with_name(f".{hashes.name}.lock")):
-        entries = (yaml.safe_load(hashes.read_text()) if hashes.exists() else None) or {}
+        entries = read_hashes(hashes)
         entries[url] = {"hash": f"sha256:{pooch.file_hash(path)}", "size": path.stat().st_size}
         with replacing(hashes) as partial:
             partial.write_text(yaml.safe_dump(entries, sort_keys=True))

@@ -23,7 +23,9 @@ def check_labels(listing: Listing, labelled: bool, where: str) -> Listing:
     check_classes(len(listing.classes), where)
     without = [row for row, label in enumerate(listing.labels or [NONE] * len(listing.names)) if label == NONE]
     if labelled and len(without) == len(listing.names):
-        raise ValueError(f"{where}: none of the {len(listing.names)} images has a label")
+        raise ValueError(
+            f"{where}: none of the {len(listing.names)} images has a label: state labels, or class folders"
+        )
     if without and labelled:
         raise ValueError(
             f"{where}: {len(without)} of {len(listing.names)} images have no label, the first is "

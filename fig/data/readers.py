@@ -8,6 +8,7 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from io import StringIO
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +23,7 @@ from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, check_classes, list_members, number_labels, number_names
 from fig.data.loading import load_array, load_arrays, load_matlab
 from fig.data.resample import SAFE
-from fig.data.tables import csv_table, image_list
+from fig.data.tables import csv_table, image_list, read_text
 from fig.files import explaining
 
 LARGEST_IMAGE = 2 * SAFE  # pixels, as for Pillow
@@ -212,12 +213,16 @@ def miniimagenet(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
             by_class.setdefault(name.split("/")[-2], []).append(name)
         for names in by_class.values():
             names.sort(key=lambda name: int(Path(name).stem.rpartition("_")[2]))
-        rows = [row for path in sorted(files[1].glob("*.csv")) for row in csv.DictReader(path.open(newline=""))]
+        lists = sorted(files[1].glob("*.csv"))
+        rows = [row for path in lists for row in csv.DictReader(StringIO(read_text(path), newline=""))]
         if not rows:
             raise FileNotFoundError(f"{files[1]} holds no split lists (train.csv, val.csv, test.csv)")
+        if any(not row.get("label") or not row.get("filename") for row in rows):
+            raise ValueError(f"{files[1]}: a row of the split lists has no filename or no label")
         if missing := next((row["label"] for row in rows if row["label"] not in by_class), None):
             raise FileNotFoundError(f"{files[0]} holds no class folder {missing}, which the split lists name")
-        chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
+        with read_whole(files[1], "folder of MiniImageNet's split lists"):
+            chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
         yield list_members(archive, chosen, *number_names([row["label"] for row in rows]))
 
 
