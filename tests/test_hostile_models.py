@@ -116,14 +116,17 @@ def lacking(key: str) -> Callable[[str], str]:
 
 BUILT = "architecture"
 DAMAGED_CARDS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
-    "truncated": (lambda text: text[:40], "is no JSON that can be read .*: copy it again"),
-    "empty": (lambda text: "", "is no JSON that can be read .*: copy it again"),
-    "bytes": (lambda text: bytes(range(128, 256)), "is no JSON that can be read .*: copy it again"),
-    "nested": (lambda text: "[" * 10**7, r"is no JSON that can be read \(maximum recursion depth"),
-    "nested objects": (lambda text: '{"a":' * 10**6, r"is no JSON that can be read \(maximum recursion depth"),
-    "a number too long": (lambda text: '{"seed": ' + "9" * 10**5 + "}", "is no JSON that can be read .*: copy it"),
-    "a list": (lambda text: "[1, 2]", r"is \[1, 2\], not a JSON object: copy it again"),
-    "null": (lambda text: "null", "is None, not a JSON object: copy it again"),
+    "truncated": (lambda text: text[:40], "is no JSON object that can be read .*: copy it again"),
+    "empty": (lambda text: "", "is no JSON object that can be read .*: copy it again"),
+    "bytes": (lambda text: bytes(range(128, 256)), "is no JSON object that can be read .*: copy it again"),
+    "nested": (lambda text: "[" * 10**7, r"is no JSON object that can be read \(maximum recursion depth"),
+    "nested objects": (lambda text: '{"a":' * 10**6, r"is no JSON object that can be read \(maximum recursion depth"),
+    "a number too long": (
+        lambda text: '{"seed": ' + "9" * 10**5 + "}",
+        "is no JSON object that can be read .*: copy it",
+    ),
+    "a list": (lambda text: "[1, 2]", r"is no JSON object that can be read \(it is \[1, 2\]\): copy it again"),
+    "null": (lambda text: "null", r"is no JSON object that can be read \(it is None\): copy it again"),
     "an unknown key": (stating("sed", value=1), "sed: unknown key .*did you mean 'seed'"),
     "no key": (lacking("key"), "key is missing"),
     "no architecture": (lacking(BUILT), "architecture is missing"),

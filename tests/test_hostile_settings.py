@@ -160,16 +160,19 @@ FILE = {"url": "https://example.org/a.zip"}
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ([FILE | {"name": "../../a"}], "name is '../../a': it must be of the form"),
-        ([FILE | {"name": "/etc/a"}], "name is '/etc/a': it must be of the form"),
-        ([FILE | {"name": "a b"}], "name is 'a b': it must be of the form"),
-        ([FILE | {"name": "$(touch x)"}], "name is '$(touch x)': it must be of the form"),
-        ([FILE | {"name": "{x}"}], "name is '{x}': it must be of the form"),
+        ([FILE | {"name": "../../a"}], "files[0]: '../../a' is no name for a file on disk: state another as name"),
+        ([FILE | {"name": "/etc/a"}], "files[0]: '/etc/a' is no name for a file on disk: state another as name"),
+        ([FILE | {"name": "a b"}], "files[0]: 'a b' is no name for a file on disk: state another as name"),
+        (
+            [FILE | {"name": "$(touch x)"}],
+            "files[0]: '$(touch x)' is no name for a file on disk: state another as name",
+        ),
+        ([FILE | {"name": "{x}"}], "files[0]: '{x}' is no name for a file on disk: state another as name"),
         ([FILE | {"name": "x" * 200}], "it must be a text of at most 100 characters"),
-        ([{"url": "https://example.org/.."}], "'..' is no name for a file on disk: state one as name"),
-        ([{"url": "https://example.org/"}], "'' is no name for a file on disk: state one as name"),
-        ([{"url": "https://example.org/a?b=c"}], "'a?b=c' is no name for a file on disk: state one as name"),
-        ([{"url": "file:///etc/passwd"}], "url is 'file:///etc/passwd': it must be of the form"),
+        ([{"url": "https://example.org/.."}], "'..' is no name for a file on disk: state another as name"),
+        ([{"url": "https://example.org/"}], "'' is no name for a file on disk: state another as name"),
+        ([{"url": "https://example.org/a?b=c"}], "'a?b=c' is no name for a file on disk: state another as name"),
+        ([{"url": "file:///etc/passwd"}], "files[0].url: 'file:///etc/passwd' must begin with https:// or http://"),
         ([FILE, {"url": "https://example.org/other/a.zip"}], "holidays downloads two files called a.zip: give one"),
     ],
 )

@@ -1,5 +1,6 @@
 """Addresses on the web: which may stand in a configuration, and where a download may be sent on to."""
 
+import re
 from typing import Annotated
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -11,8 +12,8 @@ SECRET = {"access_token", "api_key", "apikey", "password", "sig", "signature", "
 def check_address(url: str) -> str:
     """The address of a file or a mirror; raises ValueError where it holds a secret, for logs and records show it."""
     parts = urlsplit(url)
-    if parts.scheme not in ("https", "http"):
-        raise ValueError("an address must begin with https:// or http://")
+    if not re.fullmatch(r"https?://\S+", url):
+        raise ValueError(f"{url!r} must begin with https:// or http://, and hold no spaces")
     if parts.username is not None or parts.password is not None:
         raise ValueError(
             f"the address holds a user's name or password, which logs and records would show: write it without, and "

@@ -60,7 +60,7 @@ class File:
 
     url: Address
     """Its address; a password belongs into ~/.netrc."""
-    name: Annotated[str, Field(pattern=f"^({ON_DISK})?$", max_length=100)] = ""
+    name: Annotated[str, Field(max_length=100)] = ""
     """Its name on disk; the last part of the URL unless given."""
     hash: Annotated[str, Field(pattern="^((md5|sha256):[0-9a-f]+)?$")] = ""
     """Its hash as `md5:…` or `sha256:…`; empty if the publisher states none."""
@@ -69,7 +69,7 @@ class File:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(ON_DISK, self.on_disk):
-            raise ValueError(f"{self.on_disk!r} is no name for a file on disk: state one as name")
+            raise ValueError(f"{self.on_disk!r} is no name for a file on disk: state another as name")
 
     @property
     def on_disk(self) -> str:
