@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AGAIN = "copy it again, or make it again"
+DOWNLOAD = "copy or download it again"  # a publisher's file
 MOST_JSON = 2**26  # bytes: labels of millions of images take a few of them
 MOST_ARRAYS = 2**32  # bytes of an .npz, unpacked
 

@@ -19,7 +19,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 0, 1])
 PIXELS = "not uint8 images (N, height, width[, 1, 3 or 4])"
 RANGE = "labels out of range"
-WHOLE = ("or no whole one", "copy or download it again")
+WHOLE = ("that can be read (", "copy or download it again")
 NO_PICKLE = ("it holds no numbers, and pickles are never loaded",)
 SVHN = np.zeros((32, 32, 3, 2), np.uint8)
 
@@ -115,6 +115,7 @@ REFUSED: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_array_that_is_hostile_or_not_whole_is_refused_by_its_name(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from support.archives import lsun, zipped
 from support.hostile_data import PETS, check_bounded, check_refused, encode, read, write_files
 
 GIB = 1 << 30
-WHOLE = ("or no whole one", "copy or download it again")
+WHOLE = ("that can be read (", "copy or download it again")
 ROWS = [(f"img/{name}", name[:3]) for name, _ in PETS]
 TEXT = "path,label\n" + "".join(f"{name},{label}\n" for name, label in ROWS)
 IMAGES = {"image": [content for _, content in PETS], "label": [label for _, label in ROWS]}
@@ -147,7 +147,7 @@ def test_an_lmdb_that_is_truncated_is_refused_and_ends_no_process(kind: str, siz
         where.write_bytes(zipped({"test_lmdb/data.mdb": content[:size]}))
     else:
         (where / "data.mdb").write_bytes(content[:size])
-    words = "is truncated" if size >= 6000 else "is no LMDB or no whole one"
+    words = "is truncated" if size >= 6000 else "is no LMDB that can be read ("
     check_refused({"path": str(where), "reader": "lmdb"}, tmp_path, f"{where} {words}", WHOLE[1], labelled=False)
 
 

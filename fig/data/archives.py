@@ -14,10 +14,11 @@ from errno import ENOSPC
 from pathlib import Path, PurePosixPath
 from typing import IO, Self, cast
 
+from fig.intact import DOWNLOAD
+
 LARGEST = 1 << 28  # bytes of a file that is read whole, unpacked
 MOST = 2_000_000  # members of an archive, whose names are in memory
 LONGEST = 1 << 20  # bytes of the names and attributes of one member of a tar file
-AGAIN = "copy or download it again"
 COMPRESSED = (b"BZh", b"\xfd7zXZ\0")  # how bzip2's and xz's files begin
 ATTRIBUTES = (  # headers that only say more of the next member
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
@@ -135,22 +136,7 @@ def told_if_damaged(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise
         truncated = isinstance(error, EOFError) or "unexpected end" in str(error)
-        raise ValueError(f"{path} is {'truncated' if truncated else f'damaged ({error})'}: {AGAIN}") from None
-
-
-@contextmanager
-def read_whole(path: Path, kind: str, remedy: str = AGAIN) -> Iterator[None]:
-    """Raise ValueError naming a file that is not of this kind or not whole, whatever the library in the block raises.
-
-    What the system says, as of a file that is not there, is left as it is.
-    """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is no {kind} or no whole one ({reason}): {remedy}") from None
+        raise ValueError(f"{path} is {'truncated' if truncated else f'damaged ({error})'}: {DOWNLOAD}") from None
 
 
 def check_member(archive: Path, name: str, plain: bool) -> None:
@@ -227,9 +213,9 @@ def explain_no_archive(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(8)
     if not start:
-        return f"{path} is empty: {AGAIN}"
+        return f"{path} is empty: {DOWNLOAD}"
     if start.startswith((b"PK\3\4", *COMPRESSED)):
-        return f"{path} is truncated, or no archive: {AGAIN}"
+        return f"{path} is truncated, or no archive: {DOWNLOAD}"
     return f"{path} is neither a folder nor a zip or tar file"
 
 

@@ -11,9 +11,8 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fig.data.archives import read_whole
-from fig.data.loading import load_array
 from fig.files import replacing
+from fig.intact import refused
 from fig.settings import Json
 
 Images = NDArray[np.uint8]  # (N, height, width, 3)
@@ -134,14 +133,15 @@ def write_description(
 def description_of(path: Path) -> Description:
     """What the JSON beside a prepared array says."""
     file = path.with_suffix(".json")
-    with read_whole(file, "description of a prepared split", ANEW):
+    with refused(file, "description of a prepared split", ANEW):
         return Description(**json.loads(file.read_bytes()))
 
 
 def open_split(path: Path) -> Split:
     """Open a prepared split; its images stay on disk until they are indexed."""
     description = description_of(path)
-    images = cast(Images, load_array(path, ANEW))
+    with refused(path, "array", ANEW):
+        images = np.lib.format.open_memmap(path, mode="r")
     if images.dtype != np.uint8 or images.shape != (description.count, *description.shape):
         raise ValueError(
             f"{path} holds {images.dtype} {images.shape}, not the {description.count} images of "

@@ -11,9 +11,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from fig.data.addresses import check_mirror, check_redirect
-from fig.data.archives import read_whole
 from fig.data.catalogue import File
 from fig.files import explaining, partial_of, put_in_place, replacing
+from fig.intact import refused
 from fig.settings import Json
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
@@ -106,7 +106,7 @@ def read_hashes(hashes: Path) -> dict[str, dict[str, Json]]:
     """What is recorded of files, by URL; raises ValueError naming the record where it is none."""
     if not hashes.exists():
         return {}
-    with read_whole(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
+    with refused(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
         entries = yaml.safe_load(hashes.read_bytes()) or {}
         return {url: dict(entry) for url, entry in entries.items()}
 

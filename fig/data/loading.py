@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from fig.data.archives import AGAIN, LARGEST, read_whole
+from fig.data.archives import LARGEST
+from fig.intact import DOWNLOAD, refused
 from fig.settings import Json
 
 RATIO = 100  # as many times its size a large array may unpack to
@@ -18,9 +19,9 @@ MOST_VALUES = 1 << 31  # of an array in a MATLAB file
 Array = NDArray[np.int64]  # or of another type: whoever reads it checks it
 
 
-def load_array(path: Path, remedy: str = AGAIN) -> Array:
+def load_array(path: Path) -> Array:
     """The array in a `.npy` file, on disk until it is indexed; raises ValueError naming a file that is none."""
-    loaded = open_numpy(path, remedy)
+    loaded = open_numpy(path)
     if isinstance(loaded, NpzFile):
         raise ValueError(f"{path} holds several arrays: name it .npz")
     return loaded
@@ -36,7 +37,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
             if info.file_size > max(LARGEST, RATIO * info.compress_size):
                 many = f"{info.file_size} bytes, above {RATIO} times its {info.compress_size}"
                 raise ValueError(f"{path} is refused: its {info.filename} would unpack to {many}: save it as .npy")
-        with read_whole(path, "array"), told_if_pickled():
+        with refused(path, "array", DOWNLOAD), told_if_pickled():
             found = {name: loaded[name] for name in names if name in loaded}
         if odd := next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None):
             raise ValueError(f"{path} holds {odd}, which is no array")
@@ -45,11 +46,11 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
         return found
 
 
-def open_numpy(path: Path, remedy: str = AGAIN) -> "Array | NpzFile[np.int64]":
+def open_numpy(path: Path) -> "Array | NpzFile[np.int64]":
     """What a file of NumPy's holds; pickles are not loaded."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file")
-    with read_whole(path, "array", remedy), told_if_pickled():
+    with refused(path, "array", DOWNLOAD), told_if_pickled():
         found: Array | NpzFile[np.int64] = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
 
@@ -69,12 +70,12 @@ def load_matlab(path: Path, names: Sequence[str]) -> dict[str, Json]:
     """These arrays of a MATLAB file; raises ValueError where one is missing or too large, or the file is not whole."""
     from scipy.io import loadmat, whosmat
 
-    with read_whole(path, "MATLAB file"):
+    with refused(path, "MATLAB file", DOWNLOAD):
         shapes = {name: shape for name, shape, _ in whosmat(path)}
     if missing := next((name for name in names if name not in shapes), None):
         raise ValueError(f"{path} holds no array {missing}: is it the right file?")
     if large := next((name for name in names if prod(shapes[name]) > MOST_VALUES), None):
         raise ValueError(f"{path} is refused: its {large} would be of {shapes[large]} values, above {MOST_VALUES}")
-    with read_whole(path, "MATLAB file"):
+    with refused(path, "MATLAB file", DOWNLOAD):
         found: dict[str, Json] = loadmat(path, variable_names=names)
         return found

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fig.data.archives import AGAIN, Archive, opened, read_whole
+from fig.data.archives import Archive, opened
 from fig.data.arrow import parquet_table, saved_dataset
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, check_classes, list_members, number_labels, number_names
@@ -25,6 +25,7 @@ from fig.data.loading import load_array, load_arrays, load_matlab
 from fig.data.resample import SAFE
 from fig.data.tables import csv_table, image_list, read_text
 from fig.files import explaining
+from fig.intact import DOWNLOAD, refused
 
 LARGEST_IMAGE = 2 * SAFE  # pixels, as for Pillow
 DIGITS = frozenset(range(1, 11))  # as SVHN numbers them
@@ -140,7 +141,7 @@ def records(archive: Archive, parts: Sequence[str], label_bytes: int, names: str
     classes = archive.read(archive.only(f"/{names}")).decode().split()
     labels = rows["labels"][:, -1].tolist()
     if labels and max(labels) >= len(classes):
-        raise ValueError(f"{archive.path}: labels out of range, {max(labels)} of {len(classes)} classes: {AGAIN}")
+        raise ValueError(f"{archive.path}: labels out of range, {max(labels)} of {len(classes)} classes: {DOWNLOAD}")
     places = [f"{archive.path}[{row}]" for row in range(len(rows))]
     return Listing(places, lambda row: rows["pixels"][row].transpose(1, 2, 0), labels, classes)
 
@@ -171,13 +172,13 @@ def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
             archive.copy(archive.only("data.mdb"), file)
             file.flush()
         named = f"/proc/self/fd/{file.fileno()}"
-        with read_whole(files[0], "LMDB"):
+        with refused(files[0], "LMDB", DOWNLOAD):
             database = lmdb.open(named, subdir=False, readonly=True, lock=False)
         with database, database.begin() as transaction:
             stated = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
             if (size := os.fstat(file.fileno()).st_size) < stated:  # LMDB would end the process
-                raise ValueError(f"{files[0]} is truncated: its data.mdb has {size} of {stated} bytes: {AGAIN}")
-            with read_whole(files[0], "LMDB"):
+                raise ValueError(f"{files[0]} is truncated: its data.mdb has {size} of {stated} bytes: {DOWNLOAD}")
+            with refused(files[0], "LMDB", DOWNLOAD):
                 keys = list(transaction.cursor().iternext(values=False))
             names = [key.decode(errors="backslashreplace") for key in keys]
             yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value
@@ -221,7 +222,7 @@ def miniimagenet(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
             raise ValueError(f"{files[1]}: a row of the split lists has no filename or no label")
         if missing := next((row["label"] for row in rows if row["label"] not in by_class), None):
             raise FileNotFoundError(f"{files[0]} holds no class folder {missing}, which the split lists name")
-        with read_whole(files[1], "folder of MiniImageNet's split lists"):
+        with refused(files[1], "folder of MiniImageNet's split lists", DOWNLOAD):
             chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
         yield list_members(archive, chosen, *number_names([row["label"] for row in rows]))
 
