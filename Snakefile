@@ -24,7 +24,8 @@ rule all:
         f"{RUN}/report.html",
 
 
-onstart:
+onstart:  # but not for a dry run
+    lock_run()
     lead_jobs()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from fig.runtime import mlflow_file, tracking
+from fig.runtime import tracking, tracking_store
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
 from support.tracked import discriminator
 
@@ -153,17 +153,17 @@ def test_a_file_that_another_program_has_locked_is_waited_for_within_a_bound(
     file.write_bytes(template)
     other = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr(mlflow_file, "PATIENCE", 0.5)
+    monkeypatch.setattr(tracking_store, "PATIENCE", 0.5)
     try_to_mirror(folder)
     assert f"another program has kept {file} locked for 0.5 s: end it" in warning()
-    monkeypatch.setattr(mlflow_file, "PATIENCE", 600)
+    monkeypatch.setattr(tracking_store, "PATIENCE", 600)
     tried, connect = threading.Event(), sqlite3.connect
 
     def connect_and_tell(*words, **options):
         tried.set()
         return connect(*words, **options)
 
-    monkeypatch.setattr(mlflow_file.sqlite3, "connect", connect_and_tell)
+    monkeypatch.setattr(tracking_store.sqlite3, "connect", connect_and_tell)
     releasing = threading.Thread(target=lambda: tried.wait() and other.execute("ROLLBACK"))
     releasing.start()
     try_to_mirror(folder)

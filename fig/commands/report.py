@@ -28,6 +28,7 @@ def report(
     from fig.report.page import PARTIAL
     from fig.report.results import read_results, read_run
     from fig.report.targets import make_target
+    from fig.runtime.locks import lock_beside, wait_for_lock
     from fig.stages.report import Report
     from fig.stages.support.pages import write_pages
     from fig.stages.support.writing import write_made, write_text
@@ -39,12 +40,7 @@ def report(
     results = read_run(run, everything.list_keys())
     if not results.folders:
         raise ValueError(f"no discriminator of {run} is evaluated yet: there is nothing to report")
-    write_text(run / "metrics.csv", results.metrics.to_csv(index=False))
     rows = planned_targets(study)
-    for row in rows:
-        selection = select_studies(study, row)
-        images = map(Path, list_test_images(study, row))
-        write_made(run, row, make_target(row, read_results(run, selection, row, images), selection))
     page = Report(
         selection=everything,
         targets=tuple(row.name for row in rows),
@@ -52,7 +48,16 @@ def report(
         configuration=shlex.join([*map(str, [config, *more]), *["--config"] * bool(override), *override]),
         folder=run,
     )
-    write_pages(page, partial=True)
-    for record in [run / "metrics.record.json", *(run / row.record for row in rows)]:
-        record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
+    with wait_for_lock(lock_beside(page.record_path()), str(run / PARTIAL)):
+        with wait_for_lock(lock_beside(run / "metrics.record.json"), str(run / "metrics.csv")):
+            write_text(run / "metrics.csv", results.metrics.to_csv(index=False))
+        for row in rows:
+            selection = select_studies(study, row)
+            images = map(Path, list_test_images(study, row))
+            made = make_target(row, read_results(run, selection, row, images), selection)
+            with wait_for_lock(lock_beside(run / row.record), row.name):
+                write_made(run, row, made)
+        write_pages(page, partial=True)
+        for record in [run / "metrics.record.json", *(run / row.record for row in rows)]:
+            record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
     print(f"{run / PARTIAL} shows {len(results.folders)} of {len(everything.list_keys())} discriminators")

@@ -20,8 +20,9 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
 from pydantic import ValidationError
 
 from fig.runtime.ending import follow_snakemake, listen
+from fig.runtime.locks import lock_beside, wait_for_lock
 from fig.runtime.provenance import fingerprint, module_hash
-from fig.runtime.record import Origin, Record, Times, hash_input
+from fig.runtime.record import Origin, Record, Times, hash_input, read_record
 from fig.runtime.scratch import scratch_folder, temporary_files_in
 from fig.settings import Json, cached, explain, settings
 
@@ -125,22 +126,34 @@ class Job:
     def execute(self, started: float | None = None) -> None:
         """Check that the inputs are there, make the outputs, and leave the record beside them.
 
-        Raises FileNotFoundError naming an input that is not there, and whatever `run` raises.
+        Where another process makes the same, wait for it and take its result. Raises FileNotFoundError naming an input
+        that is not there, and whatever `run` raises.
         """
         for each in self.inputs():
             if not each.exists():
                 raise FileNotFoundError(f"{self.stage()}: there is no {each}")
         times = Times(started, max(0.0, time.time() - started)) if started else Times()
-        origin = self.origin()
-        self.run(times)
-        record = Record(origin, self.command(), self.values(Role.RUNTIME), times)
         path = self.record_path()
         if path is None:
+            self.run(times)
             return
-        record.write(path)
-        with times.measure("tracking"):
-            self.publish()
-        record.write(path)  # with the time that this took
+        with wait_for_lock(lock_beside(path), str(path)) as waited:
+            origin = self.origin()
+            if waited and self.is_made(origin):
+                return
+            self.run(times)
+            record = Record(origin, self.command(), self.values(Role.RUNTIME), times)
+            record.write(path)
+            with times.measure("tracking"):
+                self.publish()
+            record.write(path)  # with the time that this took
+
+    def is_made(self, origin: Origin) -> bool:
+        """Whether the outputs are there, and their record says this origin."""
+        path = self.record_path()
+        record = read_record(path) if path else None
+        outputs = [getattr(self, name) for name in names_by_role(type(self), Role.OUTPUT)]
+        return bool(record and record.origin.key == origin.key) and all(each.exists() for each in outputs)
 
 
 @cached

@@ -1,16 +1,19 @@
 """Locks that name their holder: whoever waits, or is refused, is told who works there."""
 
 import getpass
+import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 EVERYBODY = 0o666  # two users of one results folder lock the same file
 SHOWN = 200  # characters of a holder's name
+
+log = logging.getLogger("fig")
 
 
 class HeldError(RuntimeError):
@@ -36,6 +39,22 @@ def name_holder(path: Path) -> str:
     return "".join(filter(str.isprintable, written)).strip() or "another process"
 
 
+def lock_beside(record: Path) -> Path:
+    """The lock of what a record is of."""
+    return record.with_name(f".{record.name}.lock")
+
+
+def find_holder(path: Path) -> str:
+    """Who holds a lock file now; empty where nobody does."""
+    try:
+        with hold_lock(path) if path.exists() else nullcontext():
+            return ""
+    except HeldError as holder:
+        return str(holder)
+    except OSError:  # what cannot be opened is reported by whoever needs it
+        return ""
+
+
 @contextmanager
 def hold_lock(path: Path, patience: float = 0) -> Iterator[None]:
     """Hold a lock file, and be named in it; the system frees the lock of a process that has died.
@@ -49,5 +68,20 @@ def hold_lock(path: Path, patience: float = 0) -> Iterator[None]:
     except Timeout as error:
         raise HeldError(name_holder(path)) from error
     with held:
-        path.write_text(f"{name_this_process()}\n")
+        with suppress(OSError):  # of a full disk: who works here is a courtesy
+            path.write_text(f"{name_this_process()}\n")
         yield
+
+
+@contextmanager
+def wait_for_lock(path: Path, what: str) -> Iterator[bool]:
+    """Hold a lock file however long another process keeps it, and say who makes `what`; gives whether one waited."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(path))
+            waited = False
+        except HeldError as holder:
+            log.warning("%s is being made by %s: waiting for it", what, holder)
+            stack.enter_context(hold_lock(path, patience=-1))
+            waited = True
+        yield waited

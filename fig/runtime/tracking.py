@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import sqlite3
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +17,10 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import shorten
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from fig.files import explain_failure, partial_folder, put_in_place
+from fig.files import partial_folder, put_in_place
 from fig.runtime.folders import (
     RECORDS,
     Contents,
@@ -33,8 +31,8 @@ from fig.runtime.folders import (
     read_folder,
 )
 from fig.runtime.locks import HeldError, hold_lock
-from fig.runtime.mlflow_file import explain_error, find_fault
 from fig.runtime.provenance import file_hash, provenance_key
+from fig.runtime.tracking_store import TrackingError, default_uri, describe_failure, find_fault, sqlite_file, uri_of
 from fig.settings import Json
 
 if TYPE_CHECKING:
@@ -54,45 +52,10 @@ PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's d
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-LONGEST = 300  # characters of what MLflow says
 ENOUGH = 3  # failures of MLflow in a row after which a sync gives up
 TURN = 60  # seconds that a job waits until others have written, before it leaves it to a sync
 
 log = logging.getLogger("fig")
-
-
-class TrackingError(RuntimeError):
-    """The tracking server or file could not be used."""
-
-
-def default_uri(results: Path) -> str:
-    """The SQLite file of a results folder, which is used where MLFLOW_TRACKING_URI names nothing else."""
-    return f"sqlite:///{(results / 'mlflow.db').resolve()}"
-
-
-def uri_of(results: Path) -> str:
-    """The server or file in use; raises TrackingError where it is SQLite without a file, which keeps nothing."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
-    if uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-        raise TrackingError(f"MLFLOW_TRACKING_URI={uri} names no file: write sqlite:///<file>")
-    return uri
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file that a URI of SQLite names, else None."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def place_of(results: Path) -> str:
-    """The server or file in use as it is shown: without a password."""
-    return str(sqlite_file(uri_of(results)) or hide_secrets(uri_of(results), results))
-
-
-def hide_secrets(text: str, results: Path) -> str:
-    """A text without what identifies a user to the server in use."""
-    user, found, _ = uri_of(results).partition("://")[2].rpartition("@")
-    text = text.replace(f"{user}@", "") if found else text
-    return re.sub(r"(?i)(//)[^/\s]*@|((?:password|passwd|pwd|token|secret)=)[^&\s]*", r"\1\2", text)
 
 
 @contextmanager
@@ -173,23 +136,6 @@ def connected(results: Path) -> Iterator["MlflowClient"]:
             raise
         except Exception as error:  # MLflow raises whatever a driver or a server's answer causes
             raise TrackingError(describe_failure(error, results)) from error
-
-
-def describe_failure(error: Exception, results: Path) -> str:
-    """What went wrong in MLflow as one sentence that names the server or file, without passwords."""
-    file = sqlite_file(uri_of(results))
-    if file and file.exists() and (fault := find_fault(file, thorough=True)):
-        return fault
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    if file and isinstance(cause, sqlite3.Error):
-        return explain_error(file, cause)
-    known = cause if isinstance(cause, OSError | ImportError) else error
-    if sentence := explain_failure(known):
-        return hide_secrets(sentence, results)
-    lines = hide_secrets(str(known), results).strip().splitlines() or [type(known).__name__]
-    return f"{place_of(results)}: {shorten(lines[0], LONGEST, placeholder=' …')}"
 
 
 def try_to_mirror(folder: Path) -> float:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from fig.data.catalogue import (
 )
 from fig.runtime.ending import lead_jobs, name_snakemake
 from fig.runtime.job import Role
+from fig.runtime.locks import HeldError, find_holder, hold_lock
 from fig.stages.adopt import Adopt
 from fig.stages.chains import Chains
 from fig.stages.download import Download
@@ -34,6 +36,7 @@ from fig.stages.retrain import Retrain
 from fig.stages.target import MakeTarget
 from fig.stages.throughput import Throughput
 from fig.stages.transfer import Transfer
+from snakemake.logging import logger
 from fig.study import (
     ConfigError,
     complete_config,
@@ -87,6 +90,8 @@ DISCRIMINATORS = {found.path: found for found in list_discriminators(CONFIG)}
 DOWNLOADS = {(name, file.on_disk): file for name, file in downloads(CONFIG.datasets)}
 EVERYTHING = select_all(CONFIG)  # what the run's own page shows
 FIRST_SEED = CONFIG.seeds[0]  # whose samplers are timed
+LOCK = Path(RUN) / ".lock"
+HELD = ExitStack()  # until this process ends
 FOLDER = "results/{run}/discriminators/{id_dataset}/{network}/{variant}/{seed}"
 STANDARD = FOLDER.replace("{variant}", "standard")
 
@@ -99,6 +104,23 @@ wildcard_constraints:
     size=r"\d+",
     dataset="[a-z0-9._-]+",
     split="train|test",
+
+
+if workflow.is_main_process and (holder := find_holder(LOCK)):
+    logger.warning(f"{RUN} is locked: {holder} works there.")
+
+
+def lock_run():
+    """Refuse to work in the run's folder while another process does, from whatever working directory."""
+    try:
+        HELD.enter_context(hold_lock(LOCK, patience=5))
+    except HeldError as holder:
+        remedy = "wait for its end, or give this study a `run` of its own"
+        raise WorkflowError(
+            f"{RUN} is locked: {holder} works there: {remedy}"
+        ) from None
+    except OSError as error:
+        raise WorkflowError(f"{RUN} cannot be locked: {error}") from None
 
 
 def one_of(names):

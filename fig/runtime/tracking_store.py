@@ -1,19 +1,59 @@
-"""What is wrong with a SQLite file that MLflow is to use, found before MLflow changes or retries anything."""
+"""Where MLflow keeps its runs: which server or file that is, and what is wrong with it, without passwords."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from urllib.parse import quote
 
+from fig.files import explain_failure
+
 PATIENCE = 20  # seconds that another program may keep the file locked, as long as MLflow itself waits
+LONGEST = 300  # characters of what MLflow says
+
+
+class TrackingError(RuntimeError):
+    """The tracking server or file could not be used."""
+
+
+def default_uri(results: Path) -> str:
+    """The SQLite file of a results folder, which is used where MLFLOW_TRACKING_URI names nothing else."""
+    return f"sqlite:///{(results / 'mlflow.db').resolve()}"
+
+
+def uri_of(results: Path) -> str:
+    """The server or file in use; raises TrackingError where it is SQLite without a file, which keeps nothing."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
+    if uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise TrackingError(f"MLFLOW_TRACKING_URI={uri} names no file: write sqlite:///<file>")
+    return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file that a URI of SQLite names, else None."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def place_of(results: Path) -> str:
+    """The server or file in use as it is shown: without a password."""
+    return str(sqlite_file(uri_of(results)) or hide_secrets(uri_of(results), results))
+
+
+def hide_secrets(text: str, results: Path) -> str:
+    """A text without what identifies a user to the server in use."""
+    user, found, _ = uri_of(results).partition("://")[2].rpartition("@")
+    text = text.replace(f"{user}@", "") if found else text
+    return re.sub(r"(?i)(//)[^/\s]*@|((?:password|passwd|pwd|token|secret)=)[^&\s]*", r"\1\2", text)
 
 
 def find_fault(file: Path, thorough: bool = False) -> str:
     """Why MLflow cannot use a file that exists, in a sentence with the remedy; empty where it can.
 
+    It is sought before MLflow would retry for minutes, or change a file that is not its own.
     Where `thorough`, the whole file is read: damage may be anywhere in it.
     """
     if not file.is_file():
@@ -57,3 +97,20 @@ def explain_schema(file: Path, found: str) -> str:
     if found in {each.revision for each in known.walk_revisions()}:
         return f"{file} was written by an older MLflow: copy it, then run mlflow db upgrade sqlite:///{file}"
     return f"{file} was written by a newer MLflow than {version('mlflow')}: install that, or move the file away"
+
+
+def describe_failure(error: Exception, results: Path) -> str:
+    """What went wrong in MLflow as one sentence that names the server or file, without passwords."""
+    file = sqlite_file(uri_of(results))
+    if file and file.exists() and (fault := find_fault(file, thorough=True)):
+        return fault
+    cause: BaseException = error
+    while (deeper := cause.__cause__ or cause.__context__) is not None:
+        cause = deeper
+    if file and isinstance(cause, sqlite3.Error):
+        return explain_error(file, cause)
+    known = cause if isinstance(cause, OSError | ImportError) else error
+    if sentence := explain_failure(known):
+        return hide_secrets(sentence, results)
+    lines = hide_secrets(str(known), results).strip().splitlines() or [type(known).__name__]
+    return f"{place_of(results)}: {shorten(lines[0], LONGEST, placeholder=' …')}"
