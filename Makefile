@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs lock clean
+.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs lock sbom licences audit clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -22,6 +22,9 @@ help:
 	@echo "make gpu       on a machine with a GPU: test and measure everything there, into docs/results/gpu.md"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
 	@echo "make lock      rewrite requirements.lock after a change of the dependencies in pyproject.toml"
+	@echo "make sbom      write what is installed as CycloneDX into sbom.cdx.json"
+	@echo "make licences  list the licences of what is installed; unknown ones and strong copyleft fail"
+	@echo "make audit     ask for known vulnerabilities of what requirements.lock names: needs the internet"
 	@echo "make clean     remove what runs leave behind: data, results, logs"
 
 install: .venv/installed
@@ -29,7 +32,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet "uv>=0.9"
-	uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
@@ -64,7 +67,19 @@ docs: install
 
 lock: install
 	uv pip compile --quiet --universal --all-extras --group dev pyproject.toml --no-annotate \
-	  --custom-compile-command "make lock" --output-file requirements.lock
+	  --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock
+
+sbom: install
+	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.cdx.json $(BIN)/python
+
+licences: install
+	pip-licenses  # [tool.pip-licenses] of pyproject.toml says what fails
+
+# pip-audit fails alike where it finds something, which it prints, and where it gets no answer, which it does not.
+audit: install
+	@found=$$(pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock 2> /dev/null) \
+	  || found=$${found:-make audit: not every package could be asked for: this needs the internet}; \
+	  if [ -n "$$found" ]; then echo "$$found" >&2; exit 1; else echo "no known vulnerabilities"; fi
 
 types: install
 	mypy

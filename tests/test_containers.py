@@ -36,7 +36,7 @@ def installs(file: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("file", [ROOT / "Makefile", AFTER_CONDA, OCI, APPTAINER], ids=lambda path: path.name)
 def test_every_environment_has_the_packages_of_the_lock_and_no_others(file: Path):
-    assert installs(file)[:2] == [["-r", "requirements.lock"], ["--no-deps", "."]]
+    assert installs(file)[:2] == [["--require-hashes", "-r", "requirements.lock"], ["--no-deps", "."]]
 
 
 def test_the_images_and_the_conda_environment_have_one_python_and_one_uv():
