@@ -20,7 +20,7 @@ from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
 from fig.report.charts import Axis, Curve, bin_scores, draw_chart, score_range, thin_roc
 from fig.report.claim import list_gains, state_claim
-from fig.report.page import build_pages, format_duration, list_troubles
+from fig.report.page import EMBEDDED, build_pages, format_duration, list_troubles, locate_figure
 from fig.report.results import Results, read_run
 from fig.report.single import show_samples
 from fig.report.tables import html_cells
@@ -254,6 +254,11 @@ def test_a_page_of_a_run_that_lacks_something_is_called_partial_and_its_pages_le
     pages = dict(build_pages(run, [(*PLACE, "fig", 0)], partial=True))
     assert list(pages) == ["partial.html", "pages/digits/resnet18/fig/0.html"]
     assert 'href="../../../../partial.html"' in pages["pages/digits/resnet18/fig/0.html"]
+
+
+def test_a_figure_of_megabytes_is_shown_from_its_own_file():
+    small, large = (locate_figure(TARGETS["finetuning"], bytes(count)) for count in (10, EMBEDDED + 1))
+    assert small.startswith("data:image/png;base64,") and large == "figures/finetuning.png"
 
 
 def test_the_page_of_a_run_of_which_nothing_is_there_says_so(run: Path):

@@ -24,6 +24,7 @@ NEEDS = ("metrics.csv", "history.csv", "samples.npz", "scores")  # of a discrimi
 TIMES = ["stage", "started", "ended", "startup", "ray", "tracking"]
 RECORD = {"stage": str} | {f"times.{name}": int | float for name in TIMES[1:]}
 UNKNOWN = "not known: its prepared images are not here"
+EMBEDDED = 2_000_000  # bytes of a figure that the page holds itself; with 20 MB in it a browser takes seconds
 FEW = 12  # of what went wrong is shown at once
 COLLAPSED = 0.1  # spread of generated images, relative to ID images', below which a GAN makes but one image
 
@@ -208,6 +209,11 @@ def list_tables(tables: Sequence[tuple[Target, str]]) -> Iterator[tuple[Target, 
         before = target.caption
 
 
+def locate_figure(target: Target, png: bytes) -> str:
+    """The address of a figure: of the page's own copy, or of its file where that would make the page slow."""
+    return encode_file(png) if len(png) <= EMBEDDED else f"figures/{target.name}.png"
+
+
 def render_page(page: RunPage) -> str:
     """Render the page of a run as HTML; the discriminators' own pages are in the folder `pages`."""
     results = page.results
@@ -229,7 +235,7 @@ def render_page(page: RunPage) -> str:
         troubles=list(list_troubles(results)),
         few=FEW,
         tables=list(list_tables(page.tables)),
-        figures=[(target, encode_file(png), width_of(png)) for target, png in page.figures],
+        figures=[(target, locate_figure(target, png), width_of(png)) for target, png in page.figures],
         detectors=" or ".join(detectors),
         discriminators=list(list_discriminators(results)),
         id_datasets={name: page.about.get(name, UNKNOWN) for name in metrics["id_dataset"].unique()},
