@@ -89,7 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def post_hypothesis(server: Server, examples: int) -> None:
     """Send so many requests of hypothesis'."""
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(REQUESTS)
     def check(request: tuple[bytes, str | None]) -> None:
         server.post(*request)
