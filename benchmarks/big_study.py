@@ -7,7 +7,6 @@ Example: python benchmarks/big_study.py --variants 78 --seeds 8
 """
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -59,6 +58,11 @@ OOD = ("photos-r-antialias", "photos-r-bilinear", "photos-r-nearest", "photos-c"
 ODIN = {"temperatures": [1, 1000], "magnitudes": [0, 0.002]}
 IMAGES, SAMPLES, ROWS = 450, 64, 20  # test images, low-entropy samples, and rows of a history
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LAUNCH = """import resource, subprocess, sys
+status = subprocess.call([sys.executable, *sys.argv[1:]])  # by a small process: a large one would count as its own
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(f"\\n{used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+raise SystemExit(status)"""
 LOADED = """<script>addEventListener("load", () => {
   document.body.getBoundingClientRect(); document.body.dataset.loaded = performance.now();
 });</script>"""
@@ -207,15 +211,15 @@ class Taken(NamedTuple):
 
 def run(command: Sequence[str]) -> Taken:
     """Run a command of Python's to its end; raises RuntimeError with what it said where it failed."""
-    with Path("printed.txt").open("w+") as file:
-        began = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *command], stdout=file, stderr=file, env=environment())
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode, seconds = os.waitstatus_to_exitcode(status), time.perf_counter() - began
-        printed = Path(file.name).read_text()
-    if process.returncode:
-        raise RuntimeError(f"{shlex.join(command)} failed: {printed[-2000:]}")
-    return Taken(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, printed)
+    began = time.perf_counter()
+    launched = [sys.executable, "-c", LAUNCH, *command]
+    ran = subprocess.run(launched, env=environment(), capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    if ran.returncode:
+        raise RuntimeError(f"{shlex.join(command)} failed: {ran.stderr[-2000:]}")
+    printed, _, used = ran.stdout.rstrip().rpartition("\n")
+    core, kilobytes = map(float, used.split())
+    return Taken(seconds, core, kilobytes / 1000, printed)
 
 
 def load_page(page: Path) -> float:
