@@ -9,6 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
+from fig.files import explain_failure
 from fig.settings import Json, shorten
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {path}: {remedy}") from error
     except Exception as error:  # whatever libraries raise for files that are damaged
+        if explain_failure(error):
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is no {what} that can be read ({reason}): {remedy}") from error
 

@@ -172,7 +172,7 @@ FILE = {"url": "https://example.org/a.zip"}
         ([{"url": "https://example.org/.."}], "'..' is no name for a file on disk: state another as name"),
         ([{"url": "https://example.org/"}], "'' is no name for a file on disk: state another as name"),
         ([{"url": "https://example.org/a?b=c"}], "'a?b=c' is no name for a file on disk: state another as name"),
-        ([{"url": "file:///etc/passwd"}], "files[0].url: 'file:///etc/passwd' must begin with https:// or http://"),
+        ([{"url": "file:///etc/passwd"}], "files[0].url: an address must begin with https:// or http://"),
         ([FILE, {"url": "https://example.org/other/a.zip"}], "holidays downloads two files called a.zip: give one"),
     ],
 )

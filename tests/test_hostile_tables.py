@@ -165,7 +165,7 @@ ENTRIES: dict[str, tuple[object, str]] = {
     "no mapping": (None, "datasets.x is None: it must be a mapping of keys to values"),
     "a list": ([1], "datasets.x is [1]: it must be a mapping of keys to values"),
     "no address": ({}, "files[0].url is missing"),
-    "an empty address": ({"url": ""}, "files[0].url: '' must begin with https://"),
+    "an empty address": ({"url": ""}, "files[0].url: an address must begin with https://"),
     "a path": ({"url": "/etc/passwd"}, "must begin with https://"),
     "a file's address": ({"url": "file:///etc/passwd"}, "must begin with https://"),
     "another protocol": ({"url": "ftp://e.org/a.zip"}, "must begin with https://"),

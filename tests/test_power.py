@@ -81,4 +81,5 @@ def test_no_other_function_gives_files_their_names():
                 owner, name = ast.unparse(node.func.value), node.func.attr
                 of_a_path = len(node.args) == 1 and not node.keywords and not tables
                 moves = name in ("rename", "replace", "move") and (of_a_path or owner in ("os", "shutil"))
-                assert not moves or path == ROOT / "fig" / "files.py", f"{path}:{node.lineno}"
+                lasts = path.name != "scratch.py"  # whose folders go with their processes
+                assert not (moves and lasts) or path == ROOT / "fig" / "files.py", f"{path}:{node.lineno}"

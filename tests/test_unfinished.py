@@ -49,7 +49,10 @@ def test_unfinished_samples_that_are_cut_anywhere_are_refused_by_their_name(tmp_
     write(tmp_path, 1)
     for part in cut_everywhere(tmp_path / UNFINISHED):
         (tmp_path / UNFINISHED).write_bytes(part)
-        with pytest.raises(ValueError, match=rf"{tmp_path / UNFINISHED} is damaged \(.*\): delete it to start afresh"):
+        with pytest.raises(
+            ValueError,
+            match=rf"{tmp_path / UNFINISHED} is no unfinished drawing that can be read \(.*\): delete it to start afresh",
+        ):
             contents(tmp_path, names)
 
 
@@ -146,9 +149,12 @@ def test_a_clock_that_is_set_back_changes_no_weight_and_no_duration(
 class Deadly(type(Path())):
     """An image at which a process that decodes dies, as one that takes too much memory does."""
 
-    def read_bytes(self) -> bytes:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return b""
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return kill_me, ()
+
+
+def kill_me() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -169,7 +175,9 @@ def test_a_killed_process_that_decodes_is_a_sentence_and_what_was_prepared_stays
 
     monkeypatch.setitem(READERS, "images", lambda files, recipe: Reader())
     recipe = Recipe("images", "train", 32, "centre", short=32)
-    with pytest.raises(RuntimeError, match=r"pets train: a process that decodes images was killed; .* fewer workers"):
+    with pytest.raises(
+        RuntimeError, match=r"one of 2 processes that decode images was killed, .*: state fewer workers"
+    ):
         prepare(output, [tmp_path], recipe, workers=2, progress=False)
     assert {path.name: path.read_text() for path in output.parent.iterdir()} == dict.fromkeys(
         ("train.npy", "train.json"), "as it was"

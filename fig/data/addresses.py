@@ -13,7 +13,7 @@ def check_address(url: str) -> str:
     """The address of a file or a mirror; raises ValueError where it holds a secret, for logs and records show it."""
     parts = urlsplit(url)
     if not re.fullmatch(r"https?://\S+", url):
-        raise ValueError(f"{url!r} must begin with https:// or http://, and hold no spaces")
+        raise ValueError("an address must begin with https:// or http://, and hold no spaces")
     if parts.username is not None or parts.password is not None:
         raise ValueError(
             f"the address holds a user's name or password, which logs and records would show: write it without, and "
