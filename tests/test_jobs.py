@@ -32,11 +32,13 @@ from fig.study import Selection, Study
 
 ROOT = Path(__file__).parents[1]
 FOLDER, TRAIN, TEST = Path("results/a b/fig/0"), Path("data/32/digits/train.npy"), Path("data/32/digits/test.npy")
-STUDY = Study(("digits",), ("photos-c",), ("resnet18",), ("standard", "it's"), ("baseline",))
-SELECTION = Selection((STUDY,), (0, 1), {"digits": "Digits"}, {"it's": {"method": "fig"}})
+STUDY = Study(("digits",), ("photos-c",), ("resnet18",), ("standard", "it's", "fig-k0.4"), ("baseline",))
+SELECTION = Selection(
+    (STUDY,), (0, 1), {"digits": "Digits", "a.b": "A"}, {"it's": {"method": "fig"}, "fig-k0.4": {"method": "fig"}}
+)
 PLACES = {"train": TRAIN, "output": FOLDER, "checkpoints": Path("results/checkpoints")}
 CROPS = Augmentation(32, padding=2, flip=True)
-NETWORK = {"network": "own", "architecture": {"factory": "json:loads", "arguments": {"names": ["x", "y z"]}}}
+NETWORK = {"network": "own", "architecture": {"factory": "json:loads", "arguments": {"names": ["x", "y z"], "a.b": 1}}}
 SAMPLER = SamplerSettings(noise="none", max_steps=50)
 JOBS = [
     Adopt(train=TRAIN, weights=Path("w.pt"), size=32, seed=1, output=FOLDER, **NETWORK),

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from fig.runtime.ending import follow_snakemake, listen
 from fig.runtime.locks import lock_beside, wait_for_lock
@@ -40,8 +40,16 @@ class Role(Enum):
     RUNTIME = "runtime"  # changes no result
 
 
+def load_json(value: object) -> object:
+    """The value that a text of JSON says; any other value is left as it is."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+AS_JSON = BeforeValidator(load_json)
+
 Input = Annotated[T, Role.INPUT]
 Setting = Annotated[T, Role.SETTING]
+JsonSetting = Annotated[T, AS_JSON, Role.SETTING]  # one option of a command line, whatever is in it
 Output = Annotated[T, Role.OUTPUT]
 Runtime = Annotated[T, Role.RUNTIME]
 
@@ -244,11 +252,18 @@ def parser_of(job: type[Job]) -> Callable[..., Job]:
     """What parses the command lines of a stage, made from its job."""
     from cyclopts import App, Parameter
 
+    # Cyclopts would take a JSON object apart itself, and the names in it, which may have dots.
+    whole = Parameter(accepts_keys=False, n_tokens=1)
+    hints = get_type_hints(job, include_extras=True)
+    stated = {
+        name: Annotated[hint, whole] for name, hint in hints.items() if AS_JSON in getattr(hint, "__metadata__", ())
+    }
+    read = type(job.__name__, (job,), {"__annotations__": stated, "__module__": job.__module__, "__doc__": job.__doc__})
     app = App(name=f"python -m {job.__module__}", help=job.__doc__, help_format="plaintext", version_flags=[])
 
     @app.default
-    def give(*, job: Annotated[job, Parameter(name="*")]) -> Job:  # type: ignore[valid-type]  # known at run time
-        return job
+    def give(*, found: Annotated[read, Parameter(name="*")]) -> Job:  # type: ignore[valid-type]  # known at run time
+        return job(**{each.name: getattr(found, each.name) for each in fields(job)})
 
     return app
 

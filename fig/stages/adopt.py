@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from fig.runtime.job import Input, Job, Output, Role, Setting, run_stage
+from fig.runtime.job import Input, Job, JsonSetting, Output, Role, Setting, run_stage
 from fig.runtime.record import Times
 from fig.settings import Json, settings
 from fig.stages.support.training import RECORD, network_modules, network_stages
@@ -29,7 +29,7 @@ class Adopt(Job):
     """The weights: safetensors, or a state dict."""
     network: Setting[str]
     """Name of the network."""
-    architecture: Setting[dict[str, Json]] = field(default_factory=dict)
+    architecture: JsonSetting[dict[str, Json]] = field(default_factory=dict)
     """What is stated of the network (width, factory, arguments, …), as JSON."""
     size: Setting[Annotated[int, Field(ge=1)]]
     """Pixels a side of the images as the network sees them."""

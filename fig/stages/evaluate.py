@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fig.detectors.table import complete_entry, module_of_detector
-from fig.runtime.job import Input, Role, Setting, plain, run_stage
+from fig.runtime.job import Input, JsonSetting, Role, Setting, plain, run_stage
 from fig.settings import EvaluationSettings, Json, settings
 from fig.stages.support.looking import Looking
 
@@ -27,7 +27,7 @@ class Evaluate(Looking):
     """Prepared test split of the ID data set."""
     ood: Input[tuple[Path, ...]]
     """A prepared OOD set; repeatable."""
-    detectors: Setting[dict[str, dict[str, Json]]]
+    detectors: JsonSetting[dict[str, dict[str, Json]]]
     """The detectors by name, each with what differs from its default settings, as JSON."""
     settings: Setting[EvaluationSettings] = EvaluationSettings()
     """How many images are scored."""

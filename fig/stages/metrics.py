@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fig.runtime.job import Job, Output, Setting, run_stage
+from fig.runtime.job import Job, JsonSetting, Output, run_stage
 from fig.runtime.record import SUFFIX, Times
 from fig.settings import settings
 from fig.study.selection import Selection
@@ -18,7 +18,7 @@ class Metrics(Job):
     "detectors": ["baseline"]}]}'
     """
 
-    selection: Setting[Selection]
+    selection: JsonSetting[Selection]
     """All studies and seeds of the run, as JSON."""
     folder: Output[Path]
     """The run's folder, results/<run>."""

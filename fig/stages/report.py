@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from fig.runtime.job import Input, Job, Output, Runtime, Setting, run_stage
+from fig.runtime.job import Input, Job, JsonSetting, Output, Runtime, Setting, run_stage
 from fig.runtime.record import SUFFIX, Times
 from fig.settings import settings
 from fig.study.selection import Selection
@@ -22,7 +22,7 @@ class Report(Job):
 
     work: ClassVar[str] = "fig.stages.support.pages:write_pages"
 
-    selection: Setting[Selection]
+    selection: JsonSetting[Selection]
     """All studies and seeds of the run, as JSON."""
     targets: Setting[tuple[str, ...]]
     """A target that the page shows; repeatable."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fig.runtime.job import Input, Job, Output, Setting, run_stage
+from fig.runtime.job import Input, Job, JsonSetting, Output, Setting, run_stage
 from fig.runtime.record import Times
 from fig.settings import settings
 from fig.study.selection import Selection
@@ -21,7 +21,7 @@ class MakeTarget(Job):
 
     target: Setting[str]
     """Name of the target."""
-    selection: Setting[Selection]
+    selection: JsonSetting[Selection]
     """What it shows, as JSON: studies, seeds, the paper's names of data sets, what is stated of variants."""
     images: Input[tuple[Path, ...]] = ()
     """A prepared test split or OOD set; repeatable."""

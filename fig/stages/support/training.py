@@ -10,7 +10,7 @@ from pydantic import Field
 
 from fig.methods.table import METHODS, module_of_method
 from fig.networks.table import NETWORKS, UNKNOWN, module_of_network
-from fig.runtime.job import Input, Job, Output, Role, Runtime, Setting, plain
+from fig.runtime.job import Input, Job, JsonSetting, Output, Role, Runtime, Setting, plain
 from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
 from fig.settings import Augmentation, Json, Pretraining, Resources, TrainingSettings, read_settings, settings
@@ -32,7 +32,7 @@ class Training(Job):
     """Seed of weights, batches, crops and chains."""
     method: Setting[str] = "standard"
     """Name of the method."""
-    settings: Setting[dict[str, Json]] = field(default_factory=dict)
+    settings: JsonSetting[dict[str, Json]] = field(default_factory=dict)
     """What differs from the method's default settings, as JSON."""
     training: Setting[TrainingSettings]
     """How the weights are trained."""
@@ -89,7 +89,7 @@ class FromRandomWeights(Training):
     """How the weights are trained."""
     network: Setting[str]
     """Name of the network."""
-    architecture: Setting[dict[str, Json]] = field(default_factory=dict)
+    architecture: JsonSetting[dict[str, Json]] = field(default_factory=dict)
     """What is stated of the network (width, factory, arguments, …), as JSON."""
     scaling: Setting[str] = "symmetric"
     """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
