@@ -54,7 +54,7 @@ def write_run(folder: Path, metrics: int) -> Path:
     *_, variant, seed = folder.parts
     folder.mkdir(parents=True)
     settings = {f"setting{number}": number for number in range(24)}
-    architecture = {"network": "resnet18", "classes": 10}
+    architecture = {"network": "resnet18", "classes": 10, "width": 1.0}
     card = {"architecture": architecture, "id_dataset": "digits", "variant": variant, "seed": int(seed)}
     (folder / "discriminator.json").write_text(json.dumps(card | {"key": f"{variant}-{seed}", "settings": settings}))
     columns = [f"history{number}" for number in range(8)]

@@ -29,7 +29,7 @@ from support.workspace import ROOT
 
 pytestmark = pytest.mark.pipeline
 LINEAR = 2.2  # times as much for twice as many, and a little
-CORE_SECONDS, MEGABYTES = 1800, 2000  # of a command on the study of 5,000 jobs: several times what was measured
+CORE_SECONDS, MEGABYTES = 360, 1000  # of a command on a study of 1,000 jobs: several times a fifth of what 5,000 take
 STEPS = 100  # of SQLite's machine between two counts of it
 opened: list[str] = []  # what this process has opened: an audit hook stays as long as the process does
 
@@ -159,16 +159,16 @@ def test_to_mirror_a_discriminator_takes_no_more_of_sqlite_among_many_than_among
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_five_thousand_jobs_are_planned_reported_and_mirrored_within_bounds(big: ModuleType, tmp_path: Path):
+def test_a_thousand_jobs_are_planned_reported_and_mirrored_within_bounds(big: ModuleType, tmp_path: Path):
     with chdir(tmp_path):
         config = Path("big.yaml")
-        big.write_config(config, variants=78, seeds=8)
-        assert big.write_study(config) > 5000
+        big.write_config(config, variants=16, seeds=8)
+        assert big.write_study(config) > 1000
         for what, command in big.list_commands(config).items():
             taken = big.run(command)
             assert "stale" not in taken.printed, what
             assert taken.core < CORE_SECONDS and taken.megabytes < MEGABYTES, (what, taken)
         files, size = big.count_files(Path())
-        assert files < 150_000 and size < 3e9
+        assert files < 30_000 and size < 6e8
         if big.CHROMIUM:
             assert min(big.load_page(Path("results/big/partial.html")) for _ in range(3)) < 3

@@ -192,6 +192,7 @@ def test_two_hundred_at_once_are_all_answered(server: Server):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_of_ten_thousand_requests_of_hypothesis_none_fails_in_our_code_and_memory_stays_flat(server: Server):
     post_hypothesis(server, 1000)
     before = server.megabytes()

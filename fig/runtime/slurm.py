@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Thread
 
-from fig.runtime.scratch import place_for_sockets, scratch_folder
-
 PATIENCE = 300  # seconds for every node to answer
 GRACE = 60  # seconds for Ray to end
 
@@ -110,11 +108,9 @@ def main(address: str, *share: str) -> int:
         ended.append(True)
         ray.terminate()
 
-    with scratch_folder(place_for_sockets()) as folder:
-        command.append(f"--temp-dir={folder}")
-        ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
-        Thread(target=end, daemon=True).start()
-        return 0 if ray.wait() == 0 or ended else 1
+    ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
+    Thread(target=end, daemon=True).start()
+    return 0 if ray.wait() == 0 or ended else 1
 
 
 if __name__ == "__main__":
