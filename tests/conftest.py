@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from torch import nn
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
 from fig.extras import missing_extra
-from support.barriers import Barrier, barrier_in
 from support.disks import Disk
-from support.processes import processes_of
 from support.workspace import SECRETS, Workspace, copy_of_project, copy_of_results
+
+if TYPE_CHECKING:
+    from support.barriers import Barrier  # psutil comes with the pipeline
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,8 +72,11 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def barrier(workspace: Workspace) -> Iterator[Barrier]:
+def barrier(workspace: Workspace) -> Iterator["Barrier"]:
     """A barrier for the workspace's jobs, all of which are ended in the end: a failure leaves no orphan."""
+    from support.barriers import barrier_in
+    from support.processes import processes_of
+
     yield barrier_in(workspace)
     for process in processes_of(workspace):
         process.kill()

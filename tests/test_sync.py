@@ -206,7 +206,7 @@ def test_a_damaged_discriminator_is_skipped_by_name_and_the_others_are_mirrored(
     with pytest.raises(RuntimeError, match="1 of 2 discriminators could not be mirrored"):
         sync_command(synced)
     (told,) = messages(caplog)
-    assert told.startswith(f"{folder} was skipped: {folder}/") and words in told and "remove it" in told
+    assert told.startswith(f"{folder} was skipped: {folder}/") and words in told and "make it again" in told
     try_to_mirror(folder)
     assert "MLflow was not updated" in messages(caplog)[0]
     file.write_bytes(whole)

@@ -11,7 +11,7 @@ def discriminator(results: Path, seed: int, run: str = "tiny") -> Path:
     folder = results / run / "discriminators" / "digits" / "resnet18" / "fig" / str(seed)
     folder.mkdir(parents=True)
     card = {"key": f"{run}-{seed}", "id_dataset": "digits", "variant": "fig", "seed": seed}
-    card |= {"architecture": {"network": "resnet18"}, "settings": {"method": {"K": 0.1}}}
+    card |= {"architecture": {"network": "resnet18", "classes": 2, "width": 1.0}, "settings": {"method": {"K": 0.1}}}
     (folder / "discriminator.json").write_text(json.dumps(card))
     (folder / "history.csv").write_text("iteration,time,loss\n5,100.5,1\n10,101.5,0.5\n")
     row = f"{card['key']},auroc,baseline,,photos-c,0.9"
