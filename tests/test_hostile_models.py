@@ -52,10 +52,16 @@ def another(architecture: Architecture) -> Callable[[Path], bytes]:
 
 DAMAGED_WEIGHTS: dict[str, tuple[Callable[[Path], bytes | None], str]] = {  # what is there instead, and what is said
     "truncated": (lambda path: path.read_bytes()[:-8], "is no weights file .*copy it again"),
-    "a header alone": (lambda path: path.read_bytes()[:4], "is no weights file .*header too small; copy it again"),
+    "a header alone": (
+        lambda path: path.read_bytes()[:4],
+        "is no weights file .*[Hh]eader ?[Tt]oo ?[Ss]mall; copy it again",
+    ),
     "random": (lambda path: os.urandom(4096), "is no weights file .*copy it again"),
     "empty": (lambda path: b"", "is no weights file .*: it is empty; copy it again"),
-    "a header of 2^62 bytes": (lambda path: (2**62).to_bytes(8, "little") + b"{}", "header too large; copy it again"),
+    "a header of 2^62 bytes": (
+        lambda path: (2**62).to_bytes(8, "little") + b"{}",
+        "[Hh]eader ?[Tt]oo ?[Ll]arge; copy it again",
+    ),
     "nested headers": (lambda path: (10**6).to_bytes(8, "little") + b"[" * 10**6, "is no weights file .*copy it again"),
     "a folder": (lambda path: None, "is no weights file .*: it is a folder; copy it again"),
     "a pickle": (lambda path: CHECKPOINTS["a pickle that runs a command"][0], "is no weights file .*copy it again"),
@@ -89,7 +95,7 @@ def test_weights_that_are_damaged_or_of_another_network_are_refused_by_their_fil
 
 def test_weights_in_half_precision_become_those_of_the_network(folder: Path):
     halved = {
-        name: value.half() if value.is_floating_point() else value
+        name: value.half() if value.is_floating_point() else value.clone()  # of a file that is written anew
         for name, value in load_file(folder / WEIGHTS).items()
     }
     save_file(halved, folder / WEIGHTS)
@@ -229,6 +235,8 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_stranger_s_factory_does_not_run_unless_it_is_trusted(command: str, foreign: Path, tmp_path: Path):
+    if command == "probe":
+        pytest.importorskip("matplotlib")
     (foreign / "detector.json").write_text('{"detector": "energy", "threshold": 1.0}')
     before = files_below(tmp_path)
     with pytest.raises(ValueError) as refused:
@@ -241,6 +249,7 @@ def test_a_stranger_s_factory_does_not_run_unless_it_is_trusted(command: str, fo
 
 
 def test_a_factory_that_is_trusted_or_of_one_s_own_study_runs(foreign: Path, tmp_path: Path, monkeypatch):
+    pytest.importorskip("matplotlib")  # of fig probe
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     own = foreign.rename(tmp_path / "results" / "mine")
@@ -277,7 +286,7 @@ TEMPERATURES = {  # what JSON has, and what is said of it
     "1e999": "inf: it must be a finite number",
     "-Infinity": "-inf: it must be a finite number",
     "NaN": "nan: it must be a finite number",
-    "1" + "0" * 400: "it must be a finite number",
+    "1" + "0" * 400: "number",  # a finite one, as newer versions of Pydantic say
     "true": "True: it must be a number",
     '"2"': "'2': it must be a number",
     "null": "None: it must be a number",

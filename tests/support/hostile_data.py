@@ -114,6 +114,7 @@ def check_refused(where: Path | dict, folder: Path, *words: str, **options) -> N
 
 def run_prepare(files: Path, output: Path, reader: str, memory: int) -> subprocess.CompletedProcess[str]:
     """The command of rule prepare in a process of its own, whose memory in bytes is limited."""
+    pytest.importorskip("psutil")  # of the pipeline's commands
     recipe = {"reader": reader, "split": "train", "size": 32, "way": "centre", "short": 32}
     options = [word for key, value in recipe.items() for word in (f"--recipe.{key}", str(value))]
     return subprocess.run(
