@@ -1,7 +1,5 @@
 """What the tests share: one finished run of the real Snakefile, small data, small discriminators."""
 
-import os
-import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +13,7 @@ from torch import nn
 from fig.data.arrays import Split, open_split, write_description, write_images
 from fig.discriminator import Architecture, Discriminator
 from fig.extras import missing_extra
-from support.disks import Disk
+from support.disks import Disk, mounted_disk
 from support.workspace import SECRETS, Workspace, copy_of_project, copy_of_results
 
 if TYPE_CHECKING:
@@ -119,10 +117,5 @@ def small() -> Discriminator:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk of four megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "fig", folder]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a disk can only be mounted by root")
-    yield Disk(folder)
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted_disk(tmp_path / "disk", "4m"):
+        yield Disk(tmp_path / "disk")

@@ -10,7 +10,7 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -25,19 +25,7 @@ from fig.stages.support import pages
 from fig.stages.support.writing import write_text
 from fig.study import Selection
 from support.disks import Disk
-from support.writers import WRITERS, contents, serving
-
-
-@pytest.fixture(autouse=True, scope="module")
-def publisher() -> Iterator[None]:
-    with serving():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written twice is the same."""
-    monkeypatch.setattr("time.time", lambda: 1e9)
+from support.writers import WRITERS, clock, contents, publisher  # noqa: F401  fixtures of this module
 
 
 def sentence_of(work: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> str:

@@ -22,6 +22,7 @@ from support.barriers import (
     WRITING_CHECKPOINT,
     Barrier,
 )
+from support.disks import mounted_disk
 from support.processes import (
     HANGS,
     count_saved_rows,
@@ -153,13 +154,8 @@ def test_whatever_is_killed_a_job_resumes_from_its_last_checkpoint_and_ends_with
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Path]:
     """A disk of a hundred kilobytes: less than the weights take."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "fig", folder]
-    if os.geteuid() or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a disk can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted_disk(tmp_path / "disk", "100k"):
+        yield tmp_path / "disk"
 
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["full", "read-only"])

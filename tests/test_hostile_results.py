@@ -17,7 +17,7 @@ from fig.model_card import read_results
 from fig.rates import measured
 from fig.report.results import METRICS
 from fig.runtime import tracking
-from fig.runtime.folders import evaluation_of, history_of, read_card
+from fig.runtime.folders import evaluation_of, read_card, read_folder
 from fig.runtime.record import Times
 from fig.serving import load_gate
 from fig.stages.target import MakeTarget
@@ -232,7 +232,7 @@ def test_of_many_the_damaged_are_not_mirrored_and_named_and_the_others_are(
 def test_a_damaged_history_is_named_by_what_mirrors_it(content: str | bytes, folder: Path):
     put(folder / "history.csv", content)
     with pytest.raises(ValueError) as refused:
-        list(history_of(folder))
+        read_folder(folder)
     assert_sentence(refused.value, ": copy it again, or make it again$", "history.csv is no ")
 
 

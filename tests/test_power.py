@@ -1,7 +1,6 @@
 """The power fails at every step of every file that lasts: under its name is what was there, or the whole new file."""
 
 import ast
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,22 +9,10 @@ import pytest
 from fig.checkpoint import FILES
 from fig.files import PARTIAL
 from support.power import PowerCutError, watched
-from support.writers import WRITERS, contents, serving
+from support.writers import WRITERS, clock, contents, publisher  # noqa: F401  fixtures of this module
 
 ROOT = Path(__file__).parents[1]
 by_writer = pytest.mark.parametrize("name", WRITERS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def publisher() -> Iterator[None]:
-    with serving():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written twice is the same."""
-    monkeypatch.setattr("time.time", lambda: 1e9)
 
 
 @by_writer

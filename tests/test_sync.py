@@ -130,51 +130,54 @@ def test_whatever_a_server_answers_is_one_warning_and_no_failed_job(
 
 
 COLUMNS = "key,metric,detector,protocol,ood_dataset,value"
+NO_CARD = "discriminator.json is no JSON object that can be read ("
+NO_HISTORY = "history.csv is no "
+NO_METRICS = "metrics.csv is no table that can be read ("
 DAMAGED = {  # file, what it holds, words of the warning
     "a card that is no JSON": (
         "discriminator.json",
         "{'key'",
-        "discriminator.json is no JSON object that can be read (",
+        NO_CARD,
     ),
     "a card of half a file": (
         "discriminator.json",
         '{"key": "a", "architecture"',
-        "discriminator.json is no JSON object that can be read (",
+        NO_CARD,
     ),
-    "an empty card": ("discriminator.json", "", "discriminator.json is no JSON object that can be read ("),
-    "a card that is a list": ("discriminator.json", "[]", "discriminator.json is no JSON object that can be read ("),
+    "an empty card": ("discriminator.json", "", NO_CARD),
+    "a card that is a list": ("discriminator.json", "[]", NO_CARD),
     "a card without a key": (
         "discriminator.json",
         '{"seed": 0}',
-        "discriminator.json is no JSON object that can be read (",
+        NO_CARD,
     ),
     "a card of bytes": (
         "discriminator.json",
         b"\xff\xfe\x00",
-        "discriminator.json is no JSON object that can be read (",
+        NO_CARD,
     ),
-    "an empty history": ("history.csv", "", "history.csv is no "),
-    "a history of its head": ("history.csv", "iteration,time,loss\n", "history.csv is no "),
+    "an empty history": ("history.csv", "", NO_HISTORY),
+    "a history of its head": ("history.csv", "iteration,time,loss\n", NO_HISTORY),
     "a history of two rows in one": (
         "history.csv",
         "iteration,time,loss\n5,100,1,10,101,1\n",
-        "history.csv is no ",
+        NO_HISTORY,
     ),
-    "a history of half a row": ("history.csv", "iteration,time,loss\n5\n", "history.csv is no "),
-    "a history of words": ("history.csv", "iteration,time,loss\n5,noon,1\n", "history.csv is no "),
-    "a history without end": ("history.csv", "iteration,time,loss\n5,inf,1\n", "history.csv is no "),
-    "a history of bytes": ("history.csv", b"\x00\xff" * 100, "history.csv is no "),
-    "no history": ("history.csv", None, "history.csv is no "),
+    "a history of half a row": ("history.csv", "iteration,time,loss\n5\n", NO_HISTORY),
+    "a history of words": ("history.csv", "iteration,time,loss\n5,noon,1\n", NO_HISTORY),
+    "a history without end": ("history.csv", "iteration,time,loss\n5,inf,1\n", NO_HISTORY),
+    "a history of bytes": ("history.csv", b"\x00\xff" * 100, NO_HISTORY),
+    "no history": ("history.csv", None, NO_HISTORY),
     "a measure of words": (
         "metrics.csv",
         f"{COLUMNS}\nKEY,auroc,,,,high\n",
-        "metrics.csv is no table that can be read (",
+        NO_METRICS,
     ),
-    "measures without names": ("metrics.csv", "0.9\n0.8\n", "metrics.csv is no table that can be read ("),
+    "measures without names": ("metrics.csv", "0.9\n0.8\n", NO_METRICS),
     "a card without settings": (
         "discriminator.json",
         '{"key": "a", "id_dataset": 3}',
-        "discriminator.json is no JSON object that can be read (",
+        NO_CARD,
     ),
 }
 

@@ -1,6 +1,6 @@
 """What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +67,18 @@ class Contents:
 def read_folder(folder: Path) -> Contents:
     """Read a discriminator's folder; raises ValueError naming the file that is damaged, OSError one that is missing."""
     card = read_card(folder)
-    rows = rows_of(folder / "history.csv")
-    with refused(folder / "history.csv", "history", AGAIN):
-        times = [int(1000 * float(row["time"])) for row in rows]
-        if not times:
+    path = folder / "history.csv"
+    rows = rows_of(path)
+    with refused(path, "history", AGAIN):
+        if not rows:
             raise ValueError("it has no rows")
-    history, evaluation = list(history_of(folder)), list(evaluation_of(folder, card["key"]))
+        times = [int(1000 * float(row["time"])) for row in rows]
+        history = [point for row, time in zip(rows, times, strict=True) for point in points_of(row, time)]
+    evaluation = list(evaluation_of(folder, card["key"]))
     record = read_record(folder / RECORDS[0])
     command = record.command if record else ""
-    told = parameters_of(card), history, evaluation, data_of(folder)
-    return Contents(folder, card, times[0], max(times), *told, command)
+    values = parameters_of(card), history, evaluation, data_of(folder)
+    return Contents(folder, card, times[0], max(times), *values, command)
 
 
 def read_card(folder: Path) -> dict[str, Json]:
@@ -115,15 +117,11 @@ def data_of(folder: Path) -> list[DataSet]:
     ]
 
 
-def history_of(folder: Path) -> Iterator[Point]:
-    """The history of the training."""
-    path = folder / "history.csv"
-    rows = rows_of(path)
-    with refused(path, "history", AGAIN):
-        for row in rows:
-            time = int(float(row["time"]) * 1000)
-            values = {name: value for name, value in row.items() if name not in ("iteration", "time") and value}
-            yield from (Point(name, float(value), time, int(row["iteration"])) for name, value in values.items())
+def points_of(row: Mapping[str, str], time: int) -> Iterator[Point]:
+    """What a row of the history says of the training."""
+    for name, value in row.items():
+        if name not in ("iteration", "time") and value:
+            yield Point(name, float(value), time, int(row["iteration"]))
 
 
 def evaluation_of(folder: Path, key: str) -> Iterator[Point]:

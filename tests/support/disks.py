@@ -66,3 +66,14 @@ def limited(what: int, most: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(what, (soft, hard))
+
+
+@contextmanager
+def mounted_disk(folder: Path, size: str) -> Iterator[None]:
+    """Mount a small disk at a new folder, for root alone: the test is skipped for others."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "fig", folder]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a disk can only be mounted by root")
+    yield
+    subprocess.run(["umount", "-l", folder], check=True)

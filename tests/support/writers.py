@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 
 from fig.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -41,13 +41,19 @@ def source_of(name: str, write: Callable[[Path], object]) -> Path:
     return path
 
 
-@contextmanager
-def serving() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def publisher() -> Iterator[None]:
     """Serve what WRITERS download."""
-    with published({}) as publisher:
-        PUBLISHERS.append(publisher)
+    with published({}) as serving:
+        PUBLISHERS.append(serving)
         yield
         PUBLISHERS.pop()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written twice is the same."""
+    monkeypatch.setattr("time.time", lambda: 1e9)
 
 
 @cache
