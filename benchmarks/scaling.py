@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -72,7 +72,14 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
     options = ["--head", "--block", f"--port={address.partition(':')[2]}", "--num-cpus=2", f"--temp-dir={folder}/ray"]
     options += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
     command, log = [Path(sys.executable).with_name("ray"), "start", *options], folder / "ray.log"
-    with running_server(command, log, env, lambda: "Ray runtime started" in log.read_text()):
+    with ExitStack() as stack:
+        for last in (False, False, True):  # Ray gives up where a start takes over 30 s
+            try:
+                stack.enter_context(running_server(command, log, env, lambda: "Ray runtime started" in log.read_text()))
+                break
+            except RuntimeError:
+                if last:
+                    raise
         yield env | {"RAY_ADDRESS": address}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ from support.processes import (
     wait_for,
 )
 from support.study import FIG, RESULTS, STANDARD, forget, requested, start, start_snakemake, without
-from support.workspace import Workspace
+from support.workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.pipeline
 
@@ -241,3 +242,57 @@ def test_an_evaluations_samples_are_drawn_in_halves_where_memory_does_not_suffic
         tight = drawn()
     torch.testing.assert_close(tight.images, roomy.images)
     assert tight.steps.equal(roomy.steps)
+
+
+SLOW_RAY = """
+import pathlib, sys, time
+tries = pathlib.Path("tries")
+tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+if len(tries.read_text()) < 3:
+    sys.exit("The current node timed out during startup.")
+print("Ray runtime started.", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_node_of_slurm_that_is_too_busy_for_ray_starts_it_again_and_ends_with_the_driver(tmp_path: Path):
+    (tmp_path / "ray" / "scripts").mkdir(parents=True)
+    (tmp_path / "ray" / "__init__.py").touch()
+    (tmp_path / "ray" / "scripts" / "scripts.py").write_text(SLOW_RAY)
+    node = subprocess.Popen(
+        [sys.executable, "-m", "fig.runtime.slurm", "127.0.0.1:1", "--num-cpus=1"],
+        cwd=tmp_path,
+        env=os.environ | {"SLURM_PROCID": "0", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdin=subprocess.PIPE,
+    )
+    wait_for(lambda: (tmp_path / "tries").exists() and len((tmp_path / "tries").read_text()) == 3, "third start")
+    (ray,) = psutil.Process(node.pid).children()
+    node.stdin.close()
+    assert node.wait(HANGS) == 0 and not ray.is_running()
+
+
+STARTS = """
+import os, psutil
+from fig.runtime.cluster import LOOPBACK, run_on_workers
+from fig.runtime.record import Times
+from fig.runtime.slurm import guard
+from fig.settings import Resources
+
+os.environ |= guard() | LOOPBACK  # before Ray is imported
+from ray._private import services
+
+def node_that_is_busy(*_, found=services.get_node, busy=[True]):
+    if busy.pop() if busy else False:
+        raise Exception("The current node timed out during startup.")
+    return found(*_)
+
+services.get_node = node_that_is_busy
+print(run_on_workers(abs, -7, Resources(workers=1), Times()))
+print([child.name() for child in psutil.Process().children(recursive=True) if child.status() != "zombie"])
+"""
+
+
+def test_a_ray_of_our_own_that_a_busy_machine_starts_too_late_is_started_again_and_nothing_of_the_first_is_left():
+    done = subprocess.run([sys.executable, "-c", STARTS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "7\n[]\n", done.stdout + done.stderr
+    assert done.stderr.count("Ray did not start in time, this machine is busy: starting it again") == 1

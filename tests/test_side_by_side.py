@@ -158,15 +158,15 @@ def test_two_syncs_at_once_write_nothing_twice(tmp_path: Path, monkeypatch: pyte
         assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [5, 10]
 
 
-def test_of_two_reports_at_once_one_waits_and_both_are_whole(finished: Workspace):
-    run = finished.folder / "results/tiny"
+def test_of_two_reports_at_once_one_waits_and_both_are_whole(workspace: Workspace):
+    run = workspace.folder / "results/tiny"
     lock = lock_beside(run / "report.record.json")
     first = start_holder(lock, "anna")  # both come while a third holds the lock: neither is before it
     reports = [
         subprocess.Popen(
             [sys.executable, "-m", "fig", "report", "tests/tiny.yaml"],
-            cwd=finished.folder,
-            env=finished.environment | {"COLUMNS": "400"},
+            cwd=workspace.folder,
+            env=workspace.environment | {"COLUMNS": "400"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def list_wanted() -> list[Requirement]:
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository, with what is installed beside this interpreter first."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
-        [*map(str, command)], cwd=ROOT, env=os.environ | path | environment, text=True, capture_output=True, check=False
+        [*map(str, command)], cwd=ROOT, env=inherited | path | environment, text=True, capture_output=True, check=False
     )
 
 
@@ -60,6 +62,13 @@ def test_the_lock_has_what_the_project_asks_for(wanted: Requirement):
     assert found, f"{wanted} is not locked: make lock"
     versions = [next(iter(each.specifier)).version for each in found]
     assert all(wanted.specifier.contains(version, prereleases=True) for version in versions), f"{wanted}: make lock"
+
+
+def test_nothing_that_is_installed_slows_the_start_of_each_process_of_ray_by_a_second():
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    done = run(sys.executable, "-c", "import sys, ray; print(sorted({'lark', 'rfc3987_syntax'} & set(sys.modules)))")
+    assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

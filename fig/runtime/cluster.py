@@ -1,11 +1,12 @@
 """The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
 
+import logging
 import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,8 +40,15 @@ LOOPBACK = {
     "NCCL_SOCKET_IFNAME": "lo",
 }
 
+TOO_BUSY = "timed out during startup"  # what Ray says where it has not started in time
+# Each would start a process, one after the other: one for data that Ray holds, and one for what a dead driver leaves,
+# which in a Ray of our own ends with it.
+SPARED = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+
 RESTARTS = 2  # of the workers, when one of them dies
 OBJECT_STORE = 100 * 2**20  # bytes; data and weights go through files, not through Ray
+
+log = logging.getLogger("fig")
 
 Argument = TypeVar("Argument")
 Value = TypeVar("Value")
@@ -116,6 +124,27 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
             }
 
 
+def start_ray(arguments: dict[str, Any]) -> None:
+    """Call `ray.init`, again where a busy node needs longer to start than Ray waits: 30 s, which nothing changes."""
+    import psutil
+    import ray
+
+    this = psutil.Process()
+    others = this.children(recursive=True)
+    for last in (False, False, True):
+        try:
+            ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
+        except Exception as error:  # Ray raises no narrower one
+            if last or TOO_BUSY not in str(error):
+                raise
+            log.warning("Ray did not start in time, this machine is busy: starting it again")
+            for process in set(this.children(recursive=True)) - set(others):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        else:
+            return
+
+
 @contextmanager
 def connected(resources: Resources) -> Iterator[None]:
     """In a cluster for these resources."""
@@ -123,7 +152,7 @@ def connected(resources: Resources) -> Iterator[None]:
 
     with cluster_for(resources) as arguments:
         with own_handlers():
-            ray.init(**arguments, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]  # a name will do
+            start_ray(arguments)
         try:
             yield
         finally:
@@ -221,6 +250,11 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
                 logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]  # of Train v2, the default
             ),
         )
+        if own:
+            make = trainer._create_default_callbacks  # type: ignore[attr-defined]  # of Train v2, the default
+            trainer._create_default_callbacks = lambda: [  # type: ignore[attr-defined]
+                each for each in make() if type(each).__name__ not in SPARED
+            ]
         trainer._register_sigint_handler = lambda controller: None  # type: ignore[attr-defined]  # fig.runtime.ending's
         try:
             outcome: Outcome = trainer.fit().return_value  # type: ignore[attr-defined]  # of Train v2, the default

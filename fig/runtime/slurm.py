@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from threading import Thread
+from threading import Event, Thread
 
 PATIENCE = 300  # seconds for every node to answer
 GRACE = 60  # seconds for Ray to end
+STARTED = "Ray runtime started"  # what `ray start` prints then
 
 
 def in_job() -> bool:
@@ -88,29 +89,50 @@ def start_of(address: str, *share: str) -> list[str]:
     host, port = address.rsplit(":", 1)
     where = [f"--address={address}"]
     if os.environ["SLURM_PROCID"] == "0":
-        where = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false"]
+        where = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false", "--no-monitor"]
         if importlib.util.find_spec("grpc"):
             where += [f"--ray-client-server-port={free_port()}"]
     ports = ("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0")
-    return [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, *ports, *share]
+    unused = ("--include-log-monitor=false",)  # a process less to start
+    return [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *where, *ports, *unused, *share]
 
 
 def main(address: str, *share: str) -> int:
-    """Have Ray on this node until standard input ends, as it does when the job's driver ends or is killed."""
+    """Have Ray on this node until standard input ends, as it does when the job's driver ends or is killed.
+
+    A Ray that ends before it has started is started again: on a busy node it takes longer than Ray itself waits.
+    """
     command = start_of(address, *share)
     if "--head" not in command:
         wait_for_ray(address)
     own = os.environ | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}  # nobody is there to take over its work
-    ended = []
+    running: list[subprocess.Popen[str]] = []
+    over = Event()
 
     def end() -> None:
         sys.stdin.read()
-        ended.append(True)
-        ray.terminate()
+        over.set()
+        for ray in running:
+            ray.terminate()
 
-    ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own)
     Thread(target=end, daemon=True).start()
-    return 0 if ray.wait() == 0 or ended else 1
+    until = time.monotonic() + PATIENCE
+    while True:
+        ray = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=own, text=True)
+        running.append(ray)
+        if over.is_set():
+            ray.terminate()
+        started = has_started(ray)
+        if ray.wait() == 0 or over.is_set():
+            return 0
+        if started or time.monotonic() > until:
+            return 1
+
+
+def has_started(ray: subprocess.Popen[str]) -> bool:
+    """Read to its end what `ray start` prints, which is the end of Ray; whether it had started by then."""
+    lines = list(ray.stdout or ())
+    return any(STARTED in line for line in lines)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from errno import EROFS
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from fig.files import partial_folder, put_in_place
+from fig.files import explain_failure, partial_folder, put_in_place
 from fig.runtime.folders import (
     RECORDS,
     Contents,
@@ -71,9 +72,9 @@ def one_at_a_time(results: Path) -> Iterator[None]:
         except HeldError as error:
             raise TrackingError(f"other jobs have kept {lock} for {TURN} s, now {error}") from error
         except OSError as error:
-            raise TrackingError(
-                f"{lock} cannot be locked ({error.strerror}): make it a file that you may write"
-            ) from error
+            of_folder = explain_failure(error, lock) if error.errno == EROFS or not lock.exists() else None
+            of_lock = f"{lock} cannot be locked ({error.strerror}): make it a file that you may write"
+            raise TrackingError(of_folder or of_lock) from error
         yield
 
 
