@@ -21,7 +21,7 @@ from fig.study.config import Config
 from fig.study.discriminators import (
     Discriminator,
     list_discriminators,
-    list_teachers,
+    list_parents,
     resolve_recipe,
     rule_of,
     split_teacher,
@@ -99,7 +99,7 @@ def plan_study(config: Config, run: Path, device: Device) -> dict[str, PlannedRu
         left = 0.0 if done else device.seconds(work) / 3600
         found[rule] = found.get(rule, PlannedRule()).plus(PlannedRule(1, done, left, gigabytes))
 
-    for each in (*list_discriminators(config), *list_teachers(config)):
+    for each in (*list_discriminators(config), *list_parents(config)):
         rule = rule_of(config, each.variant, each.network)
         work = {} if rule == "adopt" else training_work(config, each)
         width = config.networks[each.network].width
@@ -112,7 +112,7 @@ def plan_study(config: Config, run: Path, device: Device) -> dict[str, PlannedRu
 
 def list_loads(config: Config) -> list[Load]:
     """What a study's trainings and evaluations keep devices busy with, each once."""
-    trained = (training_work(config, found) for found in (*list_discriminators(config), *list_teachers(config)))
+    trained = (training_work(config, found) for found in (*list_discriminators(config), *list_parents(config)))
     evaluated = (evaluation_work(config, found) for found in list_discriminators(config))
     return sorted({load for work in (*trained, *evaluated) for load in work})
 

@@ -44,22 +44,26 @@ class ChainState:
     last: ChainInfo  # of the images where a chain has ended, of those one step before where it runs
     count: int  # chains that were started, running or not: noise is drawn for all of them
     step: int  # steps taken by those that run
+    origin: Tensor | None = None  # where they started, if they may not go far from there: as `images`
 
     def keep(self, wanted: Tensor) -> "ChainState":
         """The chains in these rows: a mask (n,) or indices."""
         last = ChainInfo(*(value[wanted] for value in vars(self.last).values()))
-        names = ("images", "chains", "recent", "running", "steps")
+        names = ["images", "chains", "recent", "running", "steps"] + ["origin"] * (self.origin is not None)
         return replace(self, last=last, **{name: getattr(self, name)[wanted] for name in names})
 
     def moving(self) -> list[Tensor]:
         """What a step changes, but for its number."""
-        return [self.images, self.recent, self.running, self.steps, *vars(self.last).values()]
+        bound = [] if self.origin is None else [self.origin]  # constant, but another's in a recorded step
+        return [*bound, self.images, self.recent, self.running, self.steps, *vars(self.last).values()]
 
     def moved(self, values: Sequence[Tensor], step: int) -> "ChainState":
         """The same chains at a step, with these values of what `moving` gives."""
-        images, recent, running, steps, *last = values
+        origin, rest = (None, values) if self.origin is None else (values[0], values[1:])
+        images, recent, running, steps, *last = rest
+        seen = ChainInfo(*last)
         return replace(
-            self, images=images, recent=recent, running=running, steps=steps, last=ChainInfo(*last), step=step
+            self, images=images, recent=recent, running=running, steps=steps, last=seen, step=step, origin=origin
         )
 
 
@@ -89,7 +93,9 @@ def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tenso
         raise ValueError(f"chains start at pixels between {lowest:.3g} and {highest:.3g}: they must lie in [-1, 1]")
     recent = images.new_full((len(chains), 2 * settings.window), torch.nan)
     running, none, zeros = torch.ones_like(chains, dtype=torch.bool), recent[:, 0], torch.zeros_like(chains)
-    return ChainState(images, chains, recent, running, zeros, ChainInfo(none, none, zeros, running), count, step=0)
+    seen = ChainInfo(none, none, zeros, running)
+    origin = images if settings.radius else None
+    return ChainState(images, chains, recent, running, zeros, seen, count, step=0, origin=origin)
 
 
 def forward(network: nn.Module, images: Tensor, traced: bool = True) -> tuple[Tensor, Tensor]:
@@ -117,6 +123,21 @@ def logits_and_gradient(network: nn.Module, images: Tensor, c: float) -> tuple[T
     return logits.detach().float(), backward(leaf, logits, c)
 
 
+def direction_of(gradient: Tensor, settings: SamplerSettings) -> Tensor:
+    """The gradient (n, channels, height, width) as steps use it; the mean square of its pixels is 1 either way."""
+    if settings.direction == "sign":
+        return gradient.sign()
+    size = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()  # (n, 1, 1, 1)
+    return gradient / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def keep_near(images: Tensor, state: ChainState, settings: SamplerSettings) -> Tensor:
+    """The images, each pixel in [-1, 1] and at most `radius` from where its chain started."""
+    if state.origin is not None:
+        images = state.origin + (images - state.origin).clamp(-settings.radius, settings.radius)
+    return images.clamp(-1, 1)
+
+
 def draw_noise(state: ChainState, generator: torch.Generator) -> Tensor:
     """The noise of a step, ~ N(0, 1) and like the images: drawn for all chains that were started, then indexed."""
     return noise_of(torch.randn, state.images.shape[1:], state.count, generator).to(state.images)[state.chains]
@@ -140,10 +161,11 @@ def step(
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
     info = ChainInfo(confidences, energy(logits, settings.c), logits.argmax(dim=1), finite)
     step_size = step_size_at(settings, state.step)
-    moved = state.images - step_size / 2 * gradient.sign() + noise_deviation(settings, step_size) * noise
+    moved = state.images - step_size / 2 * direction_of(gradient, settings)
+    moved = moved + noise_deviation(settings, step_size) * noise
     after = replace(
         state,
-        images=torch.where(running[:, None, None, None], moved.clamp(-1, 1), state.images),
+        images=torch.where(running[:, None, None, None], keep_near(moved, state, settings), state.images),
         recent=recent,
         running=running,
         steps=state.steps + running,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fig.folding import folded
 from fig.frozen import frozen
-from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, step
+from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, started, step
 from fig.precision import LOWER, computing, lowered
 from fig.replay import addresses_of, recordings_of, replays_on
 from fig.settings import SamplerSettings
@@ -127,19 +127,25 @@ def sample(
     chains: Tensor | None = None,
     stride: int = 0,
     watch: Watch | None = None,
+    begin: Tensor | None = None,
 ) -> Samples:
     """Low-entropy samples of the implicit generator of `network` (Algorithm 1), all in one batch.
 
     `network` maps images (n, *shape) in [-1, 1] to logits (n, C); it is left exactly as it was. `chains` (n,) selects
     which of the `count` chains to run (all of them unless given), so that workers can share one batch of chains; the
-    samples come in increasing order of their chains. `stride` and `watch` are those of `advance`.
+    samples come in increasing order of their chains. `stride` and `watch` are those of `advance`. The chains begin at
+    `begin` (count, *shape), in [-1, 1], or at uniform noise unless it is given.
     Raises ValueError where nothing is asked for or the logits are not (n, C), FloatingPointError where they or
     their gradients are not finite.
     """
     if count < 1 or (chains is not None and not len(chains)):
         raise ValueError(f"{count} samples were asked for: at least one is needed")
     chains = torch.arange(count) if chains is None else chains
-    state = initial(count, shape, settings, generator, chains.to(device_of(network, generator)))
+    chains = chains.to(device_of(network, generator))
+    if begin is None:
+        state = initial(count, shape, settings, generator, chains)
+    else:
+        state = started(begin.to(chains.device)[chains], settings, count, chains)
     with prepared(network, state.images, settings):
         return assembled([ended for ended, _ in advance(network, state, settings, generator, stride, watch)])
 

@@ -227,6 +227,10 @@ class SamplerSettings:
     """Steps between two decays."""
     noise: Literal["variance", "deviation", "none"] = "variance"
     """What of the noise the step size is: its variance (Eq. 18), its deviation (the authors' code) or nothing."""
+    direction: Literal["sign", "gradient"] = "sign"
+    """Whether a step moves all pixels equally far, by the gradient's sign (Eq. 18), or in proportion to it."""
+    radius: NotNegative = 0.0
+    """Farthest that a pixel, in [-1, 1], may move from where its chain started; 0 sets no bound."""
     stop: Literal["chain", "batch"] = "chain"
     """Whether each chain stops by itself, or the batch when its mean confidence exceeds `confident` (authors' code)."""
     min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 10

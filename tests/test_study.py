@@ -24,10 +24,11 @@ from fig.study import (
     ConfigError,
     complete_config,
     list_discriminators,
-    list_teachers,
+    list_parents,
     read_config,
     reference,
     resolve_recipe,
+    rule_of,
 )
 from fig.study.reference import fill_page, list_all_keys, make_schema
 
@@ -276,10 +277,45 @@ def test_studies_that_share_a_discriminator_evaluate_it_once_on_the_sets_of_both
 
 
 def test_a_teacher_that_is_not_evaluated_is_trained_all_the_same():
-    assert [each.path for each in list_teachers(complete_config(DEMO))] == [
+    assert [each.path for each in list_parents(complete_config(DEMO))] == [
         f"digits/vgg19/standard/{seed}" for seed in (0, 1)
     ]
-    assert list_teachers(read_config([ROOT / "config" / "paper.yaml"])) == []
+    assert list_parents(read_config([ROOT / "config" / "paper.yaml"])) == []
+
+
+def test_a_base_that_is_not_evaluated_is_trained_all_the_same_and_what_it_is_made_from_too():
+    study = DEMO["studies"][0] | {"networks": ["resnet18"], "variants": ["both"]}
+    variants = {"mixed": {"method": "mixup"}, "noisy": {"method": "gaussian", "base": "mixed"}}
+    variants |= {"both": {"method": "fig", "base": "noisy", "teacher": "vgg19"}}
+    config = complete_config(DEMO | {"studies": [study | {"targets": []}], "variants": variants, "seeds": [3]})
+    made = [each.path for each in list_parents(config)]
+    assert made == [f"digits/{name}/3" for name in ("resnet18/noisy", "vgg19/standard", "resnet18/mixed")]
+    assert rule_of(config, "both", "resnet18") == "transfer"
+
+
+@pytest.mark.parametrize(
+    ("variants", "sentence"),
+    [
+        ({"a": {"method": "fig", "base": "b"}}, "variants.a.base: unknown variant 'b'. Available: standard, a"),
+        ({"a": {"method": "fig", "base": 7}}, "variants.a.base is 7: it must be a text"),
+        (
+            {"a": {"method": "mixup", "base": "b"}, "b": {"method": "fig"}},
+            "variants.a.base: the method mixup begins with random weights: leave base out",
+        ),
+        (
+            {"a": {"method": "fig", "base": "a"}},
+            "variants.a.base: a is made from a, which never begins: name another base",
+        ),
+        (
+            {"a": {"method": "fig", "base": "b"}, "b": {"method": "fig", "teacher": "resnet18/a"}},
+            "is made from a, which never begins: name another base",
+        ),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(variants: dict[str, object], sentence: str):
+    with pytest.raises(ConfigError) as refused:
+        complete_config(DEMO | {"studies": [DEMO["studies"][0] | {"variants": ["standard"]}], "variants": variants})
+    assert sentence in str(refused.value)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

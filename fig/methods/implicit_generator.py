@@ -12,6 +12,7 @@ from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.table import FigSettings
 from fig.sampler import sample
 from fig.settings import settings
+from fig.starts import draw_starts
 
 DRAWN = ("generated_confidence", "generated_energy", "steps")  # of samples, in the history
 
@@ -41,7 +42,8 @@ class ImplicitGenerator(FigSettings, Method):
         images, drawn = batch.whole[:0], dict.fromkeys(DRAWN if count else (), batch.whole.new_zeros(0))
         if len(rows):  # of few samples another worker may have all
             channels, height, width = batch.whole.shape[1:]
-            samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows)
+            begin = None if set(self.starts) == {"uniform"} else draw_starts(self.starts, batch.whole, count, generator)
+            samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows, begin=begin)
             images = samples.images
             drawn = dict(zip(DRAWN, (samples.confidence, samples.energy, samples.steps), strict=True))
         loss = penalised(network, batch, images, count)

@@ -6,7 +6,9 @@ A method's module is imported when it is asked for, so that a job depends on the
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from fig.settings import (
     Count,
@@ -28,12 +30,18 @@ if TYPE_CHECKING:
     from fig.methods.protocol import Method
 
 
+StartName = Literal["uniform", "spectrum", "phases", "patches"]  # of fig.starts
+
+
 @settings
 class FigSettings:
     """Settings of FIG (Algorithm 2)."""
 
     K: Share = 0.1
     """Low-entropy share of a batch: samples for each ID image."""
+    starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
+    """What chains start at, in turn: uniform noise (Algorithm 1), noise with the spectrum of ID images, or ID images
+    whose phases are scrambled or whose patches change places."""
     sampler: SamplerSettings = SamplerSettings()
     """How the samples are drawn."""
 

@@ -28,8 +28,8 @@ class Report(Job):
     """A target that the page shows; repeatable."""
     data: Input[tuple[Path, ...]]
     """The description (JSON) of a prepared split; repeatable."""
-    teachers: Runtime[tuple[Path, ...]] = ()
-    """The record of a teacher that is not evaluated, for the time it took; repeatable."""
+    parents: Runtime[tuple[Path, ...]] = ()
+    """The record of a discriminator that others are made from and that is not evaluated, for its time; repeatable."""
     configuration: Runtime[str] = "FILE"
     """What follows --configfile when Snakemake is run."""
     folder: Output[Path]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def check_config(config: Config) -> None:
     check_id_datasets(config, config.chains.wanted, "chains.wanted")
     for name, variant in config.variants.items():
         check_variant(config, name, variant)
-    check_teachers(config)
+    check_parents(config)
     for number, study in enumerate(config.studies):
         check_study(config, study, f"studies[{number}]")
         check_checkpoints(config, study)
@@ -140,11 +141,14 @@ def check_variant(config: Config, name: str, variant: Variant) -> None:
         network, teacher = split_teacher(variant)
         check_known(network, config.networks, "teacher", where)
         check_known(teacher, [STANDARD, *config.variants], "variant of a teacher", where)
+    check_known(variant.base, [STANDARD, *config.variants], "variant", f"{where}.base")
+    if variant.base != STANDARD and not METHODS[variant.method].from_standard:
+        raise ConfigError(f"{where}.base: the method {variant.method} begins with random weights: leave base out")
     check_id_datasets(config, variant.per_id_dataset, f"{where}.per_id_dataset")
 
 
-def check_teachers(config: Config) -> None:
-    """Raise ConfigError where a variant follows, through its teachers, itself."""
+def check_parents(config: Config) -> None:
+    """Raise ConfigError where a variant is made, through its teachers and bases, from itself."""
     for name in config.variants:
         followed, last = [name], name
         while last in config.variants and config.variants[last].teacher:
@@ -153,6 +157,16 @@ def check_teachers(config: Config) -> None:
                 circle = " follows ".join([*followed, last])
                 raise ConfigError(f"variants.{name}.teacher: {circle}, which never begins: name another teacher")
             followed.append(last)
+    made_from = {
+        name: {variant.base} | ({split_teacher(variant)[1]} if variant.teacher else set())
+        for name, variant in config.variants.items()
+    }
+    try:
+        TopologicalSorter(made_from).prepare()
+    except CycleError as error:
+        first, *others = reversed(error.args[1])
+        circle = " is made from ".join([first, *others])
+        raise ConfigError(f"variants.{first}.base: {circle}, which never begins: name another base") from None
 
 
 def check_study(config: Config, study: Study, where: str) -> None:

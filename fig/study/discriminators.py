@@ -69,16 +69,27 @@ def list_discriminators(config: Config, target: Target | None = None) -> list[Di
     return [Discriminator(*key, tuple(sets), tuple(detectors)) for key, (sets, detectors) in found.items()]
 
 
-def list_teachers(config: Config) -> list[Discriminator]:
-    """The discriminators that samplers follow and that are not evaluated themselves."""
-    evaluated = list_discriminators(config)
-    followed = (
-        Discriminator(each.id_dataset, *split_teacher(config.variants[each.variant]), each.seed)
-        for each in evaluated
-        if each.variant in config.variants and config.variants[each.variant].teacher
-    )
-    paths = {each.path for each in evaluated}
-    return list({each.path: each for each in followed if each.path not in paths}.values())
+def list_parents(config: Config) -> list[Discriminator]:
+    """The discriminators that are fine-tuned or that samplers follow, and that are not evaluated themselves."""
+    found = {each.path: each for each in list_discriminators(config)}
+    evaluated, waiting = set(found), list(found.values())
+    while waiting:
+        each = waiting.pop(0)
+        for network, variant in parents_of(config, each.variant, each.network):
+            parent = Discriminator(each.id_dataset, network, variant, each.seed)
+            if parent.path not in found:
+                found[parent.path] = parent
+                waiting.append(parent)
+    return [each for path, each in found.items() if path not in evaluated]
+
+
+def parents_of(config: Config, variant: str, network: str) -> list[tuple[str, str]]:
+    """Network and variant of what a variant of a network is made from: its base and its teacher."""
+    own = config.variants.get(variant)
+    if own is None:
+        return []
+    fine_tuned = [(network, own.base)] if METHODS[own.method].from_standard else []
+    return fine_tuned + ([split_teacher(own)] if own.teacher else [])
 
 
 def list_splits(config: Config, target: Target | None = None) -> list[str]:
@@ -138,8 +149,9 @@ def select_all(config: Config) -> Selection:
 
 
 def describe_variant(variant: Variant) -> dict[str, str]:
-    """Method and teacher of a variant."""
-    return {"method": variant.method} | ({"teacher": variant.teacher} if variant.teacher else {})
+    """Method of a variant, and its teacher and base where it states them."""
+    stated = {"teacher": variant.teacher, "base": "" if variant.base == STANDARD else variant.base}
+    return {"method": variant.method} | {name: value for name, value in stated.items() if value}
 
 
 def split_teacher(variant: Variant) -> tuple[str, str]:
@@ -168,7 +180,7 @@ def resolve_recipe(config: Config, variant: str, id_dataset: str) -> Recipe:
     Differences are put over the configuration's settings in turn: those for this ID data set, the variant's own, and
     the variant's for this ID data set. Raises ValueError naming a difference that is no setting.
     """
-    own = Variant(STANDARD, "", {}, {}) if variant == STANDARD else config.variants[variant]
+    own = Variant(STANDARD) if variant == STANDARD else config.variants[variant]
     row = METHODS[own.method]
     length = "finetuning" if row.from_standard else "pretraining"
     layers = {

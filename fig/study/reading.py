@@ -15,7 +15,7 @@ from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
 from fig.settings import ChainsSettings, Json, dotted, read_settings, suggest
 from fig.study.checks import check_config
-from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
+from fig.study.config import STANDARD, TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
 from fig.study.plain import parse_plain, read_plain
 from fig.study.selection import Study
 
@@ -163,19 +163,21 @@ def read_variant(name: str, stated: object) -> Variant:
     """A variant; raises ValueError naming what is wrong in it."""
     where = f"variants.{name}"
     found = as_mapping(stated, where)
-    check_keys(found, ["method", "teacher", "per_id_dataset", *TRAININGS, *SECTIONS], where)
+    check_keys(found, ["method", "teacher", "base", "per_id_dataset", *TRAININGS, *SECTIONS], where)
     method = found.pop("method", None)
     if method is None:
         raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
-    teacher = found.pop("teacher", "")
-    if not isinstance(teacher, str):
-        raise ValueError(f"{where}.teacher is {teacher!r}: it must be a text")
+    names = {"teacher": found.pop("teacher", ""), "base": found.pop("base", STANDARD)}
+    for key, value in names.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{where}.{key} is {value!r}: it must be a text")
     apart = as_mapping(found.pop("per_id_dataset", {}), f"{where}.per_id_dataset")
     return Variant(
         method,
-        teacher,
+        names["teacher"],
+        names["base"],
         read_differences(found, where),
         {
             id_dataset: read_differences(each, f"{where}.per_id_dataset.{id_dataset}")

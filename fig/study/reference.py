@@ -110,7 +110,7 @@ def list_all_keys() -> list[KeyRow]:
     found.append(KeyRow("detectors.*.detector", "text", "", "Which detector it is, if its name is your own."))
     for cls in (IdDataset, OodSource):
         found += list_keys(cls, "datasets.*.")
-    for name in ("method", "teacher"):
+    for name in ("method", "teacher", "base"):
         found.append(KeyRow(f"variants.*.{name}", "text", "", describe_field(Variant, name)))
     return list({row.key: row for row in found}.values())
 

@@ -42,7 +42,7 @@ from fig.study import (
     complete_config,
     list_discriminators,
     list_splits,
-    list_teachers,
+    list_parents,
     list_test_images,
     planned_targets,
     read_yaml,

@@ -98,13 +98,13 @@ def retrain_job(wildcards):
 
 def finetune_job(wildcards):
     recipe = recipe_for(wildcards, wildcards.variant)
-    standard = STANDARD.format(**wildcards)
-    return Finetune(standard=standard, **places(wildcards, FOLDER), **recipe)
+    base = folder_of(base_of(wildcards))
+    return Finetune(standard=base, **places(wildcards, FOLDER), **recipe)
 
 
 def transfer_job(wildcards):
     return Transfer(
-        standard=STANDARD.format(**wildcards),
+        standard=folder_of(base_of(wildcards)),
         teacher=folder_of(teacher_of(wildcards)),
         **places(wildcards, FOLDER),
         **recipe_for(wildcards, wildcards.variant),
@@ -114,6 +114,12 @@ def transfer_job(wildcards):
 def weights_of(wildcards):
     network = CONFIG.networks[wildcards.network]
     return network.weights(wildcards.id_dataset, int(wildcards.seed))
+
+
+def base_of(wildcards):
+    base = CONFIG.variants[wildcards.variant].base
+    names = dict(wildcards.items()) | {"variant": base}
+    return f"{FOLDER}/model.safetensors".format(**names)
 
 
 def teacher_of(wildcards):
@@ -203,6 +209,6 @@ def report_job(wildcards):
 def report_options():
     """What the page says of how it was made, as options of a command: they change no number, so they rerun nothing."""
     return f"--configuration {quote(STATED_AS)} " + " ".join(
-        f"--teachers {RUN}/discriminators/{found.path}/training.record.json"
-        for found in list_teachers(CONFIG)
+        f"--parents {RUN}/discriminators/{found.path}/training.record.json"
+        for found in list_parents(CONFIG)
     )

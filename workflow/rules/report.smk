@@ -33,7 +33,7 @@ rule report:
         ],
         [
             f"{RUN}/discriminators/{found.path}/training.record.json"
-            for found in list_teachers(CONFIG)
+            for found in list_parents(CONFIG)
         ],
         data=[f"{split}.json" for split in list_splits(CONFIG)],
     output:

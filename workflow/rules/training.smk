@@ -60,7 +60,7 @@ use rule pretrain as retrain with:
 use rule retrain as finetune with:
     input:
         train=train_split,
-        standard=f"{STANDARD}/model.safetensors",
+        standard=base_of,
     log:
         "results/{run}/logs/finetune/{id_dataset}/{network}/{variant}/{seed}.log",
     wildcard_constraints:
@@ -72,7 +72,7 @@ use rule retrain as finetune with:
 use rule retrain as transfer with:
     input:
         train=train_split,
-        standard=f"{STANDARD}/model.safetensors",
+        standard=base_of,
         teacher=teacher_of,
     log:
         "results/{run}/logs/transfer/{id_dataset}/{network}/{variant}/{seed}.log",

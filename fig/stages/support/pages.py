@@ -9,13 +9,13 @@ from fig.study.targets import TARGETS
 
 
 def list_records(job: Report) -> list[Path]:
-    """The records of what the pages show: of discriminators, teachers, splits and targets."""
+    """The records of what the pages show: of discriminators, those that they are made from, splits and targets."""
     keys = job.selection.list_keys()
     folders = [job.folder / "discriminators" / "/".join(map(str, key)) for key in keys]
     own = [path for folder in folders for path in sorted(folder.glob("*.record.json"), reverse=True)]
     splits = [path.with_suffix(".record.json") for path in job.data]
     targets = [job.folder / TARGETS[name].record for name in job.targets]
-    return [path for path in (*splits, *own, *job.teachers, *targets) if path.exists()]
+    return [path for path in (*splits, *own, *job.parents, *targets) if path.exists()]
 
 
 def write_pages(job: Report, partial: bool) -> None:
