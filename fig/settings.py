@@ -88,8 +88,7 @@ def adapter_of(cls: type[T]) -> TypeAdapter[T]:
 def read_settings(cls: type[T], values: object, where: str) -> T:
     """An instance of a settings class from what a file or a command line states; `where` names it in an error.
 
-    No type is guessed: a text is no number. Raises ValueError, in one sentence that says what is wrong, where and what
-    is allowed.
+    A text is no number. Raises ValueError, in one sentence that says what is wrong, where and what is allowed.
     """
     if isinstance(values, cls):
         return values
@@ -303,10 +302,7 @@ class Pretraining(TrainingSettings):
 
 @settings
 class Finetuning(TrainingSettings):
-    """Fine-tuning by fig, by gaussian and with a teacher (Algorithm 2).
-
-    The paper says "until convergence"; 1000 iterations are the authors' code's.
-    """
+    """Fine-tuning (Algorithm 2). The paper says "until convergence"; 1000 iterations are the authors' code's."""
 
     learning_rate: Positive = 0.001
     """Learning rate of SGD at the start."""
