@@ -88,6 +88,7 @@ lint: install
 	ruff check
 	ruff format --check
 	lint-imports
+	python tests/words.py
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/demo.yaml
 
