@@ -1,4 +1,4 @@
-"""The detectors against plain loops that give the same scores, and against pytorch-ood, in turn, on real digits.
+"""Time the detectors against plain loops with the same scores, and against pytorch-ood, in turn, on real digits.
 
 Example: python benchmarks/detectors.py --width 0.25
 """
@@ -44,7 +44,7 @@ SIZES = list(STAGES.values())  # features of a ResNet18's stages
 
 
 def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool = True, remark: str = "") -> None:
-    """Print a row of the table; quick comparisons, timed ten times as often, begin with a look at equal scores."""
+    """Print a row of the table. With `same`, first check that the scores agree, and time ten times as many pairs."""
     if same:
         torch.testing.assert_close(ours(), reference(), rtol=1e-2, atol=1e-2)
         pairs *= 10
@@ -52,7 +52,7 @@ def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool 
 
 
 def odin_loop(network: nn.Module, inputs: Tensor, odin: Odin) -> Tensor:
-    """A forward pass, a backward pass and a forward pass for every setting."""
+    """Return ODIN's scores (B, settings) by a forward, a backward and a forward pass for every setting."""
     columns = []
     for temperature in odin.temperatures:
         for magnitude in odin.magnitudes:
@@ -67,7 +67,10 @@ def odin_loop(network: nn.Module, inputs: Tensor, odin: Odin) -> Tensor:
 
 
 def mahalanobis_loop(scorer: PerturbedScorer, inputs: Tensor) -> Tensor:
-    """A forward pass, a backward pass and a forward pass of the whole network for every stage and magnitude."""
+    """Return scores (B, magnitudes) by three passes of the whole network for every stage and magnitude.
+
+    The passes are a forward, a backward and a forward pass.
+    """
     subject, total = scorer.subject, inputs.new_zeros(len(inputs), len(scorer.magnitudes), dtype=torch.float64)
     for stage, density in zip(subject.stages, scorer.densities, strict=True):
         for column, magnitude in enumerate(scorer.magnitudes):
@@ -82,7 +85,7 @@ def mahalanobis_loop(scorer: PerturbedScorer, inputs: Tensor) -> Tensor:
 
 
 def full_gram(features: Tensor, orders: tuple[int, ...]) -> Tensor:
-    """Row sums of Gram matrices that are formed."""
+    """Return the row sums of Gram matrices, computed by forming the matrices."""
     rows = []
     for order in orders:
         powers = features.flatten(2) ** order
@@ -92,7 +95,7 @@ def full_gram(features: Tensor, orders: tuple[int, ...]) -> Tensor:
 
 
 class MaskedFlow(nn.Module):
-    """One class's residual flow as its authors write it: networks of all variables, one half of them masked out."""
+    """One class's residual flow, as its authors write it: networks of all variables with one half masked out."""
 
     def __init__(self, linear: Tensor, hidden: int, couplings: int) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class MaskedFlow(nn.Module):
         self.masks, self.orders = (first, 1 - first), [torch.randperm(size) for _ in range(couplings // 2)]
 
     def log_density(self, centred: Tensor) -> Tensor:
-        """Log densities, up to a constant: (B, D) -> (B,)."""
+        """Return log densities, up to a constant: (B, D) -> (B,)."""
         z = centred @ self.linear
         total = z.new_zeros(len(z))
         for number, (scale, s, t) in enumerate(zip(self.scales, self.s, self.t, strict=True)):
@@ -117,7 +120,7 @@ class MaskedFlow(nn.Module):
 
 
 def layers(size: int, hidden: int) -> nn.Sequential:
-    """A coupling's network: the last layer starts at zero."""
+    """Build a coupling's network, whose last layer starts at zero."""
     last = nn.Linear(hidden, size)
     nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
     return nn.Sequential(
@@ -126,7 +129,7 @@ def layers(size: int, hidden: int) -> nn.Sequential:
 
 
 def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) -> None:
-    """The authors' flows, trained in a loop over classes."""
+    """Train the authors' flows in a loop over classes."""
     moments = Moments.of(classes, features.shape[1], features.device)
     moments.see(features, labels)
     matrix = LinearFlow.of(moments.on_cpu().covariance).matrix.float().to(features)
@@ -134,7 +137,7 @@ def flows_one_class_after_the_other(features: Tensor, labels: Tensor, classes: i
 
 
 def masked_flows(centred: Tensor, labels: Tensor, linear: Tensor, classes: int, flow: ResidualFlow) -> list[MaskedFlow]:
-    """A flow for each class of centred features (N, D), as the authors train them."""
+    """Train a flow for each class of centred features (N, D), as the authors do."""
     hidden = max(1, round(flow.hidden * linear.shape[1]))
     found = [MaskedFlow(linear, hidden, flow.couplings).to(centred.device) for _ in range(classes)]
     loaders = [DataLoader(centred[labels == c], batch_size=flow.batch, shuffle=True) for c in range(classes)]
@@ -150,7 +153,7 @@ def masked_flows(centred: Tensor, labels: Tensor, linear: Tensor, classes: int, 
 
 
 def fits_of_flows(sizes: list[int], pairs: int, device: str) -> None:
-    """Fits of CIFAR10's ten classes with features as many as ResNet18's stages give, whose values change no time."""
+    """Time fits of ten classes with as many features as ResNet18's stages have. Their values do not change the time."""
     labels, flow = torch.arange(10 * 512, device=device) % 10, ResidualFlow(epochs=5)  # of two full batches
     for fit in (flows_one_class_after_the_other, trained_flows):
         fit(torch.randn(len(labels), 2, device=device), labels, 10, flow)  # the first use of an optimiser imports much
@@ -169,18 +172,18 @@ def fits_of_flows(sizes: list[int], pairs: int, device: str) -> None:
 class Authors:
     """The five detectors in their authors' ways, one after the other, on the same images as ours.
 
-    Weights need gradients, as they do there. Lee et al. and Zisselman and Tamar go no deeper than the stage.
+    Weights need gradients, as in the authors' code. Lee et al. and Zisselman and Tamar go no deeper than the stage.
     """
 
     discriminator: Discriminator
     detectors: dict[str, Detector]
     train: Tensor  # images (N, 3, h, w), scaled
     labels: Tensor  # (N,)
-    held_out: Tensor  # images: what Gram's deviations are normalised over
+    held_out: Tensor  # images that normalise Gram's deviations
     batch: int
 
     def __call__(self, sets: list[Tensor]) -> dict[str, list[Tensor]]:
-        """Scores of each set under each detector; the first set is ID, and scored anew with each OOD set by ODIN."""
+        """Return each detector's scores of each set. The first set is ID; ODIN scores it again with each OOD set."""
         again = [each for ood in sets[1:] for each in (sets[0], ood)]
         found = {name: [self.probabilities(each, name) for each in again] for name in ("baseline", "odin")}
         found = {name: [each[0], *each[1::2]] for name, each in found.items()}
@@ -189,7 +192,7 @@ class Authors:
         return found | {"gram": self.gram(sets)}
 
     def probabilities(self, images: Tensor, name: str) -> Tensor:
-        """The largest probability, for ODIN in a pass forward, back and forward for each setting."""
+        """Return the largest probability; ODIN takes a forward, a backward and a forward pass for each setting."""
         odin, network = self.detectors["odin"], self.discriminator.network
         if name == "baseline":
             with torch.no_grad():
@@ -208,18 +211,18 @@ class Authors:
         return torch.stack(columns, 1)
 
     def at(self, stage: str, images: Tensor) -> Tensor:
-        """Spatial means at a stage."""
+        """Return the spatial means at a stage."""
         return kept_at(self.discriminator.network, Tap(stage, pooled), images)
 
     def centred(self, stage: str) -> tuple[Tensor, Tensor]:
-        """Training features less the mean of their class, and the means."""
+        """Return the training features minus the mean of their class, and the means."""
         with torch.no_grad():
             features = torch.cat([self.at(stage, x) for x in self.train.split(self.batch)])
         means = torch.stack([features[self.labels == c].mean(0) for c in range(10)])
         return features - means[self.labels], means
 
     def gaussians(self) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
-        """Each stage's distances: features -> (B, 10)."""
+        """Yield each stage and its distances: features -> (B, 10)."""
         for stage in subject_of(self.discriminator).stages:
             centred, means = self.centred(stage)
             precision = torch.from_numpy(EmpiricalCovariance().fit(centred.cpu().numpy()).precision_).to(means)
@@ -229,7 +232,7 @@ class Authors:
             )
 
     def flows(self) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
-        """Each stage's log densities under a flow of each class, up to a constant: features -> (B, 10)."""
+        """Yield each stage and its log densities under each class's flow, up to a constant: features -> (B, 10)."""
         for stage in subject_of(self.discriminator).stages:
             centred, means = self.centred(stage)
             linear = LinearFlow.of(centred.T.double() @ centred.double() / len(centred))
@@ -244,7 +247,7 @@ class Authors:
     def perturbed(
         self, sets: list[Tensor], stages: Iterator[tuple[str, Callable[[Tensor], Tensor]]], magnitudes: tuple[float]
     ) -> list[Tensor]:
-        """Sums over stages of the largest density after a step: each set (N, magnitudes)."""
+        """Return sums over stages of the largest density after a step: each set (N, magnitudes)."""
         totals = [images.new_zeros(len(images), len(magnitudes)) for images in sets]
         for stage, density in stages:
             for column, magnitude in enumerate(magnitudes):
@@ -258,7 +261,7 @@ class Authors:
         return totals
 
     def gram(self, sets: list[Tensor]) -> list[Tensor]:
-        """Minus deviations of row sums, Gram matrices formed, ranges found class by class."""
+        """Return the negative deviations of row sums, from formed Gram matrices and ranges found class by class."""
         gram, network = self.detectors["gram"], self.discriminator.network
         taps = gram.taps(subject_of(self.discriminator))
         whole = {name: replace(tap, keep=partial(full_gram, orders=gram.orders)) for name, tap in taps.items()}
@@ -272,7 +275,7 @@ class Authors:
 
         logits, values = seen(self.train)
         predicted = logits.argmax(1)
-        members = [rows if (rows := predicted == c).any() else slice(None) for c in range(10)]  # all for a class unseen
+        members = [rows if (rows := predicted == c).any() else slice(None) for c in range(10)]  # all if none is
         lows, highs = (
             [torch.stack([end(each[rows], 0) for rows in members]) for each in values]
             for end in (torch.amin, torch.amax)
@@ -296,7 +299,7 @@ class Authors:
 
 
 def five_detectors(discriminator: Discriminator, train: Split, test: Split, few: EvaluationSettings) -> None:
-    """One pass for all against the authors' ways, on one ID set, the digits, and eight OOD sets made of them."""
+    """Time one pass for all detectors against the authors' ways, on the digits and eight OOD sets made of them."""
     small = {
         "baseline": {},
         "odin": {"temperatures": [1, 100, 1000], "magnitudes": [0, 0.001, 0.002, 0.004]},
@@ -338,12 +341,12 @@ def five_detectors(discriminator: Discriminator, train: Split, test: Split, few:
 
 
 def scaled_images(discriminator: Discriminator, data: Split, rows: Tensor) -> Tensor:
-    """Images as the network takes them: (b, 3, h, w)."""
+    """Return images in the network's scaling: (b, 3, h, w)."""
     return discriminator.scaled(images_on(discriminator.device, data, rows))
 
 
 def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Tensor, pairs: int) -> None:
-    """The definitions that coincide with pytorch-ood's."""
+    """Time the detectors whose definitions coincide with pytorch-ood's."""
     network, inputs = subject.network, seen.inputs
     softmax, odin = library.MaxSoftmax(network), library.ODIN(network, temperature=1000, eps=0.0014, norm_std=[0.5] * 3)
     with torch.no_grad():

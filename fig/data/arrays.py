@@ -1,4 +1,4 @@
-"""Prepared splits: a memory-mapped uint8 array of images with a small JSON beside it; torch is not imported."""
+"""Prepared splits: a memory-mapped uint8 array of images and a small JSON that describes it. Needs no torch."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Description:
-    """What the JSON beside a prepared array says."""
+    """The content of the JSON that describes a prepared array."""
 
     dataset: str
     split: str
@@ -32,16 +32,16 @@ class Description:
     labels: list[int]  # one for each image, an index into classes; empty for an OOD set
     mean: Channels  # of the pixels in [0, 1]
     std: Channels
-    about: str  # what the images are and how they were made, for people
-    made: dict[str, Json]  # how: recipe, hashes of the sources, images that could not be read
+    about: str  # a description of the images and their origin for readers
+    made: dict[str, Json]  # their origin for programs: recipe, hashes of the sources, unreadable images
     sha256: str  # of the array's bytes
 
 
 @dataclass(frozen=True)
 class Split:
-    """One prepared split, opened."""
+    """An open prepared split."""
 
-    images: Images  # on disk until they are indexed
+    images: Images  # (N, height, width, 3), on disk until you index them
     description: Description
 
     @property
@@ -50,15 +50,15 @@ class Split:
         return np.array(self.description.labels, dtype=np.int64)
 
     def release(self) -> None:
-        """Give back the memory of the pages read so far, which the system's cache may keep."""
-        base = cast(object, self.images.base)  # NumPy types it as an array; a memmap's is the map
+        """Release the memory of the pages that were read so far. The system's cache may keep them."""
+        base = cast(object, self.images.base)  # NumPy's type is an array, but a memmap's base is the map
         if isinstance(self.images, np.memmap) and isinstance(base, mmap.mmap):
             base.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was learned of an array while it was written."""
+    """Shape, hash and statistics of an array, collected while it was written."""
 
     shape: tuple[int, int, int, int]  # count, height, width, channels
     sha256: str
@@ -69,7 +69,7 @@ class Written:
 def write_images(path: Path, batches: Iterable[Images]) -> Written:
     """Write batches (b, height, width, 3) one after the other as one array (.npy).
 
-    Only one batch is in memory at a time. Raises ValueError where there is no image at all.
+    Only one batch is in memory at a time. Raises ValueError if there are no images.
     """
     hashed, count, shape = hashlib.sha256(), 0, None
     total, squares = np.zeros(3), np.zeros(3)
@@ -84,27 +84,27 @@ def write_images(path: Path, batches: Iterable[Images]) -> Written:
             file.write(data.data)
             hashed.update(data.data)
             count += len(batch)
-            values = data.reshape(-1, shape[1] * 3).astype(np.float32)  # in rows of pixels: long sums are fast ones
+            values = data.reshape(-1, shape[1] * 3).astype(np.float32)  # rows of pixels: NumPy sums long rows faster
             total += values.sum(0, dtype=np.float64).reshape(-1, 3).sum(0)
             squares += (values * values).sum(0, dtype=np.float64).reshape(-1, 3).sum(0)
         if shape is None:
             raise ValueError(f"{path} would hold no image")
         file.seek(0)
-        write_header(file, (count, *shape))  # of the same length: NumPy leaves room for the first axis to grow
+        write_header(file, (count, *shape))  # of the same length, because NumPy leaves room for a larger first axis
     mean = total / (count * shape[0] * shape[1]) / 255
     std = np.sqrt(np.maximum(0, squares / (count * shape[0] * shape[1]) / 255**2 - mean**2))
     return Written((count, *shape), hashed.hexdigest(), tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the head of a .npy file of uint8 pixels."""
+    """Write the header of a .npy file of uint8 pixels."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def describe(
     path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Json], about: str = ""
 ) -> str:
-    """The text of the JSON beside the array `path`, which names data set and split."""
+    """Return the text of the JSON for the array at `path`, whose folder and name are data set and split."""
     count, height, width, channels = written.shape
     description = Description(
         dataset=path.parent.name,
@@ -125,20 +125,20 @@ def describe(
 def write_description(
     path: Path, written: Written, labels: list[int], classes: list[str], made: dict[str, Json], about: str = ""
 ) -> None:
-    """Write the JSON beside the array `path`."""
+    """Write the JSON next to the array at `path`."""
     with replacing(path.with_suffix(".json")) as partial:
         partial.write_text(describe(path, written, labels, classes, made, about))
 
 
 def description_of(path: Path) -> Description:
-    """What the JSON beside a prepared array says."""
+    """Read the JSON next to a prepared array."""
     file = path.with_suffix(".json")
     with refused(file, "description of a prepared split", ANEW):
         return Description(**json.loads(file.read_bytes()))
 
 
 def open_split(path: Path) -> Split:
-    """Open a prepared split; its images stay on disk until they are indexed."""
+    """Open a prepared split. Its images stay on disk until you index them."""
     description = description_of(path)
     with refused(path, "array", ANEW):
         images = np.lib.format.open_memmap(path, mode="r")

@@ -1,1 +1,1 @@
-"""The outside world, one door each: code fingerprints, the cluster, the tracking server, the command line."""
+"""Doors to the outside world, one each: code fingerprints, the cluster, the tracking server, the command line."""

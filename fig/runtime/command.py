@@ -1,4 +1,4 @@
-"""What command lines share: quiet logging, and errors as one sentence."""
+"""Functions that all command lines share: quiet logging, and errors as one sentence."""
 
 import atexit
 import logging
@@ -24,7 +24,7 @@ ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
 
 
 def announce() -> None:
-    """Log to standard error, quietly enough that what is said is read."""
+    """Log to standard error: FIG's messages, and only the warnings of libraries."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     handler = RichHandler(console=Console(stderr=True), show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
@@ -33,7 +33,7 @@ def announce() -> None:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn an error in the block into one sentence and exit status 1; of an interrupt, 128 and the signal's number."""
+    """Turn an error in the block into one sentence and exit status 1, and an interrupt into 128 + the signal."""
     try:
         yield
     except ValidationError as error:
@@ -53,9 +53,9 @@ def exit_on_error() -> Iterator[None]:
 
 
 def leave() -> NoReturn:
-    """End this process with status 0, once its threads have ended and what is registered for the end is done.
+    """End this process with status 0, once its threads have ended and its exit handlers are done.
 
-    Python would then take apart all that was imported, which takes a second of a core after torch and MLflow.
+    This skips Python's own clean-up of the imported modules, which takes a second of a core after torch and MLflow.
     """
     threading._shutdown()  # type: ignore[attr-defined]  # as Python itself does first
     atexit._run_exitfuncs()

@@ -1,6 +1,6 @@
-"""How a process is told to end: by SIGTERM as by Ctrl-C, and by the end of the Snakemake that started it.
+"""End a process on SIGTERM, on Ctrl-C, and when the Snakemake that started it ends.
 
-A job saves a checkpoint first. Snakemake tells its jobs, also where a signal reached Snakemake alone.
+A job saves a checkpoint first. Snakemake ends its jobs, even if a signal reached only Snakemake.
 """
 
 import _thread
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-SNAKEMAKE = "FIG_SNAKEMAKE"  # in a job's environment: the process that it ends with
-GRACE = 20.0  # seconds for a checkpoint, and again for the rest: Slurm kills 30 s after it told
+SNAKEMAKE = "FIG_SNAKEMAKE"  # in a job's environment: the process whose end also ends the job
+GRACE = 20.0  # seconds for a checkpoint, and again for the rest: Slurm kills a job 30 s after its signal
 TOLD = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
 class Told:
-    """What this process was told, and what it does first."""
+    """The signal that this process got, and its work before it ends."""
 
-    reason: str = ""  # why it ends; empty while it goes on
-    status: int = 0  # that it ends with
-    request: Path | None = None  # a file that asks the workers for a checkpoint, gone once it is saved
+    reason: str = ""  # why it ends; empty while it runs
+    status: int = 0  # its exit status
+    request: Path | None = None  # a file that asks the workers for a checkpoint; they remove it after saving
     due: bool = False  # whether the next signal interrupts at once
 
 
@@ -32,7 +32,7 @@ told = Told()
 
 
 def interrupt() -> None:
-    """End this process: once the workers have saved, by KeyboardInterrupt, and if that is lost, at once."""
+    """End this process by KeyboardInterrupt after the workers have saved. If the interrupt is lost, exit directly."""
     if request := told.request:
         with suppress(OSError):
             request.touch()
@@ -46,10 +46,10 @@ def interrupt() -> None:
 
 
 def listen(act: Callable[[], None] = interrupt) -> None:
-    """Have the first SIGINT or SIGTERM start a thread that acts; Ctrl-C again interrupts at once.
+    """Make the first SIGINT or SIGTERM start a thread that calls `act`. A second Ctrl-C interrupts at once.
 
-    More of SIGTERM change nothing: Slurm, Snakemake and the death of Snakemake may each say the same. A signal that is
-    ignored, as SIGINT in a shell's background, stays ignored.
+    A second SIGTERM changes nothing, because Slurm, Snakemake and the death of Snakemake may each send one. If the
+    process ignores a signal, as a shell's background job ignores SIGINT, it still does so.
     """
 
     def hear(number: int, frame: FrameType | None) -> None:
@@ -66,17 +66,17 @@ def listen(act: Callable[[], None] = interrupt) -> None:
 
 
 def name_snakemake() -> None:
-    """Have the jobs of this Snakemake end with it."""
+    """Make the jobs of this Snakemake end when it ends."""
     os.environ[SNAKEMAKE] = f"{os.getpid()} {here()}"
 
 
 def here() -> int:
-    """What tells the process numbers of this machine or container from those of others."""
+    """Return a number that identifies the process numbers of this machine or container."""
     return Path("/proc/self/ns/pid").stat().st_ino
 
 
 def follow_snakemake() -> None:
-    """End this process too, within a second or two, when the Snakemake that started it has died, even by SIGKILL."""
+    """End this process within a second or two of the death of the Snakemake that started it, even by SIGKILL."""
     import psutil
 
     number, _, place = os.environ.get(SNAKEMAKE, "").partition(" ")
@@ -97,7 +97,7 @@ def follow_snakemake() -> None:
 
 @contextmanager
 def saving_first(request: Path) -> Iterator[None]:
-    """In the block, who is told to end makes the file `request`, and ends when a worker has saved and removed it."""
+    """In the block, a signal creates the file `request`. The process ends when a worker has saved and removed it."""
     told.request = request
     try:
         yield
@@ -108,18 +108,18 @@ def saving_first(request: Path) -> Iterator[None]:
 
 @contextmanager
 def own_handlers() -> Iterator[None]:
-    """Put the handlers of signals back after the block, in which Ray sets its own."""
+    """Restore the handlers of signals after the block, in which Ray sets its own."""
     before = {each: signal.getsignal(each) for each in TOLD}
     try:
         yield
     finally:
-        with suppress(ValueError):  # elsewhere than in the main thread neither can Ray
+        with suppress(ValueError):  # outside the main thread, neither Ray nor this function can set handlers
             for each, handler in before.items():
                 signal.signal(each, handler)
 
 
 def tell_jobs() -> None:
-    """Interrupt this Snakemake, and tell each of its jobs to end, those too that are about to start."""
+    """Interrupt this Snakemake, and send SIGTERM to all of its jobs, including those that are about to start."""
     import psutil
 
     told.due = True
@@ -136,10 +136,10 @@ def tell_jobs() -> None:
 
 
 def is_job(command: list[str]) -> bool:
-    """Whether a command line is a job's own, not that of the shell around it."""
+    """Return whether a command line is a job's own, not that of the shell around it."""
     return "-m" in command and any(word.startswith("fig.stages.") for word in command)
 
 
 def lead_jobs() -> None:
-    """Have this Snakemake tell its jobs when it is told to end."""
+    """Make this Snakemake end its jobs when it gets SIGINT or SIGTERM."""
     listen(tell_jobs)

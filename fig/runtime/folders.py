@@ -1,4 +1,4 @@
-"""What a discriminator's folder says of it, in the order and under the names in which it is tracked."""
+"""Read a discriminator's folder, in the order and under the names that MLflow shows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ COLUMNS = {  # numbers, then texts
     "history.csv": (("iteration", "time"), ()),
     "metrics.csv": (("value",), ("key", "detector", "protocol", "ood_dataset", "metric")),
 }
-CARD: Kinds = {  # what is read of a discriminator.json
+CARD: Kinds = {  # the keys that this module reads from a discriminator.json
     "key": str,
     "id_dataset": str,
     "variant": str,
@@ -25,12 +25,12 @@ CARD: Kinds = {  # what is read of a discriminator.json
     "architecture.classes": int,
     "architecture.width": int | float,
 }
-OF_TEST_IMAGES = ("accuracy", "calibration_error")  # of those without an OOD set; others are of generated samples
+OF_TEST_IMAGES = ("accuracy", "calibration_error")  # metrics of test images; other metrics without an OOD set: samples
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A prepared split that a discriminator was trained or judged on."""
+    """A prepared split that a discriminator was trained or evaluated on."""
 
     name: str
     context: str  # training, test or ood
@@ -40,18 +40,18 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Point:
-    """A value that was measured."""
+    """A measured value."""
 
     name: str
     value: float
     time: int  # milliseconds of the epoch: the file's own, so that a point written again is the same
     step: int = 0
-    data: DataSet | None = None  # that it was measured on
+    data: DataSet | None = None  # the data set that it was measured on
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is tracked of a discriminator's folder."""
+    """The parts of a discriminator's folder that MLflow mirrors."""
 
     folder: Path
     card: dict[str, Json]
@@ -65,7 +65,7 @@ class Contents:
 
 
 def read_folder(folder: Path) -> Contents:
-    """Read a discriminator's folder; raises ValueError naming the file that is damaged, OSError one that is missing."""
+    """Read a discriminator's folder. Raises ValueError for a damaged file, OSError for a missing one; both name it."""
     card = read_card(folder)
     path = folder / "history.csv"
     rows = rows_of(path)
@@ -82,29 +82,29 @@ def read_folder(folder: Path) -> Contents:
 
 
 def read_card(folder: Path) -> dict[str, Json]:
-    """What `discriminator.json` says; raises ValueError naming the file where it lacks what is read of it here."""
+    """Return the content of `discriminator.json`. Raises ValueError, naming the file, if it lacks a key of CARD."""
     return read_object(folder / "discriminator.json", CARD)
 
 
 def names_of(card: dict[str, Json]) -> dict[str, str]:
-    """What a discriminator is found by."""
+    """Return the names that find a discriminator: its ID data set, network and variant."""
     network = card["architecture"]["network"]
     return {"id_dataset": card["id_dataset"], "network": network, "variant": card["variant"]}
 
 
 def parameters_of(card: dict[str, Json]) -> dict[str, str]:
-    """The settings that a discriminator was made with, by dotted names."""
+    """Return the settings of a discriminator by dotted names."""
     settings = dict(flatten(card["settings"])) | dict(flatten(card["architecture"]))
     return {name: str(value) for name, value in (names_of(card) | {"seed": card["seed"]} | settings).items()}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """Rows of a history or of metrics; none where there is no file."""
+    """Return the rows of a history or of metrics, or an empty list without a file."""
     return read_rows(path, *COLUMNS[path.name]) if path.exists() else []
 
 
 def data_of(folder: Path) -> list[DataSet]:
-    """The prepared splits that a discriminator was trained and judged on, as the records of the two say."""
+    """Return the prepared splits of a discriminator's training and evaluation, from the records of both."""
     trained, judged = (
         [(path, digest) for path, digest in record.origin.inputs.items() if path.endswith(".npy")] if record else []
         for record in (read_record(folder / name) for name in RECORDS)
@@ -118,16 +118,16 @@ def data_of(folder: Path) -> list[DataSet]:
 
 
 def points_of(row: Mapping[str, str], time: int) -> Iterator[Point]:
-    """What a row of the history says of the training."""
+    """Yield the points of a row of the training's history."""
     for name, value in row.items():
         if name not in ("iteration", "time") and value:
             yield Point(name, float(value), time, int(row["iteration"]))
 
 
 def evaluation_of(folder: Path, key: str) -> Iterator[Point]:
-    """The evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
+    """Yield the evaluation of the weights with this key: final/<metric>, or <metric>/<detector>.<protocol>/<OOD set>.
 
-    The UI makes a section of what stands before the last slash.
+    MLflow's UI makes a section of the part before the last slash.
     """
     path = folder / "metrics.csv"
     data = {each.name if each.context == "ood" else each.context: each for each in data_of(folder)}

@@ -1,6 +1,6 @@
-"""A job: a frozen dataclass whose fields say what they are. Its command line and its record follow from them.
+"""Define a job: a frozen dataclass whose fields have roles. Its command line and its record follow from them.
 
-A stage defines one job. Called from a shell, from Snakemake or from Python, it leaves the same record.
+Each stage defines one job. The job writes the same record when a shell, Snakemake or Python starts it.
 """
 
 import gc
@@ -28,20 +28,20 @@ from fig.settings import Json, cached, explain, settings
 
 T = TypeVar("T")
 
-Work = Callable[..., Any]  # what is heavy in a job, loaded by its name
+Work = Callable[..., Any]  # the heavy function of a job, loaded by its name
 
 
 class Role(Enum):
-    """What a field of a job is."""
+    """The role of a field of a job."""
 
-    INPUT = "input"  # a path; what is there decides the result
+    INPUT = "input"  # a path; its content decides the result
     SETTING = "setting"  # a value that decides the result
-    OUTPUT = "output"  # a path; where the result goes
-    RUNTIME = "runtime"  # changes no result
+    OUTPUT = "output"  # a path; the result goes there
+    RUNTIME = "runtime"  # a value that does not change the result
 
 
 def load_json(value: object) -> object:
-    """The value that a text of JSON says; any other value is left as it is."""
+    """Return the value of a JSON string, and any other value unchanged."""
     return json.loads(value) if isinstance(value, str) else value
 
 
@@ -49,93 +49,93 @@ AS_JSON = BeforeValidator(load_json)
 
 Input = Annotated[T, Role.INPUT]
 Setting = Annotated[T, Role.SETTING]
-JsonSetting = Annotated[T, AS_JSON, Role.SETTING]  # one option of a command line, whatever is in it
+JsonSetting = Annotated[T, AS_JSON, Role.SETTING]  # one option of a command line, for any value
 Output = Annotated[T, Role.OUTPUT]
 Runtime = Annotated[T, Role.RUNTIME]
 
 
 @settings(kw_only=True)
 class Job:
-    """What a stage is asked to do. A stage's module is named like the rule that runs it."""
+    """The task of a stage. The stage's module has the name of the rule that runs it."""
 
-    work: ClassVar[str] = ""  # module:function that does what is heavy; imported when the job runs
+    work: ClassVar[str] = ""  # module:function that does the heavy work; imported when the job runs
 
     def run(self, times: Times) -> None:
-        """Make the outputs; what workers took is added to `times`."""
+        """Make the outputs, and add the workers' seconds to `times`."""
         raise NotImplementedError
 
     def publish(self) -> None:
-        """Show the outputs and their record to others, where they are to be shown."""
+        """Publish the outputs and their record, for example in MLflow. By default, do nothing."""
 
     def record_path(self) -> Path | None:
-        """Where the record goes; None where there is none."""
+        """Return the path of the record, or None for a job without a record."""
         raise NotImplementedError
 
     def modules(self) -> tuple[str, ...]:
-        """The modules whose code decides the result besides the stage's own: of the method that is chosen, say."""
+        """Return further modules whose code decides the result, such as that of the chosen method."""
         return ()
 
     def code_modules(self) -> tuple[str, ...]:
-        """All modules whose code, with what they import, decides the result."""
+        """Return all modules whose code, with their imports, decides the result."""
         work = self.work.partition(":")[0]
         return (type(self).__module__, *([work] if work else []), *self.modules())
 
     def load_work(self) -> Work:
-        """The function that does what is heavy."""
+        """Import and return the function that does the heavy work."""
         module, _, function = self.work.partition(":")
         work: Work = getattr(import_module(module), function)
         return work
 
     def factory(self) -> str:
-        """The module outside this project that makes the network, if there is one."""
+        """Return the name of the module outside this project that makes the network, or an empty string."""
         return ""
 
     def inputs(self) -> Iterator[Path]:
-        """The paths whose content decides the result."""
+        """Yield the paths whose content decides the result."""
         for name in names_by_role(type(self), Role.INPUT):
             value = getattr(self, name)
             yield from value if isinstance(value, tuple) else [value] * (value is not None)
 
     @classmethod
     def stage(cls) -> str:
-        """The name of the stage, which is that of its rule."""
+        """Return the name of the stage, which is also the name of its rule."""
         return cls.__module__.rpartition(".")[2]
 
     def code(self) -> str:
-        """Fingerprint of the code that decides the result."""
+        """Return the fingerprint of the code that decides the result."""
         own = code_of(*self.code_modules())
-        with suppress(ModuleNotFoundError):  # the stage says so when it makes the network
+        with suppress(ModuleNotFoundError):  # the stage reports it when it makes the network
             return f"{own}-{module_hash(self.factory())[:16]}" if self.factory() else own
         return own
 
     def values(self, role: Role) -> dict[str, Json]:
-        """The fields of a role as JSON has them."""
+        """Return the fields of a role as JSON values."""
         return {name: plain(getattr(self, name)) for name in names_by_role(type(self), role)}
 
     def origin(self) -> Origin:
-        """What the result is made of, as things are now."""
+        """Return the origin that the result would have now: its code, settings and inputs."""
         inputs = {str(path): hash_input(path) for path in self.inputs()}
         return Origin(self.stage(), self.code(), self.values(Role.SETTING), inputs)
 
     def words(self, *roles: Role) -> list[str]:
-        """The options of its command line, or those of some roles; fields with their default value are left out."""
+        """Return the options of the command line, of all roles or of some. Fields with their default are left out."""
         wanted = [name for role in roles or Role for name in names_by_role(type(self), role)]
         found = ((each, getattr(self, each.name)) for each in fields(self) if each.name in wanted)
         return [word for each, value in found for word in words_of(f"--{dashed(each.name)}", value, default_of(each))]
 
     def command(self) -> str:
-        """The command line that does this job."""
+        """Return the command line that runs this job."""
         return shlex.join(["python", "-m", type(self).__module__, *self.words()])
 
     def absolute(self) -> Self:
-        """The same job with absolute paths, for workers that start elsewhere."""
+        """Return the same job with absolute paths, for workers that start in another folder."""
         return replace(self, **{each.name: resolved(getattr(self, each.name)) for each in fields(self)})
 
     def execute(self, started: float | None = None) -> None:
-        """Check that the inputs are there, make the outputs, and leave the record beside them.
+        """Check that the inputs exist, make the outputs, and write the record next to them.
 
-        Where another process makes the same, wait for it and take its result. Raises FileNotFoundError naming an input
-        that is not there, and whatever `run` raises.
+        If another process makes the same outputs, wait for it and use its result. Raises FileNotFoundError, which names
+        the missing input, and the errors of `run`.
         """
         for each in self.inputs():
             if not each.exists():
@@ -154,10 +154,10 @@ class Job:
             record.write(path)
             with times.measure("tracking"):
                 self.publish()
-            record.write(path)  # with the time that this took
+            record.write(path)  # again, with the seconds of publishing
 
     def is_made(self, origin: Origin) -> bool:
-        """Whether the outputs are there, and their record says this origin."""
+        """Return whether the outputs exist and their record has this origin."""
         path = self.record_path()
         record = read_record(path) if path else None
         outputs = [getattr(self, name) for name in names_by_role(type(self), Role.OUTPUT)]
@@ -166,19 +166,19 @@ class Job:
 
 @cached
 def names_by_role(job: type[Job], role: Role) -> tuple[str, ...]:
-    """The names of a job's fields that have this role."""
+    """Return the names of a job's fields that have this role."""
     hints = get_type_hints(job, include_extras=True)
     return tuple(each.name for each in fields(job) if role in getattr(hints[each.name], "__metadata__", ()))
 
 
 @cache
 def code_of(*modules: str) -> str:
-    """Fingerprint of modules, once in a process."""
+    """Return the fingerprint of modules, computed once in a process."""
     return fingerprint(*modules)
 
 
 def plain(value: object) -> Json:
-    """A value as JSON has it."""
+    """Return a value in the types of JSON."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
@@ -189,26 +189,26 @@ def plain(value: object) -> Json:
 
 
 def resolved(value: Any) -> Any:
-    """A path made absolute, also within a tuple; anything else as it is."""
+    """Return a path as an absolute one, also within a tuple, and anything else unchanged."""
     if isinstance(value, tuple):
         return tuple(map(resolved, value))
     return value.resolve() if isinstance(value, Path) else value
 
 
 def dashed(name: str) -> str:
-    """A field's name as an option has it."""
+    """Return a field's name as an option spells it: with dashes."""
     return name.replace("_", "-")
 
 
 def default_of(field: Field[Any]) -> Any:
-    """The default of a field; MISSING where it has none."""
+    """Return the default of a field, or MISSING if it has none."""
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 def words_of(option: str, value: object, default: object = MISSING) -> Iterator[str]:
-    """An option with its value as words; none where the value is the default.
+    """Yield an option and its value as words of a command line, and no words for the default.
 
-    Settings that hold single values and lists of them become one option each; what holds more becomes JSON.
+    Settings of single values and lists of them become one option each. Deeper settings become JSON.
     """
     if value == default or value is None:
         return
@@ -230,7 +230,7 @@ def words_of(option: str, value: object, default: object = MISSING) -> Iterator[
 
 
 def is_flat(value: Any) -> bool:
-    """Whether the fields of a dataclass are single values, tuples of them, or dataclasses that are flat too."""
+    """Return whether the fields of a dataclass are single values, tuples of them, or flat dataclasses."""
     single = (str, int, float, bool, Path)
     for each in (getattr(value, field.name) for field in fields(value)):
         of_singles = isinstance(each, tuple) and all(isinstance(one, single) for one in each)
@@ -240,7 +240,7 @@ def is_flat(value: Any) -> bool:
 
 
 def job_class(module: str) -> type[Job]:
-    """The job that a stage's module defines."""
+    """Return the job that a stage's module defines."""
     stage = import_module(module)
     own = [each for each in vars(stage).values() if isinstance(each, type) and each.__module__ == module]
     (found,) = [each for each in own if issubclass(each, Job)]
@@ -249,10 +249,10 @@ def job_class(module: str) -> type[Job]:
 
 @cached
 def parser_of(job: type[Job]) -> Callable[..., Job]:
-    """What parses the command lines of a stage, made from its job."""
+    """Build the parser of a stage's command lines from its job."""
     from cyclopts import App, Parameter
 
-    # Cyclopts would take a JSON object apart itself, and the names in it, which may have dots.
+    # Without this, Cyclopts would split a JSON object and the names in it, which may have dots.
     whole = Parameter(accepts_keys=False, n_tokens=1)
     hints = get_type_hints(job, include_extras=True)
     stated = {
@@ -269,7 +269,7 @@ def parser_of(job: type[Job]) -> Callable[..., Job]:
 
 
 def parse_words(job: type[Job], words: Sequence[str]) -> Job:
-    """The job that the options of a command line describe; raises ValueError, in a sentence, where they are wrong."""
+    """Return the job that a command line's options describe. Raises ValueError, in one sentence, if they are wrong."""
     from cyclopts import CycloptsError
 
     try:
@@ -282,7 +282,7 @@ def parse_words(job: type[Job], words: Sequence[str]) -> Job:
 
 
 def parse_command(command: str) -> Job:
-    """The job that a command line describes, as the log or a record has it; raises ValueError for any other command."""
+    """Return the job of a command line from a log or a record. Raises ValueError for any other command."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars="<>|;&")
     lexer.whitespace_split = True
     match list(lexer):
@@ -293,11 +293,11 @@ def parse_command(command: str) -> Job:
 
 
 def run_stage(module: str) -> None:
-    """Do the job that this process's command line describes; an error is one sentence and exit status 1.
+    """Run the job that this process's command line describes. An error is one sentence and exit status 1.
 
-    The module is imported again under its own name, since what Ray sends to its workers must not live in `__main__`.
-    What is imported stays, so no garbage is sought while the job is read and its work imported, nor in that later: it
-    would take an eighth of the start.
+    The function imports the module again under its own name, because the objects that Ray sends to its workers must not
+    be defined in `__main__`. Imported objects stay alive. So Python does not collect garbage while it parses the job
+    and imports its work, and later leaves these objects out. This saves an eighth of the start.
     """
     gc.disable()
     import psutil
@@ -310,7 +310,7 @@ def run_stage(module: str) -> None:
         listen()
         follow_snakemake()
         found = parse_words(job_class(module), sys.argv[1:])
-        if found is not None:  # nothing is left to do after --help
+        if found is not None:  # after --help there is no job
             if found.work:
                 found.load_work()
             gc.freeze()

@@ -1,4 +1,4 @@
-"""Locks that name their holder: whoever waits, or is refused, is told who works there."""
+"""Locks that name their holder, so that a process that waits or is refused can say who works there."""
 
 import getpass
 import logging
@@ -17,20 +17,20 @@ log = logging.getLogger("fig")
 
 
 class HeldError(RuntimeError):
-    """Another process holds a lock for longer than one waits for it."""
+    """Another process has held a lock for longer than this one waits."""
 
 
 def name_this_process() -> str:
-    """Who works here: user, machine and process."""
+    """Return a name for this process: user, machine and process number."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # an identity without a name, as containers have it
+    except (KeyError, OSError):  # a user without a name, as in containers
         user = f"user {os.getuid()}"
     return f"{user} on {socket.gethostname()}, process {os.getpid()}"
 
 
 def name_holder(path: Path) -> str:
-    """Who holds a lock file, as its holder wrote it there; another process where it wrote nothing."""
+    """Return the name that a lock file's holder wrote into it, or "another process" if it wrote nothing."""
     try:
         with path.open(errors="replace") as file:
             written = file.read(SHOWN)
@@ -40,27 +40,27 @@ def name_holder(path: Path) -> str:
 
 
 def lock_beside(record: Path) -> Path:
-    """The lock of what a record is of."""
+    """Return the lock file of the outputs that a record describes."""
     return record.with_name(f".{record.name}.lock")
 
 
 def find_holder(path: Path) -> str:
-    """Who holds a lock file now; empty where nobody does."""
+    """Return the present holder of a lock file, or an empty string if it is free."""
     try:
         with hold_lock(path) if path.exists() else nullcontext():
             return ""
     except HeldError as holder:
         return str(holder)
-    except OSError:  # what cannot be opened is reported by whoever needs it
+    except OSError:  # the function that needs the lock reports a file that cannot be opened
         return ""
 
 
 @contextmanager
 def hold_lock(path: Path, patience: float = 0) -> Iterator[None]:
-    """Hold a lock file, and be named in it; the system frees the lock of a process that has died.
+    """Hold a lock file, and write this process's name into it. The system frees the lock of a dead process.
 
-    Raises HeldError, naming the holder, where another process keeps it for longer than `patience` in seconds (-1: wait
-    without end), OSError where the file cannot be written.
+    Raises HeldError, which names the holder, if another process keeps the lock for longer than `patience` in seconds
+    (-1: wait forever), and OSError if the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -68,14 +68,14 @@ def hold_lock(path: Path, patience: float = 0) -> Iterator[None]:
     except Timeout as error:
         raise HeldError(name_holder(path)) from error
     with held:
-        with suppress(OSError):  # of a full disk: who works here is a courtesy
+        with suppress(OSError):  # a full disk: the name is only a courtesy
             path.write_text(f"{name_this_process()}\n")
         yield
 
 
 @contextmanager
 def wait_for_lock(path: Path, what: str) -> Iterator[bool]:
-    """Hold a lock file however long another process keeps it, and say who makes `what`; gives whether one waited."""
+    """Hold a lock file, wait as long as another process keeps it, and log who makes `what`. Give whether it waited."""
     with ExitStack() as stack:
         try:
             stack.enter_context(hold_lock(path))

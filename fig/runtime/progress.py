@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 
 def last_row(path: Path) -> dict[str, str]:
-    """The newest row of a CSV file; empty where there is none."""
+    """Return the newest row of a CSV file, or an empty dictionary without one."""
     with suppress(FileNotFoundError), path.open(newline="") as file:
         rows = list(csv.DictReader(file))
         return rows[-1] if rows else {}
@@ -22,7 +22,7 @@ def last_row(path: Path) -> dict[str, str]:
 def followed(path: Path, total: int, title: str) -> Iterator[None]:
     """Show the column `iteration` of the file at `path` as a bar of `total`, and `loss`, while the block runs."""
     over = Event()
-    seconds = 0.5 if sys.stderr.isatty() else 10.0  # a log file is read afterwards: fewer lines
+    seconds = 0.5 if sys.stderr.isatty() else 10.0  # a log file needs fewer lines
 
     def watch() -> None:
         with tqdm(total=total, desc=title, unit="iteration", mininterval=0, miniters=1) as bar:

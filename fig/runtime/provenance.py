@@ -1,6 +1,6 @@
-"""What a result was made of: fingerprints of code, hashes of files, and the key that names a job.
+"""Identify what a result was made of: fingerprints of code, hashes of files, and the key that names a job.
 
-Only the standard library is imported here, since the Snakefile's parse imports this module.
+This module imports only the standard library, because Snakemake imports it when it parses the Snakefile.
 """
 
 import ast
@@ -14,8 +14,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = "fig"  # itself only names what others have
-ASIDE = (  # carry results, or say what makes them in values that every record has: part of no fingerprint
+PACKAGE = "fig"  # only names objects of its modules
+ASIDE = (  # part of no fingerprint: they carry results, or hold values that every record has
     "fig.runtime",
     "fig.settings",
     "fig.study",
@@ -37,13 +37,13 @@ class Module:
 
 
 def module_path(root: Path, module: str) -> Path | None:
-    """The file of a module of this project, or None where `module` is an attribute or not a module of ours."""
+    """Return the file of a module of this project, or None if `module` is an attribute or another project's module."""
     base = root.joinpath(*module.split("."))
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.exists()), None)
 
 
 def imported_names(tree: ast.AST) -> Iterator[str]:
-    """Every dotted name that a syntax tree imports, at the top or inside functions."""
+    """Yield every dotted name that a syntax tree imports, at the top or inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -53,7 +53,7 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
 
 
 def without_docstrings(tree: ast.AST) -> ast.AST:
-    """The tree without the docstrings of modules, classes, functions and attributes."""
+    """Remove the docstrings of modules, classes, functions and attributes from a tree, and return it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [each for each in node.body if not is_text(each)]
@@ -61,13 +61,13 @@ def without_docstrings(tree: ast.AST) -> ast.AST:
 
 
 def is_text(node: ast.AST) -> bool:
-    """Whether a statement is nothing but a text."""
+    """Return whether a statement is only a string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
 def examine(root: Path, name: str) -> Module | None:
-    """What is to be known of a module below `root`; None where it is none of ours, or part of no fingerprint."""
+    """Examine a module below `root`. Return None for another project's module and for one that is in no fingerprint."""
     path = module_path(root, name)
     aside = name == PACKAGE or f"{name}.".startswith(tuple(f"{aside}." for aside in ASIDE))
     if path is None or aside:
@@ -79,7 +79,7 @@ def examine(root: Path, name: str) -> Module | None:
 
 
 def modules_behind(*modules: str) -> dict[str, Module]:
-    """Modules and everything of this project that they import, directly or not, with the packages around each."""
+    """Return modules and all their direct and indirect imports of this project, with the packages around each."""
     found: dict[str, Module] = {}
     waiting = list(modules)
     while waiting:
@@ -91,9 +91,9 @@ def modules_behind(*modules: str) -> dict[str, Module]:
 
 
 def fingerprint(*modules: str) -> str:
-    """Hash over the code of `modules` and of all they import of this project: 16 hexadecimal digits.
+    """Return a hash over the code of `modules` and of their imports of this project: 16 hexadecimal digits.
 
-    Comments, docstrings and layout do not enter it. Raises ModuleNotFoundError where there is no such module.
+    Comments, docstrings and layout do not enter it. Raises ModuleNotFoundError for an unknown module.
     """
     for module in modules:
         if module_path(ROOT, module) is None:
@@ -106,9 +106,9 @@ def fingerprint(*modules: str) -> str:
 
 
 def module_hash(module: str) -> str:
-    """SHA-256 of the file of a module anywhere on the path or in the working directory; nothing of it is run.
+    """Return the SHA-256 of a module's file, anywhere on the path or in the working directory, without running it.
 
-    Raises ModuleNotFoundError where there is none.
+    Raises ModuleNotFoundError if the module does not exist.
     """
     origin, places = None, [str(Path.cwd()), *sys.path]
     parts = module.split(".")
@@ -123,11 +123,11 @@ def module_hash(module: str) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance_key(parts: Mapping[str, object]) -> str:
-    """Name of something by what determines it: 16 hexadecimal digits."""
+    """Return a name for an object by the parts that determine it: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Records: what a job was made of and how long it took, in one file beside its outputs."""
+"""Write and read records: one file next to a job's outputs, with what they were made of and how long it took."""
 
 import hashlib
 import json
@@ -21,21 +21,21 @@ DOWNLOADS = "data/downloads/"
 
 @dataclass(frozen=True)
 class Origin:
-    """What decides the result of a job: equal origins mean equal results."""
+    """Everything that decides the result of a job. Equal origins mean equal results."""
 
     stage: str
-    code: str  # fingerprint of its stage and of all that the stage imports
+    code: str  # fingerprint of its stage and of the stage's imports
     settings: Mapping[str, Json]
     inputs: Mapping[str, str]  # hash by path
 
     @property
     def key(self) -> str:
-        """The provenance key: 16 hexadecimal digits. Where the inputs lie does not enter it."""
+        """The provenance key: 16 hexadecimal digits. The inputs' paths do not enter it."""
         parts = asdict(self) | {"inputs": list(self.inputs.values())}
         return provenance_key(parts)
 
     def differences(self, other: Self) -> Iterator[str]:
-        """What changed from this origin to another, one phrase for each kind: code, settings, inputs."""
+        """Yield a phrase for each kind of difference between this origin and another: code, settings, inputs."""
         if self.code != other.code:
             yield "its code"
         if names := changed_names(self.settings, other.settings):
@@ -45,7 +45,7 @@ class Origin:
 
 
 def changed_names(before: Mapping[str, object], after: Mapping[str, object], prefix: str = "") -> list[str]:
-    """The dotted names under which two mappings differ."""
+    """Return the dotted names of the values that differ between two mappings."""
     names = []
     for name in {**before, **after}:
         old, new = before.get(name), after.get(name)
@@ -60,7 +60,7 @@ def changed_names(before: Mapping[str, object], after: Mapping[str, object], pre
 
 @dataclass
 class Times:
-    """Where the seconds of a job went, and on what; `started` and `ended` are since the epoch, the others durations."""
+    """The seconds of a job, and its device. `started` and `ended` are since the epoch, the others are durations."""
 
     started: float = field(default_factory=time.time)
     startup: float = 0.0  # of the interpreter and imports, before the job's first line
@@ -68,18 +68,18 @@ class Times:
     work: float = 0.0  # the function on the workers
     tracking: float = 0.0  # MLflow
     ended: float = 0.0
-    device: str = ""  # that the function computed on: the GPU's name, or the CPU's with its instructions
+    device: str = ""  # of the function on the workers: the GPU's name, or the CPU's with its instructions
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()  # `startup` seconds after `started`
 
     def now(self) -> float:
-        """The time, since the epoch, by a clock that nobody sets while the job runs."""
+        """Return the time since the epoch, by a clock that nobody can set while the job runs."""
         return self.started + self.startup + time.monotonic() - self.began
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Add the seconds that the block takes to `name`."""
+        """Add the seconds of the block to the field `name`."""
         began = time.monotonic()
         try:
             yield
@@ -89,11 +89,11 @@ class Times:
 
 @dataclass(frozen=True)
 class Record:
-    """A job that was done: its origin, the command that repeats it, and its times."""
+    """A finished job: its origin, the command that repeats it, and its times."""
 
     origin: Origin
     command: str
-    runtime: Mapping[str, Json]  # what it was given that changes no result: workers, say
+    runtime: Mapping[str, Json]  # values that do not change the result, such as workers
     times: Times
 
     def write(self, path: Path) -> None:
@@ -105,7 +105,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record in a file; None where there is none that is whole and of this version of the project."""
+    """Return the record in a file, or None if the file is missing, damaged or of another version of the project."""
     try:
         values = read_object(path)
         return adapter_of(Record).validate_python(values | {"origin": values})
@@ -115,16 +115,16 @@ def read_record(path: Path) -> Record | None:
 
 @cache
 def described_hash(description: Path, changed: int) -> str:
-    """The hash of an array that the JSON beside it states; megabytes of labels are read once, while unchanged."""
+    """Return the hash of an array from its JSON, whose megabytes of labels are read only once while unchanged."""
     return str(read_object(description, {"sha256": str}, "prepare it again")["sha256"])
 
 
 def hash_input(path: Path) -> str:
-    """Return what distinguishes an input from another; empty where there is nothing.
+    """Return a text that identifies the content of an input, or an empty one if nothing exists at the path.
 
-    Of a discriminator's folder it is the key in its card, of a prepared array the hash in its description, of a
-    download its size (its hash was checked on arrival), of any other folder a hash of the names and sizes below it,
-    of any other file a hash of its bytes.
+    For a discriminator's folder, this is the key in its card. For a prepared array, it is the hash in its description.
+    For a download, it is its size, because its hash was checked on arrival. For any other folder, it is a hash of the
+    names and sizes below it, and for any other file a hash of its bytes.
     """
     card, description = path / "discriminator.json", path.with_suffix(".json")
     if card.exists():

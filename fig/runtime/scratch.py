@@ -1,4 +1,4 @@
-"""A temporary folder that goes with its process; what a killed process leaves there goes with the next."""
+"""Make a temporary folder that a process removes at its end. The next process removes what a killed one left."""
 
 import fcntl
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 
 PREFIX = "fig-job-"
 LOCK = "held"  # a file in the folder, locked for as long as the process lives
-LONGEST = 26  # characters of a folder's name below which Ray's sockets are still within the kernel's 107
+LONGEST = 26  # characters of a folder's name that keep the names of Ray's sockets within the kernel's 107
 
 
 @contextmanager
 def scratch_folder(place: str | None = None) -> Iterator[Path]:
-    """Make a temporary folder in `place`, by default where Python makes such; it is removed in the end.
+    """Make a temporary folder in `place`, by default Python's own place, and remove it after the block.
 
-    The folders that killed processes left in `place` are removed first.
+    First remove the folders that killed processes left in `place`.
     """
     place = place or tempfile.gettempdir()
     for left in Path(place).glob(f"{PREFIX}*/{LOCK}"):
@@ -27,7 +27,7 @@ def scratch_folder(place: str | None = None) -> Iterator[Path]:
             os.close(lock)
     made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
     lock = hold(made / LOCK, os.O_CREAT)
-    folder = made.rename(made.with_name(made.name[1:]))  # nobody finds it before it is held
+    folder = made.rename(made.with_name(made.name[1:]))  # no other process finds it before it is locked
     try:
         yield folder
     finally:
@@ -37,14 +37,14 @@ def scratch_folder(place: str | None = None) -> Iterator[Path]:
 
 
 def place_for_sockets() -> str:
-    """Where Ray may make its folder: where Python makes temporary files, or /tmp where that name is too long."""
+    """Return the place of Ray's folder: Python's place for temporary files, or /tmp if that name is too long."""
     place = Path(tempfile.gettempdir())
-    place = place.parent if place.name.startswith(PREFIX) else place  # beside the job's own folder
+    place = place.parent if place.name.startswith(PREFIX) else place  # next to the job's own folder
     return str(place) if len(str(place)) <= LONGEST else "/tmp"
 
 
 def hold(file: Path, create: int = 0) -> int | None:
-    """Lock a file of one's own, as an open descriptor; None where somebody else holds it, or owns it."""
+    """Lock a file of this user and return its open descriptor, or None if another process or user has it."""
     with suppress(OSError):
         lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW | create, 0o600)
         try:
@@ -59,7 +59,7 @@ def hold(file: Path, create: int = 0) -> int | None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder; one in which a dying process of Ray still writes is tried again for some seconds."""
+    """Remove a folder. Try again for some seconds if a dying process of Ray still writes into it."""
     for _ in range(50):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -69,7 +69,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """In the block, this process and those that it starts make their temporary files in the folder."""
+    """In the block, make this process and its children put their temporary files into the folder."""
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     try:

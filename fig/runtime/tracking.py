@@ -1,7 +1,7 @@
-"""The only door to MLflow: a discriminator's folder is mirrored as a run and its model, found again by its key.
+"""The only door to MLflow: mirror a discriminator's folder as a run and its model, and find them again by its key.
 
-On request the model gets the weights and is registered, too. Local files are the truth. Mirroring twice changes
-nothing, so a run that a server missed is caught up later.
+On request, the model also gets the weights and is registered. Local files are the truth. Mirroring twice changes
+nothing, so FIG can later mirror a run that a server missed.
 """
 
 import json
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 KEY = "fig.key"
 COMMAND = "fig.command"
-FILES = "fig.files"  # hash of the files of a model that has its weights
+FILES = "fig.files"  # hash of a model's files, if it has its weights
 ARTIFACTS = ("discriminator.json", "history.csv", "metrics.csv", "samples.png", *RECORDS)
-OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # what GATE reads
-GATE = "fig.serving:load_gate"  # by its name: what carries results does not know how images are judged
+OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # the files that GATE reads
+GATE = "fig.serving:load_gate"  # by name, because this layer does not know how images are judged
 BATCH = 1000  # metrics in one request, MLflow's limit
 DIGEST = 16  # characters of a data set's hash that MLflow shows
 PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's defaults would wait minutes
@@ -54,16 +54,16 @@ PATIENCE = {  # a server that never answers costs a job 20 s to 25 s: MLflow's d
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 ENOUGH = 3  # failures of MLflow in a row after which a sync gives up
-TURN = 60  # seconds that a job waits until others have written, before it leaves it to a sync
+TURN = 60  # seconds that a job waits for other writers before it leaves its run to a sync
 
 log = logging.getLogger("fig")
 
 
 @contextmanager
 def one_at_a_time(results: Path) -> Iterator[None]:
-    """Hold the lock of the SQLite file in use, or of the results folder: two syncers of a run would create it twice.
+    """Hold the lock of the SQLite file in use, or of the results folder. Two writers of a run would create it twice.
 
-    Raises TrackingError where others hold it for longer than TURN, or where it cannot be written.
+    Raises TrackingError if others hold it for longer than TURN, or if it cannot be written.
     """
     lock = Path(f"{sqlite_file(uri_of(results)) or results / 'mlflow'}.lock")
     with ExitStack() as stack:
@@ -79,18 +79,18 @@ def one_at_a_time(results: Path) -> Iterator[None]:
 
 
 def client_for(results: Path) -> "MlflowClient":
-    """A client of the server or file in use."""
+    """Return a client of the server or file in use."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # among what a command prints
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step of creating a SQLite file
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # our one warning says what its retries came to
-    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # and what became of a SQLite file
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would mix with a command's output
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every step of creating a SQLite file
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # our one warning reports the result of its retries
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # and the fault of a SQLite file
     from mlflow import MlflowClient
 
     uri = uri_of(results)
     if file := sqlite_file(uri):
-        if not file.exists():  # whole or not at all: MLflow cannot go on with some tables
+        if not file.exists():  # complete or not at all: MLflow cannot continue from some of the tables
             with partial_folder(file.parent) as folder:
                 MlflowClient(f"sqlite:///{folder / file.name}")
                 put_in_place(folder / file.name, file)
@@ -100,10 +100,10 @@ def client_for(results: Path) -> "MlflowClient":
 
 
 def mirror(folder: Path) -> str:
-    """Bring MLflow up to date with the discriminator in `results/<run>/discriminators/...`: the MLflow run's id.
+    """Update MLflow from the discriminator in `results/<run>/discriminators/...`, and return the MLflow run's id.
 
-    Raises TrackingError where the server does not answer or the file cannot be written, ValueError or OSError, naming
-    the file, where the folder cannot be read.
+    Raises TrackingError if the server does not answer or the file cannot be written, and ValueError or OSError, which
+    name the file, if the folder cannot be read.
     """
     contents, run_folder = read_folder(folder), folder.parents[4]
     with connected(run_folder.parent) as client:
@@ -111,15 +111,15 @@ def mirror(folder: Path) -> str:
 
 
 def register(folder: Path) -> str:
-    """Mirror the discriminator in `results/<run>/discriminators/...` and register its model: the address to serve.
+    """Mirror the discriminator in `results/<run>/discriminators/...`, register its model, and return its address.
 
-    Raises what `mirror` raises, and ValueError where the baseline has not scored these weights, or where a file of
-    what would be served is damaged.
+    Raises the errors of `mirror`, and ValueError if the baseline has not scored these weights or if a file that the
+    model serves is damaged.
     """
     contents, run_folder = read_folder(folder), folder.parents[4]
     if not (folder / OF_A_MODEL[-1]).exists() or not contents.evaluation:
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
-    _load_pyfunc(str(folder))  # what cannot be loaded is not registered; a factory that it names runs
+    _load_pyfunc(str(folder))  # register only models that load; this runs the factory that the folder names
     files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
     with connected(run_folder.parent) as client:
         found = mirrored(client, contents, experiment_id(client, run_folder), files)
@@ -128,21 +128,21 @@ def register(folder: Path) -> str:
 
 @contextmanager
 def connected(results: Path) -> Iterator["MlflowClient"]:
-    """A client that nobody else of this results folder works beside; raises TrackingError where it fails."""
-    import_module("mlflow")  # a library that is not installed is no fault of the server's
+    """Give a client that is the only one at work in this results folder. Raises TrackingError if it fails."""
+    import_module("mlflow")  # a missing library is not the server's fault
     with one_at_a_time(results):
         try:
             yield client_for(results)
         except TrackingError:
             raise
-        except Exception as error:  # MLflow raises whatever a driver or a server's answer causes
+        except Exception as error:  # MLflow passes on every error that a driver or a server's answer causes
             raise TrackingError(describe_failure(error, results)) from error
 
 
 def try_to_mirror(folder: Path) -> float:
-    """Mirror, or warn in one line where that cannot be done now; the seconds it took.
+    """Mirror a folder, or warn in one line if that fails, and return the seconds that it took.
 
-    With a server that accepts and never answers they are 25, and up to TURN more behind other jobs.
+    A server that accepts and never answers takes 25 s, and up to TURN more while other jobs write.
     """
     began = time.monotonic()
     try:
@@ -153,9 +153,9 @@ def try_to_mirror(folder: Path) -> float:
 
 
 def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
-    """The MLflow experiment named like the folder `results/<run>`, created where there is none.
+    """Find or create the MLflow experiment of the folder `results/<run>`, and return its id.
 
-    A server says itself where artifacts go; with a SQLite file they go beside the run, not into the working directory.
+    A server decides where artifacts go. With a SQLite file, they go next to the run, not into the working directory.
     """
     uri, experiment = uri_of(run_folder.parent), client.get_experiment_by_name(run_folder.name)
     beside = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve()
@@ -168,13 +168,13 @@ def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
             raise TrackingError(f"{sqlite_file(uri)} was moved, its artifacts belong into {place}: move the file away")
         return experiment.experiment_id
     artifacts = beside.as_uri() if sqlite_file(uri) else None
-    kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows trainings, not prompts
+    kind = {"mlflow.experimentKind": "custom_model_development"}  # makes the UI show trainings, not prompts
     return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What a discriminator is in MLflow."""
+    """A discriminator's run and model in MLflow."""
 
     run_id: str
     model: "LoggedModel"
@@ -189,11 +189,11 @@ def mirrored(client: "MlflowClient", contents: Contents, experiment: str, files:
     run = found[0] if found else created(client, card, experiment, contents.started)
     run_id = run.info.run_id
     model = model_of(client, card, run, files)
-    if not run.data.params:  # nor has a run whose mirroring broke off here
+    if not run.data.params:  # a new run, or one whose mirroring stopped here
         client.log_batch(run_id, params=[Param(name, value) for name, value in contents.parameters.items()])
     link(client, run, model, contents.data)
     metrics = [metric_of(point) for point in contents.history]
-    written = {(metric.key, metric.timestamp) for metric in model.metrics or ()}  # of a model, not to be written twice
+    written = {(metric.key, metric.timestamp) for metric in model.metrics or ()}  # do not write a model's metric twice
     judged = (point for point in contents.evaluation if (point.name, point.time) not in written)
     metrics += [metric_of(point, model.model_id) for point in judged]
     for start in range(0, len(metrics), BATCH):
@@ -210,9 +210,10 @@ def mirrored(client: "MlflowClient", contents: Contents, experiment: str, files:
 
 
 def model_of(client: "MlflowClient", card: dict[str, Json], run: "Run", files: str) -> "LoggedModel":
-    """The model of a discriminator's run, created where there is none.
+    """Find or create the model of a discriminator's run.
 
-    With the hash of its `files` it is one that has them, or none yet: evaluated anew, a model is another.
+    With the hash of its `files`, accept only a model that has these files or none yet: after another evaluation, the
+    discriminator gets another model.
     """
     experiment, key = run.info.experiment_id, f"tags.`{KEY}` = '{card['key']}'"
     latest = [{"field_name": "creation_timestamp", "ascending": False}]
@@ -228,7 +229,7 @@ def model_of(client: "MlflowClient", card: dict[str, Json], run: "Run", files: s
 
 
 def link(client: "MlflowClient", run: "Run", model: "LoggedModel", data: Iterable[DataSet]) -> None:
-    """Say what a run made and what it was given; what is said already stays as it is."""
+    """Record a run's model and data sets in MLflow. Existing entries do not change."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput
 
     if model.model_id not in {each.model_id for each in (run.outputs.model_outputs if run.outputs else ())}:
@@ -245,7 +246,7 @@ def link(client: "MlflowClient", run: "Run", model: "LoggedModel", data: Iterabl
 
 
 def metric_of(point: Point, model_id: str | None = None) -> "Metric":
-    """A point as MLflow has it, linked to a model and to the data set that it was measured on."""
+    """Return a point as MLflow's metric, linked to a model and to the data set that it was measured on."""
     from mlflow.entities import Metric
 
     name, digest = (point.data.name, point.data.digest[:DIGEST]) if point.data else (None, None)
@@ -253,18 +254,18 @@ def metric_of(point: Point, model_id: str | None = None) -> "Metric":
 
 
 def created(client: "MlflowClient", card: dict[str, Json], experiment: str, started: int) -> "Run":
-    """A new run with a discriminator's name and tags, `started` in milliseconds of the epoch."""
+    """Create a run with a discriminator's name and tags, `started` in milliseconds of the epoch."""
     architecture = card["architecture"]
-    # The UI cuts the end of a name off, so what one compares comes first.
+    # The UI cuts off the end of a name, so variant and seed come first.
     name = f"{card['variant']}/{card['seed']} of {card['id_dataset']}/{architecture['network']}"
     tags = {KEY: card["key"], "mlflow.runName": name} | {f"fig.{key}": value for key, value in names_of(card).items()}
     return client.create_run(experiment, start_time=started, tags=tags)
 
 
 def registered(client: "MlflowClient", contents: Contents, found: Mirrored, files: str) -> str:
-    """A version of the model named by the folder's ID data set, network and variant, found again by its files' hash.
+    """Register a version of the model of the folder's ID data set, network and variant, or find it by its files' hash.
 
-    Seeds are versions of one model. Returns the version's address, models:/<name>/<version>.
+    Seeds are versions of one model. Return the version's address, models:/<name>/<version>.
     """
     card, model = contents.card, found.model
     architecture = card["architecture"]
@@ -287,9 +288,9 @@ def registered(client: "MlflowClient", contents: Contents, found: Mirrored, file
 
 
 def write_model(path: Path, folder: Path, model: "LoggedModel") -> None:
-    """The discriminator in `folder` as a folder that MLflow loads and serves.
+    """Write the discriminator in `folder` as a folder that MLflow loads and serves.
 
-    It has no signature of its input, which could name arrays or columns alone: what images may be is the gate's to say.
+    It has no signature of its input, because a signature could name either arrays or columns. The gate checks images.
     """
     import numpy as np
     from mlflow.models import Model, ModelSignature
@@ -305,7 +306,7 @@ def write_model(path: Path, folder: Path, model: "LoggedModel") -> None:
         for file in OF_A_MODEL:
             (data / file).parent.mkdir(parents=True, exist_ok=True)
             (data / file).symlink_to((folder / file).resolve())
-        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # documents say what is needed
+        warnings.filterwarnings("ignore", "(?s).*input example was not provided")  # docs/mlflow.md has examples
         save_model(
             path,
             loader_module=__name__,
@@ -317,20 +318,20 @@ def write_model(path: Path, folder: Path, model: "LoggedModel") -> None:
 
 
 class Gate(Protocol):
-    """What is served."""
+    """A classifier that judges images, as fig.serving defines it."""
 
     def predict(self, images: Iterable[object], params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
-        """The answers for images, as pixels or encoded; raises ValueError, in a sentence, where they are none."""
+        """Return the answers for images, pixels or encoded. Raises ValueError, in one sentence, for invalid images."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A gate as MLflow asks it; what it refuses gets status 400 and is answered with its sentence."""
+    """A gate behind MLflow's server. A request that the gate refuses gets status 400 and the gate's sentence."""
 
     gate: Gate
 
     def predict(self, data: Json, params: Mapping[str, Json] | None = None) -> Mapping[str, object]:
-        """The gate's answer; `data` is an array, or holds images in a column `image`, as MLflow parsed a request."""
+        """Return the gate's answer. `data`, as MLflow parsed it, is an array or holds images in a column `image`."""
         try:
             named = hasattr(data, "columns") or isinstance(data, dict)
             if named and "image" not in data:
@@ -341,27 +342,27 @@ class Served:
 
 
 def refusal(sentence: str) -> "MlflowException":
-    """What makes MLflow's server answer with status 400 and a sentence, and not with all that it was sent."""
+    """Return an error that makes MLflow's server answer with status 400 and a sentence, without the request's data."""
     from mlflow.exceptions import MlflowException
 
     class RefusedError(MlflowException):
         def serialize_as_json(self) -> str:
-            return json.dumps({"error_code": self.error_code, "message": sentence})  # the server put more before it
+            return json.dumps({"error_code": self.error_code, "message": sentence})  # MLflow adds text before it
 
     refused: MlflowException = RefusedError.invalid_parameter_value(sentence)
     return refused
 
 
 def _load_pyfunc(path: str) -> Served:
-    """What MLflow serves of the data of `write_model`; it finds this function by its name."""
+    """Load the data of `write_model` for MLflow, which finds this function by its name."""
     module, _, name = GATE.partition(":")
     return Served(getattr(import_module(module), name)(Path(path)))
 
 
 def sync(results: Path) -> tuple[int, int]:
-    """Mirror every discriminator below `results`: how many there are, and how many could not be mirrored.
+    """Mirror every discriminator below `results`. Return how many there are, and how many could not be mirrored.
 
-    Each of these is named in a warning. Raises TrackingError after ENOUGH failures of MLflow in a row.
+    A warning names each of the latter. Raises TrackingError after ENOUGH failures of MLflow in a row.
     """
     from tqdm import tqdm
 

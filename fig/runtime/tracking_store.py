@@ -1,4 +1,4 @@
-"""Where MLflow keeps its runs: which server or file that is, and what is wrong with it, without passwords."""
+"""Find the server or file where MLflow keeps its runs, and describe its faults, without passwords."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fig.files import explain_failure
 
 PATIENCE = 20  # seconds that another program may keep the file locked, as long as MLflow itself waits
-LONGEST = 300  # characters of what MLflow says
+LONGEST = 300  # characters of MLflow's message
 
 
 class TrackingError(RuntimeError):
@@ -21,12 +21,12 @@ class TrackingError(RuntimeError):
 
 
 def default_uri(results: Path) -> str:
-    """The SQLite file of a results folder, which is used where MLFLOW_TRACKING_URI names nothing else."""
+    """Return the URI of a results folder's SQLite file, the default when MLFLOW_TRACKING_URI is not set."""
     return f"sqlite:///{(results / 'mlflow.db').resolve()}"
 
 
 def uri_of(results: Path) -> str:
-    """The server or file in use; raises TrackingError where it is SQLite without a file, which keeps nothing."""
+    """Return the URI in use. Raises TrackingError for SQLite without a file, which saves nothing."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or default_uri(results)
     if uri in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
         raise TrackingError(f"MLFLOW_TRACKING_URI={uri} names no file: write sqlite:///<file>")
@@ -34,27 +34,27 @@ def uri_of(results: Path) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file that a URI of SQLite names, else None."""
+    """Return the file of a SQLite URI, or None for any other URI."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def place_of(results: Path) -> str:
-    """The server or file in use as it is shown: without a password."""
+    """Return the server or file in use for messages: without a password."""
     return str(sqlite_file(uri_of(results)) or hide_secrets(uri_of(results), results))
 
 
 def hide_secrets(text: str, results: Path) -> str:
-    """A text without what identifies a user to the server in use."""
+    """Return a text without the user names, passwords and tokens for the server in use."""
     user, found, _ = uri_of(results).partition("://")[2].rpartition("@")
     text = text.replace(f"{user}@", "") if found else text
     return re.sub(r"(?i)(//)[^/\s]*@|((?:password|passwd|pwd|token|secret)=)[^&\s]*", r"\1\2", text)
 
 
 def find_fault(file: Path, thorough: bool = False) -> str:
-    """Why MLflow cannot use a file that exists, in a sentence with the remedy; empty where it can.
+    """Return why MLflow cannot use an existing file, in a sentence with the remedy, or an empty string if it can.
 
-    It is sought before MLflow would retry for minutes, or change a file that is not its own.
-    Where `thorough`, the whole file is read: damage may be anywhere in it.
+    FIG asks before MLflow would retry for minutes or change another program's file. With `thorough`, it reads the whole
+    file, because damage may be anywhere in it.
     """
     if not file.is_file():
         return f"{file} is no file: move it away"
@@ -75,7 +75,7 @@ def find_fault(file: Path, thorough: bool = False) -> str:
 
 
 def explain_error(file: Path, error: sqlite3.Error) -> str:
-    """What SQLite found in a file, in a sentence with the remedy."""
+    """Explain SQLite's error about a file, in a sentence with the remedy."""
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # without the details of the code
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"another program has kept {file} locked for {PATIENCE} s: end it"
@@ -87,7 +87,7 @@ def explain_error(file: Path, error: sqlite3.Error) -> str:
 
 
 def explain_schema(file: Path, found: str) -> str:
-    """Why the tables in a file, of the schema that it says, are not those of this MLflow; empty where they are."""
+    """Explain why a file's tables, of schema `found`, do not fit this MLflow; return an empty string if they do."""
     from alembic.script import ScriptDirectory
 
     (package,) = getattr(find_spec("mlflow"), "submodule_search_locations", None) or [""]
@@ -100,7 +100,7 @@ def explain_schema(file: Path, found: str) -> str:
 
 
 def describe_failure(error: Exception, results: Path) -> str:
-    """What went wrong in MLflow as one sentence that names the server or file, without passwords."""
+    """Describe an error of MLflow in one sentence that names the server or file, without passwords."""
     file = sqlite_file(uri_of(results))
     if file and file.exists() and (fault := find_fault(file, thorough=True)):
         return fault
