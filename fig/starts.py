@@ -1,4 +1,4 @@
-"""What chains start at: noise, or images made from ID images that are none themselves."""
+"""Images that chains start at: noise, or ID images taken apart until no class is left in them."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,14 +12,14 @@ GRID = 4  # patches a side of an image
 
 def draw_uniform(images: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform noise in [-1, 1], of the shape of the images (Algorithm 1)."""
-    return 2 * drawn(torch.rand, images.shape, images, generator) - 1
+    return 2 * draw_like(torch.rand, images.shape, images, generator) - 1
 
 
 def draw_spectrum(images: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian noise whose mean colour and mean power spectrum, in each channel, are those of the images."""
     colour = images.mean(dim=(0, 2, 3), keepdim=True)  # (1, channels, 1, 1)
     power = torch.fft.fft2(images - colour).abs().square().mean(dim=0)  # (channels, height, width)
-    white = torch.fft.fft2(drawn(torch.randn, images.shape, images, generator), norm="ortho")
+    white = torch.fft.fft2(draw_like(torch.randn, images.shape, images, generator), norm="ortho")
     noise: Tensor = torch.fft.ifft2(power.sqrt() * white).real
     return colour + noise
 
@@ -27,7 +27,7 @@ def draw_spectrum(images: Tensor, generator: torch.Generator) -> Tensor:
 def scramble_phases(images: Tensor, generator: torch.Generator) -> Tensor:
     """The images with one random field of phases added to those of all channels: amplitudes and colours stay."""
     count, _, height, width = images.shape
-    phases = torch.fft.fft2(drawn(torch.randn, (count, 1, height, width), images, generator)).angle()
+    phases = torch.fft.fft2(draw_like(torch.randn, (count, 1, height, width), images, generator)).angle()
     phases[..., 0, 0] = 0  # of the mean colour
     turned = torch.fft.fft2(images) * torch.polar(torch.ones_like(phases), phases)
     scrambled: Tensor = torch.fft.ifft2(turned).real
@@ -42,7 +42,7 @@ def shuffle_patches(images: Tensor, generator: torch.Generator) -> Tensor:
     tall, wide = height // GRID, width // GRID
     cut = images.reshape(count, channels, GRID, tall, GRID, wide).permute(0, 2, 4, 1, 3, 5)
     patches = cut.reshape(count, GRID * GRID, channels, tall, wide)
-    order = drawn(torch.rand, (count, GRID * GRID), images, generator).argsort(dim=1)
+    order = draw_like(torch.rand, (count, GRID * GRID), images, generator).argsort(dim=1)
     patches = patches[torch.arange(count, device=images.device)[:, None], order]
     joined = patches.reshape(count, GRID, GRID, channels, tall, wide).permute(0, 3, 1, 4, 2, 5)
     return joined.reshape(images.shape)
@@ -56,7 +56,7 @@ STARTS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 }
 
 
-def drawn(draw: Maker[Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+def draw_like(draw: Maker[Tensor], shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
     """Random numbers of a shape, drawn where the generator is and brought to where the images are."""
     return draw(tuple(shape), generator=generator, device=generator.device).to(like)
 
