@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -25,20 +26,17 @@ def example(number: int) -> dict:
     return scope
 
 
-def test_the_method_of_the_page_knows_no_length_of_logits():
-    method = example(0)["LogitNorm"]()
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_the_method_of_the_page_rewards_entropy_by_its_weight(weight: float):
+    method = example(0)["ConfidencePenalty"](weight=weight)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     black, unit = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
     batch = Batch(torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 0, 1]), black, unit)
-
-    def loss() -> torch.Tensor:
-        (found,) = method.losses({NETWORK: network}, batch, torch.Generator())
-        return found.value
-
-    before = loss()
-    with torch.no_grad():
-        network[1].weight.mul_(3), network[1].bias.mul_(3)
-    torch.testing.assert_close(loss(), before)
+    (found,) = method.losses({NETWORK: network}, batch, torch.Generator())
+    logits = network(batch.whole)
+    entropies = torch.distributions.Categorical(logits=logits).entropy()
+    expected = nn.functional.cross_entropy(logits, batch.whole_labels) - weight * entropies.mean()
+    torch.testing.assert_close(found.value, expected)
 
 
 def test_the_detector_of_the_page_scores_the_margin(small: Discriminator, stripes: Split):
