@@ -14,7 +14,7 @@ from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import scores
 from fig.exchange import summed_gradients
-from fig.methods.table import build_method
+from fig.methods.table import METHODS, build_method
 from fig.normalisation import share_statistics
 from fig.settings import Augmentation, SamplerSettings, TrainingSettings
 from fig.training import players_of, train
@@ -199,7 +199,7 @@ def test_a_worker_that_was_given_a_gpu_and_sees_none_says_so(caplog: pytest.LogC
 
 
 @pytest.mark.usefixtures("gpu_in_sight")
-@pytest.mark.parametrize("name", ["standard", "fig", "gaussian", "mixup", "adversarial", "jcl", "scratch", "deconf"])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_network_on_the_cpu_is_trained_there_where_there_is_a_gpu(name: str, stripes: Split):
     assert all(value.device.type == "cpu" for value in train_some(name, stripes).values())
 

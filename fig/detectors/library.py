@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
 from fig.detectors.table import LibrarySettings
 from fig.frozen import frozen
-from fig.networks.heads import last_linear
+from fig.networks.heads import last_linear, weights_of
 from fig.networks.taps import Tap, tapped
 from fig.settings import settings
 
@@ -82,10 +82,10 @@ def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
     wanted = set(inspect.signature(cls).parameters)
     if wanted & {"head", "w", "b"}:
         linear = head_of(detector, subject)
-        bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
+        weights, biases = weights_of(linear)
         on_maps = kind_of(detector.name) == "feature_maps"
         known |= {"head": nn.Sequential(nn.Flatten(), linear) if on_maps else linear}
-        known |= {"w": linear.weight.detach(), "b": bias.detach()}
+        known |= {"w": weights.detach(), "b": biases.detach()}
     try:
         return cls(**{name: value for name, value in known.items() if name in wanted} | dict(detector.arguments))
     except (TypeError, ValueError, AssertionError) as error:

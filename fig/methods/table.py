@@ -147,6 +147,8 @@ METHODS = {
         cost_beside=0.5,  # 1.67 of 3.33 GFLOP, by the table that `cost` is from
     ),
     "deconf": MethodRow("deconf:Deconf", "DCC*", "a decomposed head; its own detector is `deconf`"),
+    "logitnorm": MethodRow("logitnorm:LogitNorm", "LogitNorm", "logits of constant length in training"),
+    "t2fnorm": MethodRow("t2fnorm:T2FNorm", "T2FNorm", "features of constant length before the last layer in training"),
 }
 
 SECTIONS = {row.section: row.settings for row in METHODS.values() if row.section}  # of the configuration

@@ -47,6 +47,35 @@ class DeconfHead(nn.Module):
         return logits
 
 
+class LogitNormHead(nn.Linear):
+    """LogitNorm (Wei et al., ICML 2022): in training logits / (||logits|| + 1e-7) / 0.04, in testing the logits."""
+
+    temperature = 0.04
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of the features: (B, D) -> (B, C)."""
+        logits = super().forward(features)
+        return logits / (logits.norm(dim=-1, keepdim=True) + 1e-7) / self.temperature if self.training else logits
+
+
+class T2FNormHead(nn.Linear):
+    """T2FNorm (Regmi et al., CVPR Workshops 2024): logits of features / 0.1, which in training have length one."""
+
+    temperature = 0.1
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of the features: (B, D) -> (B, C)."""
+        scaled = F.normalize(features, dim=-1) if self.training else features
+        return super().forward(scaled / self.temperature)
+
+
+def weights_of(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weights (C, D) and biases (C,) by which a last linear layer turns features into logits in eval mode."""
+    scale = 1 / linear.temperature if isinstance(linear, T2FNormHead) else 1.0
+    bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
+    return linear.weight * scale, bias
+
+
 def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
     """Name and module of the linear layer that is called last in a forward pass of `images` (B, channels, h, w).
 
@@ -70,19 +99,27 @@ def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
     return names[called[-1]], called[-1]
 
 
-HEADS = ("linear", "deconf")
+NORMALISED = {"logitnorm": LogitNormHead, "t2fnorm": T2FNormHead}  # in training alone; with a linear layer's weights
+HEADS = ("linear", "deconf", *NORMALISED)
 
 
 def with_head(network: nn.Module, head: str, images: Tensor) -> nn.Module:
     """The network with its last linear layer replaced by the head of this name; `linear` leaves it as it is.
 
-    `images` (B, channels, h, w) are any that it takes.
+    A head that normalises takes over the layer's weights under their names. `images` (B, channels, h, w) are any that
+    the network takes.
 
     Raises ValueError for a head that there is not, or a network without a linear layer.
     """
     if head not in HEADS:
         raise ValueError(f"no head is called {head!r}: choose one of {', '.join(HEADS)}")
+    if head == "linear":
+        return network
+    name, linear = last_linear(network, images)
     if head == "deconf":
-        name, linear = last_linear(network, images)
         network.set_submodule(name, DeconfHead(linear.in_features, linear.out_features))
+    else:
+        made = NORMALISED[head](linear.in_features, linear.out_features, linear.bias is not None)
+        made.weight, made.bias = linear.weight, linear.bias
+        network.set_submodule(name, made)
     return network
