@@ -58,7 +58,8 @@ def work_of_training(
     They are drawn from the network in training, or from a teacher.
     """
     row, share, sampler = METHODS[method], settings.get("K", 0), settings.get("sampler")
-    parts = [(load, images * (row.cost + share) * area_of(load.network, size))]
+    cost = row.cost + share + row.cost_of_step * settings.get("steps", 0)
+    parts = [(load, images * cost * area_of(load.network, size))]
     if sampler and share:
         drawn = (teacher or load)._replace(precision=sampler["precision"])
         passes = share * steps_of(sampler) * 2 * FORWARD

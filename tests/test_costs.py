@@ -46,6 +46,12 @@ def test_a_gan_beside_the_discriminator_costs_its_filters_squared():
     assert thin[full("resnet18")] == whole[full("resnet18")] / 64 and thin[full("vgg19")] == whole[full("vgg19")]
 
 
+def test_steps_that_a_method_states_cost_their_passes():
+    ceda, acet = (work_of_training(full("resnet18"), 32, "acet", {"steps": steps}, 1000) for steps in (0, 40))
+    passes = 40 * 2 + 2  # forward and back by images in each, forward at the noise and at the end
+    assert ceda == {full("resnet18"): 2000} and acet == pytest.approx({full("resnet18"): 2000 + passes * 1000 / 3})
+
+
 def test_samples_are_drawn_in_the_precision_and_for_the_steps_of_their_sampler(paper: Config):
     sampler = {"precision": "bfloat16", "min_steps": 100, "max_steps": 100}
     found = next(each for each in list_discriminators(paper) if each.path == "cifar10/resnet18/fig/0")

@@ -28,7 +28,7 @@ from fig.objectives import cross_entropy
 from fig.settings import SamplerSettings
 
 SHORT = SamplerSettings(max_steps=12)
-QUICK = {"fig": {"sampler": SHORT}, "jcl": {"filters": 2, "latent": 5}}
+QUICK = {"fig": {"sampler": SHORT}, "jcl": {"filters": 2, "latent": 5}, "acet": {"steps": 2}}
 
 
 def quick(name: str) -> Method:

@@ -23,7 +23,7 @@ AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
 
 
 def method_named(name: str) -> Method:
-    method = build_method(name, {})
+    method = build_method(name, {"steps": 2} if name == "acet" else {})
     return replace(method, sampler=SamplerSettings(max_steps=11)) if hasattr(method, "sampler") else method
 
 

@@ -19,6 +19,7 @@ from fig.settings import (
     Positive,
     SamplerSettings,
     Share,
+    Whole,
     read_settings,
     settings,
     suggest,
@@ -88,6 +89,16 @@ class JclSettings:
     """Learning rate of Adam, for generator and critic."""
 
 
+@settings
+class AcetSettings:
+    """Settings of ACET and CEDA: noise on which the network is not to be confident."""
+
+    radius: Positive = 0.3
+    """How far a pixel of noise may be moved, in the pixel range [0, 1]."""
+    steps: Whole = 40
+    """Steps by which noise is moved to where the network is confident; 0 is CEDA."""
+
+
 @dataclass(frozen=True)
 class MethodRow:
     """What is known of a method before its module is imported."""
@@ -102,6 +113,7 @@ class MethodRow:
     cost: float = (
         1.0  # time of an iteration relative to standard training, without samples: docs/results/performance.md
     )
+    cost_of_step: float = 0.0  # for each of the `steps` in its settings, added to `cost`
     cost_beside: float = 0.0  # arithmetic on an image of a GAN of 64 filters beside it, relative to a whole ResNet18's
 
 
@@ -149,6 +161,15 @@ METHODS = {
     "deconf": MethodRow("deconf:Deconf", "DCC*", "a decomposed head; its own detector is `deconf`"),
     "logitnorm": MethodRow("logitnorm:LogitNorm", "LogitNorm", "logits of constant length in training"),
     "t2fnorm": MethodRow("t2fnorm:T2FNorm", "T2FNorm", "features of constant length before the last layer in training"),
+    "acet": MethodRow(
+        "acet:Acet",
+        "ACET",
+        "noise, moved to where the network is confident, on which it learns to be unsure; CEDA without steps",
+        AcetSettings,
+        "acet",
+        cost=2.0,  # by arithmetic: as many noise images are trained on as ID images
+        cost_of_step=82 / 40 / 3,  # 42 passes forward and 40 back by images in 40 steps, each a third of a training's
+    ),
 }
 
 SECTIONS = {row.section: row.settings for row in METHODS.values() if row.section}  # of the configuration
