@@ -32,12 +32,14 @@ WORDS = {  # another value for settings that are words
     "scaling": "standardised",
     "precision": "bfloat16",
     "noise": "deviation",
+    "direction": "gradient",
     "stop": "batch",
     "unit": "inputs",
     "normalised_over": "test",
     "preset": "authors",
     "method": "scratch",
     "teacher": "vgg19/mixup",
+    "base": "mixup",
     "detector": "pytorch_ood.detector.MaxLogit",
     "factory": "mymodels:other",
     "checkpoint": "other.safetensors",
@@ -49,6 +51,7 @@ WORDS = {  # another value for settings that are words
     "groups": {"near": ["photos-c"]},
 }
 MORE = {  # for lists
+    "starts": "phases",
     "seeds": 1,
     "id_datasets": "plants",
     "ood_datasets": "photos-r-antialias",
@@ -96,7 +99,7 @@ def changed_value(name: str, value: Any) -> Any:
         case int():
             return value + 1
         case float():
-            return value / 2
+            return value / 2 or 0.5
         case [*most, int(last)]:
             return [*most, last + 1]
         case [*most, float(last)]:
