@@ -29,6 +29,10 @@ def by_hand(head: str, features: Tensor, linear: nn.Linear, training: bool) -> T
     for row in features:
         if head == "t2fnorm":
             row = row / (max(row.square().sum().sqrt(), 1e-12) if training else 1) / 0.1
+        if head == "ascood":
+            mean = row.sum() / len(row)
+            deviation = ((row - mean).square().sum() / (len(row) - 1)).sqrt()
+            row = 0.5 * ((row - mean) / (deviation + 1e-6) if training else row)
         logits = linear.weight @ row + linear.bias
         if head == "logitnorm" and training:
             logits = logits / (logits.square().sum().sqrt() + 1e-7) / 0.04

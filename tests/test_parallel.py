@@ -153,6 +153,7 @@ APART = {  # most by which weights may differ, of the way that they moved
     "logitnorm": 1e-3,
     "t2fnorm": 1e-3,
     "acet": 0.5,
+    "ascood": 0.5,  # pixels of nearly the same importance
     "fig": 0.5,  # a sign that rounding turns moves a pixel by a whole step
     "jcl": 0.5,  # Adam's first steps depend on signs alone
 }

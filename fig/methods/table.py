@@ -99,6 +99,16 @@ class AcetSettings:
     """Steps by which noise is moved to where the network is confident; 0 is CEDA."""
 
 
+@settings
+class AscoodSettings:
+    """Settings of ASCOOD; the defaults are those of its published results on CIFAR10."""
+
+    weight: NotNegative = 1.0
+    """Weight of the outliers' divergence from the uniform distribution; the authors take 5 for CIFAR100."""
+    share: Share = 0.2
+    """Share of an image's pixels that change places; the authors take 0.1 for CIFAR100."""
+
+
 @dataclass(frozen=True)
 class MethodRow:
     """What is known of a method before its module is imported."""
@@ -169,6 +179,14 @@ METHODS = {
         "acet",
         cost=2.0,  # by arithmetic: as many noise images are trained on as ID images
         cost_of_step=82 / 40 / 3,  # 42 passes forward and 40 back by images in 40 steps, each a third of a training's
+    ),
+    "ascood": MethodRow(
+        "ascood:Ascood",
+        "ASCOOD",
+        "images whose most telling pixels change places, as outliers for a network of normalised features",
+        AscoodSettings,
+        "ascood",
+        cost=2.67,  # by arithmetic: an outlier is trained on for each image, after a pass forward and back by images
     ),
 }
 

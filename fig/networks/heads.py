@@ -1,5 +1,7 @@
 """Heads: what turns a network's last features into logits."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,22 +60,49 @@ class LogitNormHead(nn.Linear):
         return logits / (logits.norm(dim=-1, keepdim=True) + 1e-7) / self.temperature if self.training else logits
 
 
-class T2FNormHead(nn.Linear):
-    """T2FNorm (Regmi et al., CVPR Workshops 2024): logits of features / 0.1, which in training have length one."""
+class ScaledHead(nn.Linear):
+    """Logits of features times `scale`, which are normalised before that in training."""
 
-    temperature = 0.1
+    scale: ClassVar[float]
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """Features as training takes them: (B, D) -> (B, D)."""
+        raise NotImplementedError
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the features: (B, D) -> (B, C)."""
-        scaled = F.normalize(features, dim=-1) if self.training else features
-        return super().forward(scaled / self.temperature)
+        return super().forward(self.scale * (self.normalised(features) if self.training else features))
+
+
+class T2FNormHead(ScaledHead):
+    """T2FNorm (Regmi et al., CVPR Workshops 2024): features of length one, at the temperature 0.1."""
+
+    scale = 1 / 0.1
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """Features of length one: (B, D) -> (B, D)."""
+        return F.normalize(features, dim=-1)
+
+
+class ZScoreHead(ScaledHead):
+    """ASCOOD's (Regmi, CVPR 2026): each image's features have mean 0 and deviation 0.5.
+
+    The authors' network normalises in testing too, and their best results are of one that does not; its code is not
+    published. Here features are multiplied by 0.5 in testing, as T2FNorm's are divided by its temperature.
+    """
+
+    scale = 0.5
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """Features less their mean over their deviation: (B, D) -> (B, D)."""
+        return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-6)
 
 
 def weights_of(linear: nn.Linear) -> tuple[Tensor, Tensor]:
     """Weights (C, D) and biases (C,) by which a last linear layer turns features into logits in eval mode."""
-    scale = 1 / linear.temperature if isinstance(linear, T2FNormHead) else 1.0
+    scale = linear.scale if isinstance(linear, ScaledHead) else 1.0
     bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(len(linear.weight))
-    return linear.weight * scale, bias
+    return scale * linear.weight, bias
 
 
 def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
@@ -99,7 +128,11 @@ def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
     return names[called[-1]], called[-1]
 
 
-NORMALISED = {"logitnorm": LogitNormHead, "t2fnorm": T2FNormHead}  # in training alone; with a linear layer's weights
+NORMALISED = {  # in training alone; they take over a linear layer's weights
+    "logitnorm": LogitNormHead,
+    "t2fnorm": T2FNormHead,
+    "ascood": ZScoreHead,
+}
 HEADS = ("linear", "deconf", *NORMALISED)
 
 
