@@ -135,6 +135,7 @@ def batch_at(
         begins_epoch=iteration % iterations_per_epoch(settings, len(source)) == 0,
         rank=parallel.rank(),
         workers=parallel.workers(),
+        sum_over_workers=parallel.sum_over_workers,
     )
 
 

@@ -22,8 +22,11 @@ SETTINGS = TrainingSettings(learning_rate=0.05, iterations=7, batch_size=16, mil
 AUGMENTATION = Augmentation(size=16, padding=1, flip=True)
 
 
+QUICK = {"acet": {"steps": 2}, "vos": {"queue": 3, "draws": 20, "start_epoch": 1}}
+
+
 def method_named(name: str) -> Method:
-    method = build_method(name, {"steps": 2} if name == "acet" else {})
+    method = build_method(name, QUICK.get(name, {}))
     return replace(method, sampler=SamplerSettings(max_steps=11)) if hasattr(method, "sampler") else method
 
 

@@ -1,9 +1,14 @@
 """A mini-batch of ID images, and one worker's part of it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+def sum_of_one(tensors: Sequence[Tensor]) -> None:
+    """Sum tensors over a single worker: leave them as they are."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Batch:
     begins_epoch: bool = False  # whether it is the first of an epoch
     rank: int = 0
     workers: int = 1
+    sum_over_workers: Callable[[Sequence[Tensor]], None] = sum_of_one  # in place
 
     @property
     def inputs(self) -> Tensor:
@@ -39,6 +45,13 @@ class Batch:
     def of_worker(self, rows: Tensor) -> Tensor:
         """This worker's of what there is one of for each image of the mini-batch: (B, ...) -> (b, ...)."""
         return rows[self.rank :: self.workers]
+
+    def of_all_workers(self, mine: Tensor) -> Tensor:
+        """The rows of all workers, in float32 and without gradients, from this worker's: (b, D) -> (B, D)."""
+        whole = torch.zeros(self.total, mine.shape[1], device=mine.device)
+        self.of_worker(whole).copy_(mine.detach())
+        self.sum_over_workers([whole])
+        return whole
 
     def share(self, count: int) -> Tensor:
         """Which of `count` rows over all workers are this worker's: (about count / workers,)."""
