@@ -1,22 +1,23 @@
 """What was begun and is not whole: checkpoints cut anywhere or of another version, a full disk, killed helpers."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fig import patch
 from fig.checkpoint import FILES, digest
 from fig.data.arrays import Split
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing
 from fig.data.prepare import READERS, prepare
 from fig.runtime.record import Origin, Record, Times, read_record
-from fig.settings import Augmentation, Finetuning, Pretraining
+from fig.settings import Augmentation, Pretraining
 from fig.stages.pretrain import Pretrain
 from fig.stages.support import trainer
 from support.disks import Disk
@@ -182,19 +183,35 @@ def test_a_killed_process_that_decodes_is_a_sentence_and_what_was_prepared_stays
     )
 
 
+DEADLY = """
+import os, signal, torch
+from fig.patching import patch
+from fig.settings import Finetuning
+
 class DeadlyImages(torch.utils.data.Dataset):
-    def __len__(self) -> int:
+    def __len__(self):
         return 8
 
-    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, row):
         if row == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(3, 8, 8), row % 4
 
+network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4))
+before = {name: value.clone() for name, value in network.state_dict().items()}
+loader = torch.utils.data.DataLoader(DeadlyImages(), batch_size=4, num_workers=1)
+try:
+    patch(network, loader, training=Finetuning(iterations=4, batch_size=4), scaling=(0.5, 0.5), progress=False)
+except RuntimeError as error:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise again, wherever this process is
+    print(error, flush=True)
+    print(all(value.equal(before[name]) for name, value in network.state_dict().items()), flush=True)
+os._exit(0)
+"""
 
-def test_a_killed_worker_of_ones_own_loader_is_a_sentence_and_the_model_stays(linear: torch.nn.Module):
-    before = {name: value.clone() for name, value in linear.state_dict().items()}
-    loader = torch.utils.data.DataLoader(DeadlyImages(), batch_size=4, num_workers=1)
-    with pytest.raises(RuntimeError, match=r"DataLoader worker .*(killed by signal|exited unexpectedly)"):
-        patch(linear, loader, training=Finetuning(iterations=4, batch_size=4), scaling=(0.5, 0.5), progress=False)
-    assert all(value.equal(before[name]) for name, value in linear.state_dict().items())
+
+def test_a_killed_worker_of_ones_own_loader_is_a_sentence_and_the_model_stays():
+    # in a process of its own: torch's handler of SIGCHLD stays, and raises where it likes
+    done = subprocess.run([sys.executable, "-c", DEADLY], text=True, capture_output=True, check=False)
+    said, stays = done.stdout.splitlines()
+    assert re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", said) and stays == "True"
