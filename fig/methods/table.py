@@ -210,7 +210,7 @@ METHODS = {
         "least likely draws of each class's features, as outliers for a weighted energy",
         VosSettings,
         "vos",
-        cost=1.1,  # outliers of a batch took 0.57 s to draw, beside 4.9 s of a ResNet18 on one CPU core
+        cost=1.1,  # outliers of a batch took 0.57 s to draw, against 4.9 s of a ResNet18 on one CPU core
     ),
 }
 

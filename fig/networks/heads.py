@@ -65,13 +65,13 @@ class ScaledHead(nn.Linear):
 
     scale: ClassVar[float]
 
-    def normalised(self, features: Tensor) -> Tensor:
+    def normalise(self, features: Tensor) -> Tensor:
         """Features as training takes them: (B, D) -> (B, D)."""
         raise NotImplementedError
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of the features: (B, D) -> (B, C)."""
-        return super().forward(self.scale * (self.normalised(features) if self.training else features))
+        return super().forward(self.scale * (self.normalise(features) if self.training else features))
 
 
 class T2FNormHead(ScaledHead):
@@ -79,7 +79,7 @@ class T2FNormHead(ScaledHead):
 
     scale = 1 / 0.1
 
-    def normalised(self, features: Tensor) -> Tensor:
+    def normalise(self, features: Tensor) -> Tensor:
         """Features of length one: (B, D) -> (B, D)."""
         return F.normalize(features, dim=-1)
 
@@ -93,7 +93,7 @@ class ZScoreHead(ScaledHead):
 
     scale = 0.5
 
-    def normalised(self, features: Tensor) -> Tensor:
+    def normalise(self, features: Tensor) -> Tensor:
         """Features less their mean over their deviation: (B, D) -> (B, D)."""
         return (features - features.mean(dim=-1, keepdim=True)) / (features.std(dim=-1, keepdim=True) + 1e-6)
 
