@@ -21,7 +21,7 @@ from fig.precision import computing, scale_of
 from fig.seeding import generator
 from fig.settings import Augmentation, Precision, TrainingSettings
 
-Row = Mapping[str, float]
+Row = Mapping[str, int | float]  # an iteration is whole
 
 
 class Reading(Row):

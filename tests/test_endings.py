@@ -202,7 +202,7 @@ def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_no
             continue
         if words == DRIVER and number != KILL:
             wait_for(lambda: requested(workspace), "job that has heard")
-        barrier.open()
+        barrier.close(BEFORE_CHECKPOINT)  # the worker is let go, but not to the end of the training
         said = job.communicate()[1]
         assert job.returncode == status, (words, number, said)
         if words == DRIVER and number != KILL:

@@ -125,6 +125,13 @@ def test_a_checkpoint_that_is_damaged_or_of_another_version_gives_way_to_the_one
     assert resumed["network"].module.weight.equal(first["network"].module.weight)
 
 
+def test_the_rows_of_a_checkpoint_come_back_as_they_were_and_iterations_stay_whole(tmp_path: Path):
+    progress = Progress(3, ({"iteration": 2, "time": 5.0, "loss": 0.25},), ({"loss": 1.0},))
+    save_checkpoint(tmp_path, "key", players(5), progress)
+    found = load_checkpoint(tmp_path, "key", players(5))
+    assert repr(found) == repr(progress)
+
+
 def test_a_checkpoint_of_another_job_is_refused_even_where_its_network_is_another(tmp_path: Path):
     save_checkpoint(tmp_path, "other", players(5), Progress(3))
     before = files_below(tmp_path)
