@@ -1,4 +1,4 @@
-"""How many images a second a device trains a network on: a table with a source for every row, and one's own trainings.
+"""How many images a second a device trains a network on, from a table with sources and from your own trainings.
 
 An image has 32 x 32 pixels. `python benchmarks/rates.py` measures a device's rows.
 """
@@ -24,7 +24,7 @@ Kind = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True)
 class Rate:
-    """Images a second that a worker trains a network on, and how that is known."""
+    """Images a second that a worker trains a network on, and the source of the number."""
 
     device: str  # its name or, in the table, a part of its name
     load: Load
@@ -97,14 +97,14 @@ GPUS = tuple(
     for share in [widths[1.0] / CORE["resnet18"][1.0]]
 )
 TABLE: dict[Kind, tuple[Rate, ...]] = {"cpu": CPUS, "gpu": GPUS}
-ANY = Load("resnet18", 1.0, "float32")  # what stands for all loads where devices are compared
+ANY = Load("resnet18", 1.0, "float32")  # the load by which devices are compared
 
 
 def interpolate(points: Mapping[float, float], width: float) -> float:
-    """Images a second at a width from those at others: between two, the logarithms lie on a line.
+    """Estimate images a second at a width from other widths: linear in the logarithms between two of them.
 
-    Above them time grows with the width's square, as arithmetic does. Below them it stays: what does not depend on
-    the width, such as a GPU's start of each operation, may be all that is left.
+    Above the widest, time grows with the square of the width, as arithmetic does. Below the narrowest, it stays
+    constant, because costs such as a GPU's launch of each operation do not depend on the width.
     """
     widths = sorted(points)
     for low, high in pairwise(widths):
@@ -115,20 +115,20 @@ def interpolate(points: Mapping[float, float], width: float) -> float:
 
 
 def device_names(kind: Kind) -> list[str]:
-    """The table's devices of a kind."""
+    """Return the table's devices of a kind."""
     return list(dict.fromkeys(row.device for row in TABLE[kind]))
 
 
 def slowest_device(kind: Kind) -> str:
-    """The table's slowest device of a kind: what is not known to be faster counts as this."""
+    """Return the table's slowest device of a kind, which stands for devices of unknown speed."""
     return min((row for row in TABLE[kind] if row.load == ANY), key=lambda row: row.images).device
 
 
 @cache
 def stated_rate(kind: Kind, name: str, load: Load) -> Rate:
-    """The table's rate of a load on a device; of a network that it lacks it is ResNet18's.
+    """Return the table's rate of a load on a device; a network that the table lacks gets ResNet18's rate.
 
-    For a device that it lacks the slowest counts, and for a precision that it lacks the device's slowest.
+    An unknown device gets the rate of the slowest one, an unknown precision the device's slowest rate.
     """
     known = (each for each in device_names(kind) if each.lower() in name.lower())
     device = next(known, slowest_device(kind))
@@ -148,20 +148,20 @@ def stated_rate(kind: Kind, name: str, load: Load) -> Rate:
 
 @dataclass(frozen=True)
 class Device:
-    """What trainings run on: its kind, its name or a part of it, and the rates of one's own trainings on any device."""
+    """A device for trainings: its kind, its name or part of it, and the rates of your trainings on any device."""
 
     kind: Kind
     name: str
     own: tuple[Rate, ...] = ()
 
     def trainings(self) -> list[Rate]:
-        """The rates of one's own trainings on this device."""
+        """Return the rates of your own trainings on this device."""
         return [each for each in self.own if self.name.lower() in each.device.lower()]
 
     def rate(self, load: Load) -> Rate:
-        """The rate of a load: the table's, as one's own trainings on the device in this precision correct it.
+        """Return the rate of a load: the table's, corrected by your trainings on the device in this precision.
 
-        Those of the same network and width count alone where there are any.
+        If some of them have the same network and width, only these count.
         """
         stated = stated_rate(self.kind, self.name, load)
         own = [each for each in self.trainings() if each.load.precision == load.precision]
@@ -174,20 +174,20 @@ class Device:
         return Rate(self.name, load, stated.images * median(factors), source)
 
     def seconds(self, work: Work) -> float:
-        """Seconds of one worker for some work."""
+        """Return the seconds that one worker needs for some work."""
         return sum(images / self.rate(load).images for load, images in work.items())
 
 
 def kind_of(resources: Resources | Mapping[str, Json]) -> Kind:
-    """What kind of device workers with these resources compute on."""
+    """Return the kind of device on which workers with these resources compute."""
     given = resources if isinstance(resources, Mapping) else vars(resources)
     return "gpu" if given.get("gpus_per_worker") else "cpu"
 
 
 def measured(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
-    """The rates of workers of this kind in the trainings in these folders, whatever their study.
+    """Return the rates of workers of this kind in the trainings in these folders, of any study.
 
-    A folder with a damaged file says none.
+    Folders with a damaged file are skipped.
     """
     found = []
     for folder in folders:
@@ -197,10 +197,10 @@ def measured(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
 
 
 def measured_in(folder: Path, kind: Kind) -> Rate | None:
-    """The rate of a worker in the training in a folder, by its card and its record.
+    """Return the rate of a worker in the training in a folder, from its card and its record.
 
-    None where these do not say it: no device is named, the training was busy with several things, or an earlier attempt
-    did a part of it.
+    None if they do not determine it: they name no device, the training did several kinds of work, or an earlier
+    attempt did part of it.
     """
     record = read_record(folder / "training.record.json")
     card, history = folder / "discriminator.json", folder / "history.csv"
@@ -223,16 +223,16 @@ def measured_in(folder: Path, kind: Kind) -> Rate | None:
 
 
 def began_earlier(history: Path, started: float) -> bool:
-    """Whether a training's history begins before its last attempt was started."""
+    """Whether a training's history begins before its last attempt."""
     with history.open(newline="") as file:
         first = next(csv.DictReader(file), None)
     return first is not None and float(first["time"]) < started
 
 
 def choose_device(kind: Kind, name: str, folders: Iterable[Path]) -> Device:
-    """The device of this name; without one that of the most trainings in these folders, else the table's slowest.
+    """Return the device of this name; without a name, that of most trainings in these folders or the table's slowest.
 
-    Raises ValueError where neither the table nor a training knows the name.
+    Raises ValueError if neither the table nor a training knows the name.
     """
     own = measured(folders, kind)
     names = [rate.device for rate in own]

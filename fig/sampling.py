@@ -1,4 +1,4 @@
-"""Many low-entropy samples of any classifier: batch after batch, in memory that there is, stopped and gone on with."""
+"""Draw many low-entropy samples of any classifier, in batches that fit into memory; an interrupted run resumes."""
 
 import json
 import time
@@ -25,9 +25,9 @@ TRIES = 20  # chains run for each sample of a wanted class before giving up
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be drawn: `count` samples and, where a class is `wanted`, only such as are predicted as it.
+    """What to draw: `count` samples; with a `wanted` class, only samples that are predicted as this class.
 
-    The seed and the size of a batch determine the samples; how many are asked for does not.
+    The seed and the batch size determine the samples; `count` does not change them.
     """
 
     count: int
@@ -45,9 +45,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How far the drawing of a request has come: all that going on with it needs."""
+    """How far the drawing of a request has come: all the state that resuming needs."""
 
-    samples: Samples | None = None  # of the chains that are done, those not wanted left out
+    samples: Samples | None = None  # of the finished chains, without unwanted ones
     done: int = 0  # chains, wanted or not
     running: ChainState | None = None  # chains under way, after the first `done`
     ended: tuple[ChainState, ...] = ()  # those that started with them
@@ -61,7 +61,7 @@ SAVED = {each.__name__: each for each in (Drawing, Samples, ChainState, ChainInf
 
 
 def save_drawing(path: Path, drawing: Drawing, key: str = "") -> None:
-    """Write an unfinished drawing in the format of checkpoints, whole or not at all; `key` says what is drawn."""
+    """Write an unfinished drawing as a checkpoint, atomically; `key` identifies what is drawn."""
     tensors: dict[str, Tensor] = {}
     frame = take_tensors(drawing, "drawing", tensors)
     with replacing(path) as partial:
@@ -69,9 +69,9 @@ def save_drawing(path: Path, drawing: Drawing, key: str = "") -> None:
 
 
 def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
-    """What `save_drawing` wrote, on a device, or the beginning where there is no file.
+    """Load onto a device what `save_drawing` wrote; without a file, return an empty drawing.
 
-    Raises ValueError where the file is damaged, or was written under another key or by another version.
+    Raises ValueError if the file is damaged, or was written under another key or by another version.
     """
     if not path.exists():
         return Drawing()
@@ -87,7 +87,7 @@ def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
 
 
 def take_tensors(value: object, name: str, tensors: dict[str, Tensor]) -> Json:
-    """The frame of a value, for JSON: each tensor in it goes into `tensors`, its name stays."""
+    """Return a value for JSON: each tensor in it moves into `tensors` and leaves its name behind."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()  # a file holds no two of one memory
         return {"tensor": name}
@@ -101,7 +101,7 @@ def take_tensors(value: object, name: str, tensors: dict[str, Tensor]) -> Json:
 
 
 def put_tensors(frame: Json, tensors: Mapping[str, Tensor]) -> Json:
-    """The value that `take_tensors` took apart."""
+    """Rebuild the value that `take_tensors` took apart."""
     if isinstance(frame, list):
         return tuple(put_tensors(part, tensors) for part in frame)
     if isinstance(frame, dict) and "tensor" in frame:
@@ -112,12 +112,12 @@ def put_tensors(frame: Json, tensors: Mapping[str, Tensor]) -> Json:
 
 
 def samples_where(samples: Samples, rows: Tensor) -> Samples:
-    """The samples at these rows: a mask (n,) or indices."""
+    """Return the samples at these rows: a mask (n,) or indices."""
     return Samples(**{each.name: getattr(samples, each.name)[rows] for each in fields(Samples)})
 
 
 def joined(first: Samples | None, second: Samples) -> Samples:
-    """Samples after one another."""
+    """Concatenate samples."""
     if first is None:
         return second
     both = {each.name: [getattr(first, each.name), getattr(second, each.name)] for each in fields(Samples)}
@@ -125,7 +125,7 @@ def joined(first: Samples | None, second: Samples) -> Samples:
 
 
 def begun(network: nn.Module, request: Request, drawing: Drawing, fit: int) -> Drawing:
-    """The drawing with its next chains started: at most `fit`, all of one batch."""
+    """Start the next chains of a drawing: at most `fit`, all from one batch."""
     number, offset = divmod(drawing.done, request.batch)
     still = request.batch if request.wanted is not None else request.count - drawing.done
     chains = torch.arange(offset, min(offset + fit, request.batch, offset + still))
@@ -136,14 +136,14 @@ def begun(network: nn.Module, request: Request, drawing: Drawing, fit: int) -> D
 
 
 def under_way(drawing: Drawing) -> tuple[ChainState, Tensor]:
-    """The chains under way and the state of their generator; raises ValueError where there are none."""
+    """Return the running chains and the state of their generator; raises ValueError if no chains are running."""
     if drawing.running is None or drawing.noise is None:
         raise ValueError("no chains of the drawing are under way")
     return drawing.running, drawing.noise
 
 
 def numbered(watch: Watch | None, first: int) -> Watch | None:
-    """A watch to which chains are numbered from `first`."""
+    """Return a watch that sees chains numbered from `first`."""
     if watch is None:
         return None
 
@@ -154,7 +154,7 @@ def numbered(watch: Watch | None, first: int) -> Watch | None:
 
 
 def finished(request: Request, drawing: Drawing) -> Drawing:
-    """The drawing with the samples of the chains that were under way, all of which have ended."""
+    """Add the samples of the running chains to the drawing, once all of them have ended."""
     new = assembled(list(drawing.ended))
     done = drawing.done + len(new.images)
     if request.wanted is not None:
@@ -165,10 +165,10 @@ def finished(request: Request, drawing: Drawing) -> Drawing:
 def drawings(
     network: nn.Module, request: Request, drawing: Drawing | None = None, watch: Watch | None = None
 ) -> Iterator[Drawing]:
-    """Draw on from `drawing`, or from the beginning; yields how far it has come every few steps, last the whole.
+    """Continue from `drawing`, or start a new one; yield the state every few steps and, last, the finished drawing.
 
-    `watch` is told of each step, chains numbered over all batches. Where a batch does not fit into the device's
-    memory it is run in halves, with the same noise. Raises ValueError where the wanted class hardly ever comes.
+    `watch` sees each step, with chains numbered across all batches. A batch that does not fit into the device's
+    memory runs in halves, with the same noise. Raises ValueError if chains hardly ever reach the wanted class.
     """
     drawing, fit = drawing or Drawing(), request.batch
     while len(drawing) < request.count:
@@ -197,7 +197,7 @@ def drawings(
 
 
 def check_found(request: Request, drawing: Drawing) -> None:
-    """Raise ValueError where so few samples are of the wanted class that drawing on is of no use."""
+    """Raise ValueError if too few samples belong to the wanted class for more chains to help."""
     if len(drawing) < request.count and drawing.done >= TRIES * max(request.count, request.batch):
         raise ValueError(
             f"only {len(drawing)} of {drawing.done} samples are predicted as class {request.wanted}: {request.count} "
@@ -219,7 +219,7 @@ def drawn(
     progress: bool = True,
     each: Callable[[Drawing], None] = lambda drawing: None,
 ) -> Samples:
-    """Follow `drawings` to their end with a progress bar, calling `each` with every one; the samples asked for."""
+    """Run `drawings` to the end with a progress bar, call `each` with every state, and return the samples."""
     drawing = Drawing()
     # miniters 0: steps move the bar too
     with tqdm(total=request.count, desc="sampling", unit="sample", disable=not progress, miniters=0) as bar:
@@ -234,10 +234,10 @@ def drawn(
 
 
 def draw_into(network: nn.Module, request: Request, unfinished: Path | None, progress: bool = True) -> Samples:
-    """Draw all samples of a request, keeping what is `unfinished` in a file, if one is named, from which it resumes.
+    """Draw all samples of a request; with a path for `unfinished`, an interrupted run resumes from that file.
 
-    The file is written every SECONDS_BETWEEN and when the drawing is interrupted, and removed at the end. Raises what
-    `draw` and `load_drawing` raise.
+    The file is written every SECONDS_BETWEEN and on interruption, and removed at the end. Raises what `draw` and
+    `load_drawing` raise.
     """
     if unfinished is None:
         return draw(network, request, progress=progress)
@@ -261,7 +261,7 @@ def draw_into(network: nn.Module, request: Request, unfinished: Path | None, pro
 
 
 class Trajectories:
-    """A `watch` that remembers confidence and energy at every step and, every so many steps, the images."""
+    """A `watch` that records confidence and energy at every step, and images every `images_every` steps."""
 
     def __init__(self, images_every: int = 0) -> None:
         """`images_every` 0 keeps no images."""
@@ -270,7 +270,7 @@ class Trajectories:
         self._seen: list[tuple[int, Tensor, Tensor, Tensor]] = []
 
     def __call__(self, state: ChainState, info: ChainInfo) -> None:
-        """Take note of the chains that run, before a step."""
+        """Record the running chains, before a step."""
         chains = state.chains[state.running].cpu()
         confidence, energy = info.confidence[state.running].cpu(), info.energy[state.running].cpu()
         self._seen.append((state.step, chains, confidence, energy))
@@ -301,7 +301,7 @@ class Trajectories:
 class Probe:
     """How confident a discriminator is on its own low-entropy samples."""
 
-    confidence: float  # mean over chains, each where the sampler's rule stops it: what FIG drives down
+    confidence: float  # mean over chains, each where the sampler's rule stops it; FIG lowers it
     share_confident: float  # of the chains, above CONFIDENT there
     steps: float  # mean, that the rule lets chains take
     stops: tuple[int, ...]  # of each chain
@@ -321,7 +321,7 @@ def probed(
     batch: int = 128,
     progress: bool = True,
 ) -> Probe:
-    """Follow `count` chains of `network` for `steps` steps each, and see where the rule of `settings` stops them."""
+    """Run `count` chains of `network` for `steps` steps each, and record where the rule of `settings` stops them."""
     seen = Trajectories()
     unstopped = replace(settings, stop="chain", min_steps=steps, max_steps=steps)
     draw(network, Request(count, shape, unstopped, seed, batch), seen, progress)

@@ -1,4 +1,4 @@
-"""Folders, zip files and tar files alike: names of the files in them, and their bytes. Nothing is unpacked."""
+"""Read files by name from folders, zip files and tar files, through one interface and without unpacking them."""
 
 import lzma
 import os
@@ -37,11 +37,11 @@ class Archive:
     opened: zipfile.ZipFile | tarfile.TarFile | None
 
     def picture(self, name: str) -> bytes | Path:
-        """An image in it, encoded: bytes, or where it is a file of its own the path, to be read where it is decoded."""
+        """Return an encoded image: its bytes or, in a folder, its path, which is read when the image is decoded."""
         return self.read(name) if self.opened else self.path / name
 
     def read(self, name: str) -> bytes:
-        """Bytes of a file in it; raises FileNotFoundError where there is none of that name, ValueError for a bomb."""
+        """Return the bytes of a file in it; raises FileNotFoundError for an unknown name, ValueError for a bomb."""
         if name not in self.members:
             raise FileNotFoundError(f"{self.path} holds no {name}: it is not the expected archive, or not a whole one")
         if self.members[name] is None:
@@ -52,7 +52,7 @@ class Archive:
             return file.read()
 
     def copy(self, name: str, target: IO[bytes]) -> None:
-        """Write a file in it, of any size, to `target`; raises OSError where its disk has no room for it."""
+        """Write a file of any size from it to `target`; raises OSError if the disk has no room."""
         disk = os.statvfs(target.fileno())
         if self.size(name) > disk.f_bavail * disk.f_frsize:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
@@ -60,14 +60,14 @@ class Archive:
             shutil.copyfileobj(file, target)
 
     def size(self, name: str) -> int:
-        """Bytes of a file in it, unpacked."""
+        """Return the unpacked bytes of a file in it."""
         member = self.members[name]
         if member is None:
             return (self.path / name).stat().st_size
         return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
     def stream(self, name: str) -> IO[bytes]:
-        """A file in it, opened."""
+        """Open a file in it."""
         member = self.members[name]
         if member is None:
             return (self.path / name).open("rb")
@@ -76,11 +76,11 @@ class Archive:
         return cast(IO[bytes], cast(tarfile.TarFile, self.opened).extractfile(cast(tarfile.TarInfo, member)))
 
     def ending(self, *suffixes: str) -> list[str]:
-        """Names of its files that end so, whatever the case; hidden files are passed over."""
+        """Return the names of its files with these endings, in upper or lower case, without hidden files."""
         return [name for name in self.members if name.lower().endswith(suffixes) and not hidden(name)]
 
     def only(self, ending: str) -> str:
-        """The one name that ends so; raises FileNotFoundError where there is none, or more than one."""
+        """Return the only name with this ending; raises FileNotFoundError if no name or several names have it."""
         found = [name for name in self.members if name.endswith(ending)]
         if len(found) != 1:
             raise FileNotFoundError(f"{self.path} holds {len(found)} files {ending}, not one: is it the right archive?")
@@ -88,9 +88,9 @@ class Archive:
 
 
 def names_below(folder: Path) -> list[str]:
-    """Names of all files below a folder, in order; quick, since there may be a million.
+    """Return the names of all files below a folder, in order; fast, because there may be a million.
 
-    Links to folders are followed. Raises ValueError where one leads to a folder that is there already.
+    It follows links to folders, and raises ValueError for a link that leads to a folder already visited.
     """
     found: list[str] = []
     seen: dict[str, str] = {}
@@ -109,7 +109,7 @@ def hidden(name: str) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; a name that is too long is of none."""
+    """Whether a file exists; a name that is too long counts as missing."""
     try:
         return path.is_file()
     except OSError:
@@ -117,7 +117,7 @@ def is_file(path: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file; raises ValueError for a pipe or a device, or where it is too large to be read whole."""
+    """Return the bytes of a file; raises ValueError for a pipe, a device, or a file too large to read at once."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file")
     if (size := path.stat().st_size) > LARGEST:
@@ -127,7 +127,7 @@ def read_file(path: Path) -> bytes:
 
 @contextmanager
 def told_if_damaged(path: Path) -> Iterator[None]:
-    """Raise ValueError naming the archive where what the block reads of it is not whole or not understood."""
+    """Raise ValueError naming the archive if the block finds it truncated or cannot read it."""
     try:
         yield
     except NotImplementedError as error:
@@ -154,7 +154,7 @@ def check_count(archive: Path, count: int) -> None:
 
 
 def list_zip(path: Path, file: zipfile.ZipFile) -> dict[str, Member]:
-    """The files in a zip file; of several of one name the last, as unpacking would leave it."""
+    """Return the files in a zip file; the last of several with one name, as unpacking would leave it."""
     check_count(path, len(file.infolist()))
     for info in file.infolist():
         check_member(path, info.filename, stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
@@ -176,9 +176,9 @@ class Header(tarfile.TarInfo):
 
 
 def list_tar(path: Path, tar: tarfile.TarFile) -> dict[str, Member]:
-    """The files in a tar file; of several of one name the last, as unpacking would leave it.
+    """Return the files in a tar file; the last of several with one name, as unpacking would leave it.
 
-    Raises tarfile.ReadError where it does not end as tar files do: what is missing would not be noticed.
+    Raises tarfile.ReadError if the file does not end as tar files do, because missing members would go unnoticed.
     """
     found: dict[str, Member] = {}
     for count, member in enumerate(tar, 1):
@@ -201,7 +201,7 @@ def list_tar(path: Path, tar: tarfile.TarFile) -> dict[str, Member]:
 
 
 def open_tar(path: Path) -> tarfile.TarFile | None:
-    """A tar file under any compression; None where it is none."""
+    """Open a tar file with any compression; None if it is not a tar file."""
     try:
         return tarfile.open(path, tarinfo=Header)
     except tarfile.ReadError:
@@ -209,7 +209,7 @@ def open_tar(path: Path) -> tarfile.TarFile | None:
 
 
 def explain_no_archive(path: Path) -> str:
-    """Why a file is no archive."""
+    """Explain why a file is not an archive."""
     with path.open("rb") as file:
         start = file.read(8)
     if not start:
@@ -221,11 +221,11 @@ def explain_no_archive(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
-    """Open a folder, a zip file, or a tar file under any compression, for the length of a with-block.
+    """Open a folder, a zip file, or a tar file with any compression, for the length of a with-block.
 
-    Of a folder only the files `names` are looked for, if they are given: it may hold much else.
-    Raises ValueError where a member of an archive is a link or a device or lies outside, where the archive is encrypted
-    or not whole, or where `path` is none of these.
+    In a folder, which may hold many other files, only the files `names` are looked up, if they are given.
+    Raises ValueError if an archive has a member that is a link, a device or outside of it, if the archive is encrypted
+    or truncated, or if `path` is something else.
     """
     if path.is_dir():
         found = names_below(path) if names is None else (name for name in names if is_file(path / name))

@@ -21,7 +21,7 @@ from fig.settings import Augmentation, Border, Json, Side, Title, read_settings,
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 RESAMPLERS = ("antialias", "bilinear", "nearest")
 CENTRE = "centre"
-BY_SUFFIX: dict[str, "Reader"] = {  # the reader of a path, or of what lies beside the images
+BY_SUFFIX: dict[str, "Reader"] = {  # the reader of a path, or of the file next to the images
     ".npy": "arrays",
     ".npz": "arrays",
     ".txt": "list",
@@ -29,7 +29,7 @@ BY_SUFFIX: dict[str, "Reader"] = {  # the reader of a path, or of what lies besi
     ".tsv": "table",
     ".parquet": "table",
 }
-ON_DISK = "[A-Za-z0-9][A-Za-z0-9._+-]*"  # how a downloaded file may be called: it stands in a shell's command too
+ON_DISK = "[A-Za-z0-9][A-Za-z0-9._+-]*"  # valid names of a downloaded file, which are also part of a shell command
 NAMING = ("list", "table")  # readers of files that name images: in their own folder unless another is stated
 SAVED = ("state.json", "dataset_dict.json")  # in a Hugging Face data set on disk: of one, or of several splits
 
@@ -163,7 +163,7 @@ Datasets = Mapping[str, IdDataset | OodSource]
 
 @settings
 class Recipe:
-    """How a split is prepared: what `prepare` needs besides the files."""
+    """How `prepare` makes a split from its files."""
 
     reader: Reader
     """The format of the files."""
@@ -220,7 +220,7 @@ def read_dataset(name: str, entry: Mapping[str, Json]) -> IdDataset | OodSource:
 
 
 def size_of(datasets: Datasets, name: str) -> int:
-    """Pixels a side of an ID data set's images; raises ValueError where it is none."""
+    """Return the side of an ID data set's images in pixels; raises ValueError for any other data set."""
     dataset = datasets[name]
     if not isinstance(dataset, IdDataset):
         raise ValueError(f"{name} is a source of OOD images, not an ID data set")

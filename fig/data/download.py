@@ -16,20 +16,20 @@ from fig.files import explaining, partial_of, put_in_place, replacing
 from fig.intact import refused
 from fig.settings import Json
 
-HASHES = Path("config/data.lock.yaml")  # of files whose publishers state none, as they were when first fetched
+HASHES = Path("config/data.lock.yaml")  # of files whose publishers state no hash, recorded at the first download
 CHUNK = 1 << 15  # bytes; what a broken connection loses at most
 MOST = 10  # seconds between two tries; the first waits are shorter
 
 
 class Session(requests.Session):
-    """What asks a server, and follows where it sends on to if that is allowed."""
+    """A session that follows redirects only where they are allowed."""
 
     def __init__(self, hashed: bool) -> None:
         super().__init__()
         self.hashed = hashed
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a response sends on to, if anywhere; raises OSError where that is refused."""
+        """Return the address that a response redirects to, if any; raises OSError if it is not allowed."""
         target: str | None = super().get_redirect_target(resp)
         if target:
             check_redirect(resp.url, target, self.hashed)
@@ -37,14 +37,14 @@ class Session(requests.Session):
 
 
 class Resuming:
-    """A transfer that goes on from what an earlier one left beside `target`, and checks what came."""
+    """A transfer that resumes from the partial file of an earlier one, next to `target`, and checks the result."""
 
     def __init__(self, target: Path, file: File, known: str, timeout: float) -> None:
         self.target, self.file, self.known, self.timeout = target, file, known, timeout
         self.partial = partial_of(target)
 
     def fetch(self, url: str) -> None:
-        """Fetch `url` into `target`; raises requests.RequestException where trying again may help."""
+        """Fetch `url` into `target`; raises requests.RequestException if another try may help."""
         self.transfer(url)
         self.version.unlink(missing_ok=True)
         check(self.partial, self.target, self.known, self.file.size)
@@ -52,11 +52,11 @@ class Resuming:
 
     @property
     def version(self) -> Path:
-        """The file that remembers which version of the remote file the partial one is of."""
+        """The file that holds the version of the remote file to which the partial file belongs."""
         return self.partial.with_name(f"{self.partial.name}.version")
 
     def transfer(self, url: str) -> None:
-        """Bring `partial` to the file's end; a file that has changed since, or cannot be resumed, is begun anew."""
+        """Complete `partial`; start again if the remote file has changed or its transfer cannot be resumed."""
         began = self.partial.stat().st_size if self.partial.is_file() and self.version.exists() else 0
         headers = {"Accept-Encoding": "identity"}
         if began:
@@ -83,7 +83,7 @@ class Resuming:
             self.receive(response, began if resumed else 0)
 
     def receive(self, response: requests.Response, began: int) -> None:
-        """Append the response's body to `partial`, which holds the first `began` bytes already."""
+        """Append the response's body to `partial`, which already holds the first `began` bytes."""
         length = response.headers.get("Content-Length")
         total = began + int(length) if length else None
         with (
@@ -98,12 +98,12 @@ class Resuming:
 
 
 def recorded(hashes: Path, url: str) -> str:
-    """The hash that was recorded for a URL when it was first fetched; empty where there is none."""
+    """Return the hash that was recorded when a URL was first fetched; empty if no hash is recorded."""
     return str(read_hashes(hashes).get(url, {}).get("hash", ""))
 
 
 def read_hashes(hashes: Path) -> dict[str, dict[str, Json]]:
-    """What is recorded of files, by URL; raises ValueError naming the record where it is none."""
+    """Read what is recorded about files, by URL; raises ValueError naming the record if it is damaged."""
     if not hashes.exists():
         return {}
     with refused(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
@@ -112,7 +112,7 @@ def read_hashes(hashes: Path) -> dict[str, dict[str, Json]]:
 
 
 def record(hashes: Path, url: str, path: Path) -> None:
-    """Record what was fetched from a URL, so that the same is demanded from now on."""
+    """Record what a URL returned, so that later downloads must match it."""
     hashes.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(hashes.with_name(f".{hashes.name}.lock")):
         entries = read_hashes(hashes)
@@ -122,13 +122,13 @@ def record(hashes: Path, url: str, path: Path) -> None:
 
 
 def hash_like(known: str, path: Path) -> str:
-    """The hash of a file by the algorithm of a known one, "<algorithm>:<digits>"; empty where none is known."""
+    """Return a file's hash by the algorithm of the known hash, "<algorithm>:<digits>"; empty without a known hash."""
     algorithm, _, _ = known.rpartition(":")
     return f"{algorithm}:{pooch.file_hash(path, algorithm)}" if known else ""
 
 
 def check(path: Path, target: Path, known: str, size: int) -> None:
-    """Raise OSError where a fetched file is not the expected one; it is kept aside under a name that says so."""
+    """Raise OSError if a fetched file is not the expected one, and rename the file so that its name says so."""
     found = hash_like(known, path)
     if found == known and size in (0, path.stat().st_size):
         return
@@ -148,7 +148,7 @@ def copy(source: Path, target: Path, file: File, known: str) -> None:
 
 
 def fetch(url: str, target: Path, file: File, known: str, retries: int, timeout: float) -> None:
-    """Fetch over HTTP into `target`, trying again where the connection breaks or stalls."""
+    """Fetch over HTTP into `target`; try again when the connection breaks or stalls."""
     failures = 0
     while not target.exists() or hash_like(known, target) != known:
         try:
@@ -172,12 +172,12 @@ def download(
     retries: int = 3,
     timeout: float = 30.0,
 ) -> None:
-    """Bring a publisher's file to `target`, .../<source>/<name>; one that is there already with its hash is left alone.
+    """Download a publisher's file to `target`, .../<source>/<name>; skip a file that already has the right hash.
 
     `mirror` replaces the internet: a base URL or a folder with <source>/<name> below it. A file without a known hash
-    is refused unless it is accepted, and then recorded in `hashes`. `timeout` is in seconds without a byte.
-    Raises ValueError for an unknown hash or a mirror's address with a password, OSError where the file cannot be had
-    or written, or is another one.
+    is refused unless you accept it; its hash is then recorded in `hashes`. `timeout` is in seconds without a byte.
+    Raises ValueError for an unknown hash or a mirror's address with a password, OSError if the file cannot be
+    downloaded or written, or has another hash.
     """
     check_mirror(mirror)
     known = file.hash or recorded(hashes, file.url)

@@ -35,7 +35,7 @@ Reader = Callable[[Sequence[Path], Recipe], AbstractContextManager[Listing]]
 
 
 def images_below(archive: Archive, under: str) -> list[str]:
-    """Names of the image files in a folder of an archive; raises FileNotFoundError where there are none."""
+    """Return the names of the image files in a folder of an archive; raises FileNotFoundError if it has no images."""
     below = f"{under.strip('/')}/" if under else ""
     found = [name for name in archive.ending(*SUFFIXES) if name.startswith(below)]
     if not found:
@@ -91,7 +91,7 @@ def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 
 
 def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[list[int], list[str]]:
-    """Number an array of labels, of whatever type it turns out to be: integers are classes' numbers, texts names."""
+    """Number an array of labels of any type: integers are class numbers, texts are class names."""
     if not labels.size:
         return [], []
     if labels.dtype.kind == "U" and labels.shape == (count,):
@@ -107,7 +107,7 @@ def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[li
 
 
 def squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels (height, width, 1) as (height, width); others as they are."""
+    """Return pixels (height, width, 1) as (height, width), and others unchanged."""
     return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
 
 

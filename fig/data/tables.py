@@ -1,4 +1,4 @@
-"""Lists and tables that name images and their labels: text, CSV, and whatever the columns come from."""
+"""Read lists and tables that name images and their labels: text, CSV, or columns from any other source."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ LABEL_COLUMNS = ("label", "class", "target", "labels", "class_name", "category")
 
 
 def split_files(files: Sequence[Path]) -> tuple[Path, Path]:
-    """The folder or archive of the images, and the table: the last file; alone, it lies in the folder."""
+    """Return the folder or archive of the images, and the table: the last file; a single file is in that folder."""
     return (files[0], files[-1]) if len(files) > 1 else (files[0].parent, files[0])
 
 
@@ -25,8 +25,8 @@ def list_named(
 ) -> Iterator[Listing]:
     """The images that a table names, in its order.
 
-    Raises ValueError where the table is empty or a row names no image, FileNotFoundError where images are not there,
-    each with the count and the first.
+    Raises ValueError if the table is empty or a row names no image, FileNotFoundError if images are missing; both
+    give the count and the first one.
     """
     root, table = split_files(files)
     if not names:
@@ -48,9 +48,9 @@ def list_named(
 
 @contextmanager
 def image_list(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
-    """An image list as OpenOOD has them: a line is `relative/path label`; all labels may be missing.
+    """Read an image list in OpenOOD's format: a line is `relative/path label`; a list may have no labels at all.
 
-    -1 is no label. A path may hold spaces where there are labels.
+    -1 means no label. In a list with labels, a path may contain spaces.
     """
     lines = [line.strip() for line in read_text(files[-1]).split("\n") if line.strip()]
     cut = [line.rsplit(maxsplit=1) for line in lines]
@@ -84,14 +84,14 @@ def csv_table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 
 
 def find_image_column(recipe: Recipe, columns: Sequence[str], where: Path) -> str:
-    """The column with the images; raises ValueError where there is none of a usual name."""
+    """Return the column with the images; raises ValueError if no column has a usual name."""
     if found := find_column(recipe.image_column, columns, IMAGE_COLUMNS, where):
         return found
     raise ValueError(f"{explain_columns(IMAGE_COLUMNS, columns, where)}: state image_column")
 
 
 def find_label_column(recipe: Recipe, columns: Sequence[str], where: Path) -> str:
-    """The column with the labels; empty where there is none of a usual name, unless labels are needed: ValueError."""
+    """Return the column with the labels, or "" if no column has a usual name; ValueError if labels are needed."""
     found = find_column(recipe.label_column, columns, LABEL_COLUMNS, where)
     if recipe.labelled and not found:
         raise ValueError(f"{explain_columns(LABEL_COLUMNS, columns, where)}: state label_column")
@@ -99,12 +99,12 @@ def find_label_column(recipe: Recipe, columns: Sequence[str], where: Path) -> st
 
 
 def explain_columns(usual: Sequence[str], columns: Sequence[str], where: Path) -> str:
-    """That a table has no column of the usual names."""
+    """Return the error for a table without a column of a usual name."""
     return f"{where} has no column called {', '.join(usual[:-1])} or {usual[-1]}, only {', '.join(columns)}"
 
 
 def find_column(stated: str, columns: Sequence[str], usual: Sequence[str], where: Path) -> str:
-    """The column that is stated, or else the first of the usual names, whatever their case; empty if there is none."""
+    """Return the stated column, else the first with a usual name in any case; empty if no column has one."""
     if stated and stated not in columns:
         raise ValueError(f"{where} has no column {stated}, only {', '.join(columns)}")
     by_name = {column.strip().lower(): column for column in reversed(columns)}
@@ -112,7 +112,7 @@ def find_column(stated: str, columns: Sequence[str], usual: Sequence[str], where
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; raises ValueError where it is none in UTF-8."""
+    """Return the text of a file; raises ValueError if it is not text in UTF-8."""
     try:
         text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""How a job trains a discriminator: from its checkpoint to its folder, on whatever workers it is given."""
+"""Train a job's discriminator on its workers: resume from the last checkpoint and write the folder."""
 
 import csv
 import logging
@@ -30,7 +30,7 @@ from fig.training import DivergedError, Row, iterations_of, players_of, train
 
 SHARE_OF_SAVING = 0.02  # of a job's time that may go into checkpoints
 SECONDS_BETWEEN = 1.0  # checkpoints, at least
-REQUEST = "save"  # a file that a job which is told to end leaves for its workers
+REQUEST = "save"  # a file with which a job that must end asks its workers to save
 LESS_MEMORY = "lower batch_size, set precision to bfloat16, or share the batch among more workers"
 
 log = logging.getLogger("fig")
@@ -47,10 +47,10 @@ class Call:
 
 
 def build_architecture(train: Path, network: str, stated: Mapping[str, Json], scaling: str, size: int) -> Architecture:
-    """The architecture of a network for a prepared training split, from what is `stated` of it.
+    """Return the architecture of a network for a prepared training split, from its `stated` values.
 
-    `scaling` is symmetric (to [-1, 1]) or standardised (by the training pixels' mean and standard deviation); a mean
-    and std that are stated, as one's own network expects them, take precedence.
+    `scaling` is symmetric (to [-1, 1]) or standardised (by the training pixels' mean and standard deviation). A stated
+    mean and std, which a network of your own may need, take precedence.
     """
     description = description_of(train)
     scaled = {"mean": description.mean, "std": description.std} if scaling == "standardised" else {}
@@ -59,7 +59,7 @@ def build_architecture(train: Path, network: str, stated: Mapping[str, Json], sc
 
 
 def architecture_of(job: Training, method: Method) -> Architecture:
-    """The architecture of what a job trains: of a new network, or of the discriminator that it starts from."""
+    """Return the architecture that a job trains: a new network's, or that of the discriminator it starts from."""
     if isinstance(job, FromRandomWeights):
         size = job.augmentation.size
         built = build_architecture(job.train, job.network, job.architecture, job.scaling, size)
@@ -68,7 +68,7 @@ def architecture_of(job: Training, method: Method) -> Architecture:
 
 
 def write_history(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV, whole or not at all; a column that a row lacks stays empty."""
+    """Write rows as CSV, atomically; a column that a row lacks stays empty."""
     rows = list(rows)
     with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
@@ -77,7 +77,7 @@ def write_history(path: Path, rows: Iterable[Row]) -> None:
 
 
 def start(job: Training) -> tuple[Discriminator, Method]:
-    """The discriminator that a job begins with, on this worker's device, and its method with the teacher it follows."""
+    """Return a job's initial discriminator, on this worker's device, and its method, with a teacher if it has one."""
     device = parallel.device_for(job.resources.gpus_per_worker)
     method = build_method(job.method, job.settings)
     loaded = [load(folder, trust_factory=True) for folder in job.parents()]
@@ -89,10 +89,10 @@ def start(job: Training) -> tuple[Discriminator, Method]:
 
 
 def train_on_this_worker(call: Call) -> None:
-    """Train on this worker, from the last checkpoint on; rank 0 saves checkpoints, history and weights.
+    """Train on this worker from the last checkpoint; rank 0 saves checkpoints, history and weights.
 
-    A checkpoint is written every second, or as seldom as keeps its cost below SHARE_OF_SAVING, and when the job is
-    told to end: whenever and however it is ended, no more than that is lost.
+    A checkpoint is written every second, or less often to keep its cost below SHARE_OF_SAVING, and when the job is
+    asked to end. A killed job loses only the work since its last checkpoint.
     """
     job, folder, key = call.job, call.folder, call.key
     discriminator, method = start(job)
@@ -131,7 +131,7 @@ def library_versions() -> dict[str, str]:
 
 
 def make_card(call: Call, architecture: Architecture) -> Card:
-    """The card of the trained discriminator."""
+    """Return the card of the trained discriminator."""
     job, made_of = call.job, call.origin
     about = {"made_of": asdict(made_of), "versions": library_versions()}
     kept = {"training": made_of.settings["training"], "method": made_of.settings["settings"]}
@@ -146,7 +146,7 @@ def is_made(job: Training, key: str) -> bool:
 
 @contextmanager
 def hold_lock(job: Training, key: str) -> Iterator[None]:
-    """Hold the job's lock: whoever was killed may have left a process behind that still trains."""
+    """Hold the job's lock, because a killed job may have left a process behind that still trains."""
     lock = FileLock(job.checkpoints / f"{key}.lock")
     try:
         with lock.acquire(blocking=False):
@@ -158,11 +158,11 @@ def hold_lock(job: Training, key: str) -> Iterator[None]:
 
 
 def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], Call], None]) -> None:
-    """Train a discriminator into its folder; `call` calls a function with its argument, on whatever workers it likes.
+    """Train a discriminator into its folder; `call` runs a function with its argument on workers of its choice.
 
-    Its checkpoints are kept under the job's provenance key until it is done: a killed job resumes from them, a
-    changed one cannot pick them up, and where another process runs the same job its result is taken. Raises ValueError
-    where there are fewer images than in a batch, DivergedError, naming the job, where the loss is not finite.
+    Checkpoints are kept under the job's provenance key until the job is done: a killed job resumes from them, and a
+    changed job cannot use them. If another process runs the same job, its result is used. Raises ValueError if there
+    are fewer images than in a batch, DivergedError, naming the job, if the loss is not finite.
     """
     images = description_of(job.train).count
     if images < job.training.batch_size:
@@ -171,7 +171,7 @@ def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], C
     folder = (job.checkpoints / key).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     job.output.mkdir(parents=True, exist_ok=True)
-    name = "/".join(job.output.resolve().parts[1:][-4:])  # fewer where the folder is one's own
+    name = "/".join(job.output.resolve().parts[1:][-4:])  # fewer in a folder outside of a study
     with hold_lock(job, key):
         if is_made(job, key):
             return
