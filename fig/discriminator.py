@@ -23,7 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f]*$")]  # becomes part of p
 
 @settings
 class Architecture:
-    """What is needed to build a discriminator, weights aside."""
+    """All that building a discriminator needs, except its weights."""
 
     network: str
     """A name of fig.networks.table or, with a factory, a name of one's own."""
@@ -48,16 +48,16 @@ class Architecture:
 
     @property
     def scaling(self) -> Scaling:
-        """How pixels become what `Discriminator.network` takes.
+        """The scaling from pixels to the input of `Discriminator.network`.
 
-        A network of one's own is given images in [-1, 1] and scales them by `mean` and `std` itself.
+        A network from a factory takes images in [-1, 1] and applies `mean` and `std` itself.
         """
         return SYMMETRIC if self.factory else Scaling(self.mean, self.std)
 
 
 @settings
 class Card:
-    """What `discriminator.json` says: the architecture, and how the weights came to be."""
+    """The content of `discriminator.json`: the architecture, and how the weights were trained."""
 
     architecture: Architecture
     id_dataset: Name
@@ -75,7 +75,7 @@ class Card:
 
 
 def network_of(architecture: Architecture, seed: int) -> nn.Module:
-    """A freshly initialised network; `seed` alone determines the weights."""
+    """Build a freshly initialised network; `seed` alone determines the weights."""
     from fig.networks.building import (
         build,  # torchvision takes seconds to import: only where a network is built
         made_by,
@@ -96,8 +96,8 @@ def network_of(architecture: Architecture, seed: int) -> nn.Module:
 class Discriminator(nn.Module):
     """A classifier of uint8 images: (B, 3, size, size) -> logits (B, classes).
 
-    The scaling is part of it, so nobody can feed it wrongly scaled images; `network` alone takes scaled ones, and
-    is what the sampler follows.
+    It includes the scaling, so nobody can feed it wrongly scaled images. `network` alone takes scaled images, and the
+    sampler follows it.
     """
 
     def __init__(self, architecture: Architecture, seed: int = 0) -> None:
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
         self.origin: Path | None = None  # the folder that it was loaded from
 
     def scaled(self, images: Tensor) -> Tensor:
-        """Images as `network` takes them: uint8 (B, 3, size, size) -> float of the same shape."""
+        """Scale images for `network`: uint8 (B, 3, size, size) -> float of the same shape."""
         size = self.architecture.size
         if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
             raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, not uint8 (batch, 3, {size}, {size})")
@@ -137,16 +137,16 @@ class Discriminator(nn.Module):
         return (3, self.architecture.size, self.architecture.size)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights, card and a model card into a folder as the Hugging Face hub has them.
+        """Write weights, card and a model card into a folder in the format of the Hugging Face hub.
 
-        The evaluation goes along where the weights are still those of the folder that it was loaded from.
+        The evaluation is copied too if the weights have not changed since they were loaded from a folder.
         """
         from fig import hub
 
         hub.save_pretrained(self, Path(folder))
 
     def push_to_hub(self, repository: str, **options: object) -> str:
-        """Push what `save_pretrained` writes to a repository of the hub: the commit's URL.
+        """Push what `save_pretrained` writes to a repository of the hub; return the commit's URL.
 
         The options are those of huggingface_hub's ModelHubMixin.push_to_hub: private, token, branch, create_pr, ...
         """
@@ -156,10 +156,10 @@ class Discriminator(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, trust_factory: bool = False, **options: object) -> "Discriminator":
-        """The discriminator in a folder or, of that name, on the hub, in eval mode.
+        """Load the discriminator in a folder or in a repository of the hub, in eval mode.
 
-        A network of somebody's own is made by a factory, which is code: it runs only with `trust_factory`. The options
-        are those of huggingface_hub's snapshot_download: revision, token, cache_dir, local_files_only, ...
+        A custom network is made by a factory, which is code and runs only with `trust_factory`. The options are those
+        of huggingface_hub's snapshot_download: revision, token, cache_dir, local_files_only, ...
         """
         from fig import hub
 
@@ -178,7 +178,7 @@ def save(folder: Path, discriminator: Discriminator, card: Card) -> None:
 
 
 def load_card(folder: Path) -> Card:
-    """What `discriminator.json` in `folder` says."""
+    """Read `discriminator.json` in `folder`."""
     path = folder / "discriminator.json"
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no discriminator.json: it is not a discriminator's folder")
@@ -188,8 +188,8 @@ def load_card(folder: Path) -> Card:
 def load(folder: Path, trust_factory: bool = False) -> Discriminator:
     """Rebuild the discriminator that was saved into `folder`.
 
-    A factory that its card names is code: it runs only with `trust_factory`. Raises ValueError naming the file that is
-    damaged, or does not fit the other.
+    A factory that its card names is code and runs only with `trust_factory`. Raises ValueError naming a file that is
+    damaged or does not fit the other one.
     """
     card, weights = load_card(folder), folder / "model.safetensors"
     built, found = card.architecture, weights_in(weights)
@@ -208,7 +208,7 @@ def load(folder: Path, trust_factory: bool = False) -> Discriminator:
 
 
 def check_no_factory(folder: Path, card: Card) -> None:
-    """Raise ValueError where the card in a folder names a factory: code that would run when it is loaded."""
+    """Raise ValueError if the card in a folder names a factory, because loading it would run code."""
     if factory := card.architecture.factory:
         what = f"{folder / 'discriminator.json'} names the factory {factory}, which is code"
         raise ValueError(f"{what}: trust_factory=True, or --trust-factory, runs it if you trust who made the folder")

@@ -1,4 +1,4 @@
-"""Scores of one discriminator under all its detectors, in one pass over each data set, and the metrics they give."""
+"""Score a discriminator under all its detectors, in one pass over each data set, and compute the metrics."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ ALL = EvaluationSettings()
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Scores of the images of one data set that were looked at."""
+    """Scores of images of one data set."""
 
     rows: Tensor  # (N,): which images
     grids: Mapping[str, Grid]  # by detector: (N, settings)
@@ -45,9 +45,9 @@ class Evaluated:
 
 
 def subject_of(discriminator: Discriminator) -> Subject:
-    """What detectors are told of a discriminator: its stages are the taps of its card or, without any, the network's.
+    """Describe a discriminator to detectors: its stages are the taps of its card or, without any, the network's.
 
-    Those of networks that come with the project are known, stem included; those of one's own are found.
+    The stages of FIG's own networks, with the stem, come from their table; those of other networks are searched for.
     """
     architecture, device = discriminator.architecture, discriminator.device
     _, unit = discriminator.range
@@ -59,9 +59,9 @@ def subject_of(discriminator: Discriminator) -> Subject:
 
 
 def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -> tuple[Subject, dict[str, Tap]]:
-    """What detectors are told of a discriminator, and all their taps.
+    """Return the description of a discriminator for detectors, and the taps of all detectors.
 
-    Raises ValueError naming the detector that cannot judge it, the network and the reason.
+    Raises ValueError naming a detector that cannot judge it, the network and the reason.
     """
     subject = subject_of(discriminator)
     named = f"the network {discriminator.architecture.network}"
@@ -69,7 +69,7 @@ def looked_at(detectors: Mapping[str, Detector], discriminator: Discriminator) -
 
 
 def taps_of(name: str, detector: Detector, subject: Subject, network: str) -> Iterable[tuple[str, Tap]]:
-    """The taps of the detector of this name; raises ValueError where it cannot judge the `network`, and says why."""
+    """Return the taps of the detector of this name; raises ValueError with the reason if it cannot judge `network`."""
     try:
         return detector.taps(subject).items()
     except ValueError as error:
@@ -79,10 +79,10 @@ def taps_of(name: str, detector: Detector, subject: Subject, network: str) -> It
 def seen_in_turn(
     discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor, batch: int
 ) -> Iterator[Seen]:
-    """Images of a split in these rows, a batch at a time, as the frozen network saw them.
+    """Yield what the frozen network gives for these rows of a split, a batch at a time.
 
-    A batch that does not fit into the device's memory is looked at in halves. Raises ValueError, after the last batch,
-    where the network gave what is not finite: to look at each batch would be to wait for the device.
+    A batch that does not fit into the device's memory runs in halves. Raises ValueError, after the last batch, if a
+    value of the network is not finite: checking each batch would wait for the device.
     """
     finite: dict[str, Tensor] = {}  # by place
     for chosen in rows.split(batch):
@@ -96,34 +96,34 @@ def seen_in_turn(
 
 
 def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, rows: Tensor) -> Seen:
-    """Images of a split in these rows, as the frozen network saw them."""
+    """Return what the frozen network gives for these rows of a split."""
     square = images_on(discriminator.device, data, rows)
     inputs = discriminator.scaled(centred(square, discriminator.architecture.size))
     return see_inputs(discriminator.network, taps, rows, inputs)
 
 
 def see_inputs(network: nn.Module, taps: Mapping[str, Tap], rows: Tensor, inputs: Tensor) -> Seen:
-    """Inputs (B, channels, h, w), which are in these rows of their data set, as a frozen network saw them."""
+    """Return what a frozen network gives for inputs (B, channels, h, w), which have these rows in their data set."""
     with tapped(network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
         logits = network(inputs)
     return Seen(rows, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
 
 
 def centred(images: Tensor, size: int) -> Tensor:
-    """The middle of images (B, 3, h, w), `size` pixels a side: training images may be stored larger."""
+    """Return the centre of images (B, 3, h, w), `size` pixels a side, because training images may be stored larger."""
     top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
     return images[:, :, top : top + size, left : left + size]
 
 
 def some(count: int, most: int) -> Tensor:
-    """Rows of `count` images in rising order: all of them, or `most` drawn by a fixed seed where that is not 0."""
+    """Return rows of `count` images in rising order: all of them or, if `most` is not 0, `most` by a fixed seed."""
     if not most or most >= count:
         return torch.arange(count)
     return torch.randperm(count, generator=generator(0, "evaluation"))[:most].sort().values
 
 
 def hold_out(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows (N,) that are held out, a seeded share of them, and the rest, both in rising order."""
+    """Split rows (N,) into a seeded share that is held out and the rest, both in rising order."""
     part = max(1, min(round(HELD_OUT * len(rows)), MOST_HELD_OUT))
     order = torch.randperm(len(rows), generator=generator(seed, "held-out"))
     held_out, rest = (rows[these].sort().values for these in order.split([part, len(rows) - part]))
@@ -137,9 +137,9 @@ def fitted(
     seed: int,
     settings: EvaluationSettings = ALL,
 ) -> dict[str, Scorer]:
-    """The detectors, fitted to the training images in one pass over them.
+    """Fit the detectors in one pass over the training images.
 
-    A seeded part of the images is held out, for what is chosen or normalised by ID images. Workers share the pass.
+    A seeded part of the images is held out to choose settings and normalise scores. Workers share the pass.
     The discriminator must be frozen.
     """
     subject, taps = looked_at(detectors, discriminator)
@@ -161,7 +161,7 @@ def fitted(
 
 
 def ready(found: Observer | Detector) -> Ready:
-    """What makes a scorer: an observer, or a detector that needs none; raises TypeError for any other detector."""
+    """Return what makes a scorer: an observer, or a detector without one; raises TypeError for any other detector."""
     if not isinstance(found, Ready):
         raise TypeError(f"{type(found).__name__} has neither an observer nor a scorer")
     return found
@@ -174,9 +174,9 @@ def evaluated(
     data: Split,
     settings: EvaluationSettings = ALL,
 ) -> Evaluated:
-    """Every detector's scores of a split's images, shared out over the workers, in one pass.
+    """Score a split's images under every detector in one pass, which the workers share.
 
-    The discriminator must be frozen. Raises ValueError where a detector gives a score that is not finite.
+    The discriminator must be frozen. Raises ValueError if a score is not finite.
     """
     _, taps = looked_at(detectors, discriminator)
     rows = some(len(data.images), settings.images)
@@ -197,14 +197,14 @@ def evaluated(
 
 
 def scores(detector: Detector, discriminator: Discriminator, data: Split, train: Split | None = None) -> Grid:
-    """Scores (N, settings) of a split's images under one detector, fitted to `train`, or to `data` without one."""
+    """Return scores (N, settings) of a split's images under one detector, fitted to `train` or, without it, `data`."""
     with frozen(discriminator):
         scorers = fitted({"": detector}, discriminator, train or data, seed=0)
         return evaluated({"": detector}, scorers, discriminator, data).grids[""]
 
 
 def own_rows(logits: Tensor, labels: Tensor) -> list[MetricRow]:
-    """What a discriminator's logits (N, C) of the ID test images are worth, as rows of metrics."""
+    """Return rows of metrics of a discriminator's logits (N, C) for the ID test images."""
     confidence = logits.double().softmax(dim=1).amax(dim=1).numpy()
     correct = (logits.argmax(dim=1) == labels).numpy()
     values = {"accuracy": float(correct.mean()), "calibration_error": calibration_error(confidence, correct)}

@@ -1,4 +1,4 @@
-"""Images of one's own, from loaders, tensors, arrays and splits, as batches of images in [-1, 1] on a device."""
+"""Turn your images, from loaders, tensors, arrays or splits, into batches in [-1, 1] on a device."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -43,16 +43,16 @@ class Feed:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all images are at hand, so that batches can be drawn from them in an order of one's own."""
+        """Whether all images are in memory, so that batches can take them in any order."""
         return isinstance(self.images, Split | Tensor | np.ndarray)
 
     def __len__(self) -> int:
-        """Images, where they are in memory, otherwise batches; 0 where an iterable has no length."""
+        """Number of images in memory, otherwise of batches; 0 for an iterable without a length."""
         images = self.images.images if isinstance(self.images, Split) else self.images
         return len(images) if isinstance(images, Sized) else 0
 
     def all_labels(self) -> Tensor | None:
-        """Labels (N,) of images in memory, if there are any; raises ValueError where their number is another."""
+        """Labels (N,) of images in memory, if they have any; raises ValueError if the numbers differ."""
         stated = self.labels
         if stated is None and isinstance(self.images, Split) and self.images.description.labels:
             return labels_of(self.images)
@@ -62,7 +62,7 @@ class Feed:
         return labels
 
     def at(self, rows: Tensor) -> Pixels:
-        """Images in memory, of these rows (b,)."""
+        """Return the images in memory at these rows (b,)."""
         if isinstance(self.images, Split):
             return images_at(self.images, rows)
         if isinstance(self.images, np.ndarray):
@@ -73,7 +73,7 @@ class Feed:
         raise ValueError("images of a loader come in its own order")
 
     def once(self, batch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """All images in their order, in batches: in [-1, 1] (b, channels, h, w), with labels (b,) if there are any."""
+        """Yield all images in order, in batches in [-1, 1] (b, channels, h, w), with labels (b,) if there are any."""
         if isinstance(self.images, Split | Tensor | np.ndarray):
             labels = self.all_labels()
             for rows in torch.arange(len(self)).split(batch):
@@ -87,10 +87,10 @@ class Feed:
     def epoch(
         self, number: int, batch: int, seed: int, augmentation: Augmentation | None, skip: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The labelled batches of an epoch, without the first `skip`; raises ValueError where there are no labels.
+        """Yield the labelled batches of an epoch, without the first `skip`; raises ValueError if there are no labels.
 
-        Images in memory come in an order of the seed's, cropped and mirrored by `augmentation` where they are uint8; a
-        loader's come as it gives them, anew.
+        The seed determines the order of images in memory, and `augmentation` crops and mirrors them if they are uint8.
+        A loader is iterated again in each epoch, and its images are used as they are.
         """
         if not self.in_memory:
             yield from map(labelled, islice(self.once(batch), skip, None))
@@ -104,7 +104,7 @@ class Feed:
             yield self.placed(pixels), labels[rows].to(self.device)
 
     def placed(self, pixels: Pixels) -> Tensor:
-        """Images of any of the forms in [-1, 1] (b, channels, h, w), on the device."""
+        """Convert images of any form to [-1, 1] (b, channels, h, w), on the device."""
         images = channels_first(pixels).to(self.device)
         if images.dtype == torch.uint8:
             found = images.float() / 127.5 - 1
@@ -120,7 +120,7 @@ UNLABELLED = "there are no labels: give (images, labels) in each batch, or label
 
 
 def labelled(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-    """A batch with its labels; raises ValueError where it has none."""
+    """Return a batch with its labels; raises ValueError if it has no labels."""
     images, labels = pair
     if labels is None:
         raise ValueError(UNLABELLED)
@@ -128,7 +128,7 @@ def labelled(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
 
 
 def parts_of(item: object) -> tuple[Pixels, Labels | None]:
-    """Images and labels, if any, of what a loader gives; raises ValueError where it gives no images."""
+    """Return images and labels, if any, from a loader's item; raises ValueError if it holds no images."""
     found: Sequence[object]
     if isinstance(item, Mapping):
         found = [next((item[key] for key in keys if key in item), None) for keys in (IMAGE_KEYS, LABEL_KEYS)]
@@ -142,7 +142,7 @@ def parts_of(item: object) -> tuple[Pixels, Labels | None]:
 
 
 def channels_first(pixels: Pixels) -> Tensor:
-    """Pixels as a tensor (B, channels, h, w): arrays of uint8 have their channels last, or have none."""
+    """Return pixels as a tensor (B, channels, h, w); arrays of uint8 have their channels last, or no channel axis."""
     if isinstance(pixels, Tensor):
         images = pixels
     elif pixels.dtype == np.uint8 and pixels.ndim in (3, 4):
@@ -155,7 +155,7 @@ def channels_first(pixels: Pixels) -> Tensor:
 
 
 def check_range(given: Tensor, images: Tensor) -> None:
-    """Raise ValueError where images, by the scaling that was stated in [-1, 1], are not what that scaling gives."""
+    """Raise ValueError if images, taken to [-1, 1] by the stated scaling, show that the scaling is not theirs."""
     outside = (images.abs() > 1 + 1e-3).float().mean()
     low, high = given.aminmax()
     where = f"images lie in [{low:.2f}, {high:.2f}]"

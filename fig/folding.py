@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, for as long as a network is frozen: the same, but faster."""
+"""Fold batch norms into the convolutions before them while a network is frozen: the same result, but faster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,24 +10,26 @@ from torch import Tensor, nn
 
 from fig.frozen import place_of, restored
 
-TOLERANCE = 1e-2  # of the largest value: what rounding can do, far below what a wrong fold does
+TOLERANCE = 1e-2  # of the largest value: rounding stays below it, and a wrong fold is far above it
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
-_FOUND: "WeakKeyDictionary[nn.Module, list[Pair]]" = WeakKeyDictionary()  # by network: looking costs a forward pass
+_FOUND: "WeakKeyDictionary[nn.Module, list[Pair]]" = (
+    WeakKeyDictionary()
+)  # by network, because finding them costs a forward pass
 
 
 def pairs(network: nn.Module, images: Tensor) -> list[Pair]:
-    """Convolutions of a frozen network and the one batch norm that each goes into; none where folding changes it.
+    """Find the convolutions of a frozen network that feed a batch norm; none if folding would change the network.
 
-    They are found once for each network, by a forward pass of `images` (B, channels, h, w).
+    Each network is searched once, with a forward pass of `images` (B, channels, h, w).
     """
     if network in _FOUND:
         return _FOUND[network]
     seen, before = seen_pairs(network, images)
     if not before[-1].isfinite().all():
         return []
-    with swapped(seen):  # that an output goes nowhere else can be seen by its results alone
+    with swapped(seen):  # only the results show whether an output has other uses
         _, after = seen_pairs(network, images)
     same = all((a - b).abs().max() <= TOLERANCE * b.abs().max() for a, b in zip(after, before, strict=True))
     return _FOUND.setdefault(network, seen if same else [])
@@ -68,16 +70,16 @@ def seen_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], list[Ten
 def foldable(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     """Whether a batch norm is a fixed scale and shift in eval mode, and the weights before it can be replaced.
 
-    A norm without running statistics is none; weights that are computed in each pass cannot be.
+    A norm without running statistics is not fixed; weights that each pass computes cannot be replaced.
     """
     fixed = norm.running_mean is not None and norm.running_var is not None
     return fixed and "weight" in convolution._parameters
 
 
 def fold(found: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
-    """By what each convolution's weights are multiplied, and its biases, so that it does in eval mode what a pair does.
+    """Return factors of each convolution's weights, and its biases, that make it equal its pair in eval mode.
 
-    All of them are (channels,), and are computed side by side, for a GPU takes as long for one as for all.
+    All are (channels,), and are computed together, because a GPU takes as long for one pair as for all.
     """
     if not found:
         return [], []
@@ -91,7 +93,7 @@ def fold(found: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
-    """A batch norm's values, or others where it has none; raises ValueError where there are neither."""
+    """Return a batch norm's values, or other ones if it has no values; raises ValueError if both are missing."""
     if values is None and otherwise is None:
         raise ValueError("a batch norm without running statistics cannot be folded")
     return cast(Tensor, otherwise if values is None else values)
@@ -99,8 +101,8 @@ def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
 
 @contextmanager
 def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Hold convolutions that do their batch norm's work too, then restore them to the bit."""
-    found = [pair for pair in found if "forward" not in pair[1].__dict__]  # others are held already
+    """Let convolutions do the work of their batch norms inside the block, then restore them bit by bit."""
+    found = [pair for pair in found if "forward" not in pair[1].__dict__]  # the rest is folded already
     try:
         with restored(convolution for convolution, _ in found):
             with torch.no_grad():
@@ -122,7 +124,7 @@ def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[Non
 def folded(network: nn.Module, images: Tensor, dtype: torch.dtype | None = None) -> Iterator[nn.Module]:
     """Hold a frozen network (eval mode, weights without gradients) with its batch norms folded, then restore it.
 
-    `images` (B, channels, h, w) are any that it takes. Folded weights are of `dtype` or, without one, as they were.
+    `images` (B, channels, h, w) are any that it takes. Folded weights have `dtype` or, without one, keep their type.
     """
     with swapped(pairs(network, images), dtype):
         yield network

@@ -1,4 +1,4 @@
-"""Logits of networks whose forward pass gives more than a tensor, as those of other libraries do."""
+"""Find the logits of networks whose forward pass returns more than a tensor, as in other libraries."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from fig.scaling import Rescaled
 
 
 class LogitsAlone(nn.Module):
-    """A network of which the logits are kept alone: images (B, channels, h, w) -> (B, classes).
+    """A network of which only the logits are kept: images (B, channels, h, w) -> (B, classes).
 
     The weights of the network within are named `model.…`.
     """
@@ -21,27 +21,27 @@ class LogitsAlone(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, classes)."""
+        """Return logits (B, classes)."""
         return logits_of(self.model(images))
 
 
 def bare(network: nn.Module) -> nn.Module:
-    """The network within its wrappers, under whose names its weights are kept; any other as it is."""
+    """Return the network inside its wrappers, whose names its weights have; any other network unchanged."""
     return network.get_submodule(prefix_of(network).rstrip("."))
 
 
 def prefix_of(network: nn.Module) -> str:
-    """What stands before the names of a network's own submodules: those of `Rescaled` and `LogitsAlone` around it."""
+    """Return the prefix that the wrappers `Rescaled` and `LogitsAlone` add to the names of a network's submodules."""
     if isinstance(network, LogitsAlone):
         return f"model.{prefix_of(network.model)}"
     return f"network.{prefix_of(network.network)}" if isinstance(network, Rescaled) else ""
 
 
 def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model itself where a call gives a tensor, in eval and in train mode; otherwise the model in `LogitsAlone`.
+    """Return a model that gives a tensor in eval and in train mode, and any other model inside `LogitsAlone`.
 
-    `images` (B, channels, h, w) are any that it takes. Raises ValueError, in a sentence, where the model takes no such
-    images, gives no logits (B, classes), or is not to be worked with.
+    `images` (B, channels, h, w) are any that it takes. Raises ValueError if the model does not take such images, gives
+    no logits (B, classes), or cannot be used.
     """
     check_workable(model)
     found = [
@@ -59,7 +59,7 @@ def as_logits(model: nn.Module, images: Tensor) -> nn.Module:
 
 
 def check_workable(model: nn.Module) -> None:
-    """Raise ValueError where a model's weights are not of float32 or not there, or its modes cannot be set."""
+    """Raise ValueError if a model's weights are missing or not float32, or its modes cannot be set."""
     kind, weights = type(model).__name__, list(model.parameters())
     if any(weight.is_meta for weight in weights):
         raise ValueError(f"{kind} is on the meta device: load its weights first")
@@ -68,14 +68,14 @@ def check_workable(model: nn.Module) -> None:
     try:
         with frozen(model):
             pass
-    except Exception as error:  # whatever programs of torch.jit and torch.export raise
+    except Exception as error:  # programs of torch.jit and torch.export raise many types
         raise ValueError(f"{kind} is a compiled program ({error}): use the network that it was made of") from error
 
 
 def logits_of(output: object) -> Tensor:
-    """The logits in what a network gives: what it calls `logits`, the first of a tuple, or the output itself.
+    """Return the logits in a network's output: its `logits`, the first entry of a tuple, or the output itself.
 
-    Raises ValueError where there is none of these.
+    Raises ValueError if the output has another form.
     """
     found = output
     if isinstance(found, Mapping):
@@ -91,14 +91,14 @@ def logits_of(output: object) -> Tensor:
 
 
 def output_of(model: nn.Module, images: Tensor, training: bool) -> object:
-    """What a model gives for images in one of its modes; it is left as it was, running statistics included.
+    """Return a model's output for images in one of its modes; the model and its running statistics stay unchanged.
 
-    Raises ValueError where it cannot take them.
+    Raises ValueError if the model does not take the images.
     """
     with untouched(model):
         try:
             return model.train(training)(images)
-        except Exception as error:  # whatever a foreign model raises for images that it cannot take
+        except Exception as error:  # a foreign model may raise any type for images that it does not take
             reason = " ".join(str(error).split())[:300]
             raise ValueError(
                 f"{type(model).__name__} cannot take {images.dtype} images of shape {tuple(images.shape)} in "

@@ -1,6 +1,6 @@
-"""Feature taps: what submodules of a network give while it classifies, for detectors that look inside.
+"""Feature taps: outputs of a network's submodules while it classifies, for detectors that use inner features.
 
-Forward hooks rather than traced graphs, so that any module of one's own can be tapped, whatever its control flow.
+They are forward hooks and not traced graphs, so that they work on any module with any control flow.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 
 from fig.frozen import frozen
 
-Hook = Callable[[nn.Module, tuple[object, ...], object], None]  # is told of a module's inputs and of its output
-NamedHook = Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]  # and of its named inputs
+Hook = Callable[[nn.Module, tuple[object, ...], object], None]  # called with a module, its inputs and its output
+NamedHook = Callable[[nn.Module, tuple[object, ...], dict[str, object], object], None]  # the same with named inputs
 
 
 PASSING_ON = (nn.Identity, nn.Dropout, nn.AdaptiveAvgPool2d)  # what they give in eval mode has the means it had
 
 
 def whole(features: Tensor) -> Tensor:
-    """The features as they are."""
+    """Return the features unchanged."""
     return features
 
 
 def by_channels(features: Tensor) -> Tensor:
-    """Features with their places in one axis, after the channels: (B, C, places).
+    """Return features with their places on one axis, after the channels: (B, C, places).
 
-    They may be (B, C, h, w), (B, h, w, C), tokens (B, n, C) or, of one place, (B, C). Images are square: where the two
-    axes after the first are equal, and the last is not, the last is the channels'.
+    Features are (B, C, h, w), (B, h, w, C), tokens (B, n, C) or, with one place, (B, C). Images are square: if the two
+    axes after the first are equal, and the last is not, the last one holds the channels.
     """
     if features.ndim == 3:
         return features.mT
@@ -38,12 +38,12 @@ def by_channels(features: Tensor) -> Tensor:
 
 
 def pooled(features: Tensor) -> Tensor:
-    """Means over the places of features as `by_channels` takes them: (B, C)."""
+    """Average features, in any form that `by_channels` takes, over their places: (B, C)."""
     return by_channels(features).mean(dim=2)
 
 
 def first_tensor(value: object) -> Tensor | None:
-    """The tensor, or the first thing of a tuple or mapping where that is one: features, by the custom of libraries."""
+    """Return a tensor, or the first entry of a tuple or mapping if it is one, where libraries usually put features."""
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
@@ -69,9 +69,9 @@ class EnoughError(Exception):
 def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> Iterator[dict[str, Tensor]]:
     """Give a dictionary that after each forward pass of `network` in the block holds what the taps kept.
 
-    The forward result is unchanged, and gradients flow through what is kept. What is kept is taken at once, before a
-    later module may change the features in place. With `stop` a forward pass goes no deeper than the first tap that it
-    comes to, and raises EnoughError there. Raises ValueError for a name that is not there.
+    The forward result is unchanged, and gradients flow through the kept values. They are taken at once, before a later
+    module can change the features in place. With `stop`, a forward pass ends at the first tap that it reaches, and
+    raises EnoughError there. Raises ValueError for an unknown name.
     """
     modules = dict(network.named_modules())
     if missing := [tap.module for tap in taps.values() if tap.module not in modules]:
@@ -109,7 +109,7 @@ def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> I
 
 
 def kept_at(network: nn.Module, tap: Tap, images: Tensor) -> Tensor:
-    """What a tap keeps of a forward pass of `images` (B, channels, height, width) that goes no deeper than it."""
+    """Return what a tap keeps of a forward pass of `images` (B, channels, height, width), which ends at the tap."""
     with tapped(network, {"": tap}, stop=True) as kept:
         try:
             network(images)

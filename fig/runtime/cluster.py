@@ -1,4 +1,4 @@
-"""The only door to Ray: run a function on Ray Train workers, of a running cluster or of one made for the call."""
+"""The only module that uses Ray: run a function on Ray Train workers, in a running cluster or one for the call."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the behaviour that Ray warns it will change to
     "RAY_enable_worker_prestart": "0",  # spare workers would each import Ray for nothing
     "RAY_prestart_worker_first_driver": "0",
-    "RAY_worker_niceness": "0",  # with Ray's 15, whatever else the machine does takes 97 % of a core from a worker
+    "RAY_worker_niceness": "0",  # with Ray's 15, other processes of the machine take 97 % of a core from a worker
 }
 
 # A Ray of our own on this machine, and what its workers exchange, cannot be reached from another one.
@@ -56,7 +56,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a function on its workers."""
+    """The outcome of a function on its workers."""
 
     value: Any  # of the worker of rank 0
     error: Exception | None  # an error that trying again would only repeat
@@ -68,7 +68,7 @@ FINAL = (ArithmeticError, ValueError, OSError)
 
 
 def outcome_of(call: dict[str, Any]) -> Outcome:
-    """Run the call's function on a worker. Only a worker's death shall be retried: errors come back as values."""
+    """Run the call's function on a worker; return errors as values, so that only a worker's death is retried."""
     began = time.monotonic()
     try:
         value = call["function"](call["argument"])
@@ -78,7 +78,7 @@ def outcome_of(call: dict[str, Any]) -> Outcome:
 
 
 def name_device(gpus: float) -> str:
-    """The name of what a worker with so many GPUs computes on: its GPU's, or its CPU's and what instructions it has."""
+    """Return the name of the device of a worker with this many GPUs: its GPU, or its CPU and instruction set."""
     import torch
 
     if gpus and torch.cuda.is_available():
@@ -90,15 +90,15 @@ def name_device(gpus: float) -> str:
 
 
 def over_nodes(resources: Resources) -> bool:
-    """Whether the workers are to be on several nodes of this very job."""
+    """Whether the workers belong on several nodes of this job."""
     return resources.nodes > 1 and slurm.in_job() and not os.environ.get("RAY_ADDRESS")
 
 
 @contextmanager
 def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
-    """The cluster that RAY_ADDRESS names, else one just large enough, over a job's nodes or in this process.
+    """Provide the cluster that RAY_ADDRESS names, else one just large enough, over a job's nodes or in this process.
 
-    Gives what `ray.init` is to be told.
+    Yields the arguments of `ray.init`.
     """
     import ray
 
@@ -125,7 +125,7 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
 
 
 def start_ray(arguments: dict[str, Any]) -> None:
-    """Call `ray.init`, again where a busy node needs longer to start than Ray waits: 30 s, which nothing changes."""
+    """Call `ray.init`; try again if a busy node needs longer to start than Ray's 30 s, which cannot be changed."""
     import psutil
     import ray
 
@@ -147,7 +147,7 @@ def start_ray(arguments: dict[str, Any]) -> None:
 
 @contextmanager
 def connected(resources: Resources) -> Iterator[None]:
-    """In a cluster for these resources."""
+    """Connect to a cluster for these resources inside the block."""
     import ray
 
     with cluster_for(resources) as arguments:
@@ -167,10 +167,10 @@ def run_on_workers(
     The seconds that the function took there are added to `times.work`, the others to `times.ray`, and `times.device`
     is where it computed. Without workers the function is called in this process, and Ray is not imported.
 
-    Uses the cluster that RAY_ADDRESS names, else one of its own that ends with the call. A lost worker is replaced
-    and the function called again, so it must go on from what it saved. Raises the function's own error, and
-    RuntimeError where workers were lost more than RESTARTS times or Ray itself died. A driver whose raylet died may
-    also be ended by Ray, with exit status 1 and Ray's own message.
+    Uses the cluster that RAY_ADDRESS names, else its own, which ends with the call. A lost worker is replaced and the
+    function is called again, so it must resume from what it saved. Raises the function's own error, and RuntimeError
+    if workers were lost more than RESTARTS times or Ray itself died. When its raylet dies, Ray may also end the driver
+    with exit status 1 and Ray's own message.
     """
     began = time.monotonic()
     for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
@@ -187,9 +187,9 @@ def run_on_workers(
 
 
 def meeting_in(folder: str) -> "TorchConfig":
-    """Torch's process group of workers on one machine, who find each other by a file in a folder that is this user's.
+    """Torch's process group of workers on one machine, which find each other by a file in a folder of this user.
 
-    Of its own, torch opens a port for that, to every machine and without a password.
+    By default, torch opens a port for this, to every machine and without a password.
     """
     import ray
     from ray.train.torch import TorchConfig

@@ -1,6 +1,6 @@
-"""How a configuration is read: defaults, preset, files and overrides merged, checked, and turned into typed settings.
+"""Read a configuration: merge defaults, preset, files and overrides, check them, and return typed settings.
 
-Read at every parse of the Snakefile, so torch is not imported.
+Every parse of the Snakefile runs this, so it does not import torch.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ PRESETS = files("fig.study") / "presets"
 
 
 def with_one_length(stated: Json) -> Json:
-    """What is stated of a training, whose length in epochs takes the place of one in iterations, and vice versa."""
+    """Merge statements about a training; a length in epochs replaces one in iterations, and vice versa."""
     other = {"iterations": "epochs", "epochs": "iterations"}
     if isinstance(stated, Mapping) and len(given := [name for name in other if name in stated]) == 1:
         return {**stated, other[given[0]]: 0}
@@ -31,12 +31,12 @@ def with_one_length(stated: Json) -> Json:
 
 
 def with_one_lengths(stated: Mapping[str, Json]) -> Stated:
-    """What a layer states, with one length of each training."""
+    """Return what a layer states, with one length for each training."""
     return {name: with_one_length(value) if name in TRAININGS else value for name, value in stated.items()}
 
 
 def with_sets_of_groups(study: Json) -> Json:
-    """What is stated of a study, whose OOD sets are those of its groups where they are not named besides."""
+    """Return what is stated of a study; unless it names OOD sets itself, they are those of its groups."""
     groups = study.get("groups") if isinstance(study, Mapping) else None
     if (
         not isinstance(groups, Mapping)
@@ -48,7 +48,7 @@ def with_sets_of_groups(study: Json) -> Json:
 
 
 def read_preset(name: object) -> Stated:
-    """What a preset states; raises ConfigError where there is none of this name."""
+    """Return what a preset states; raises ConfigError for an unknown name."""
     available = sorted(["paper", *(path.name.removesuffix(".yaml") for path in PRESETS.iterdir())])
     if name not in available:
         raise ConfigError(f"preset is {name!r}: unknown preset{suggest(str(name), available)}")
@@ -57,7 +57,7 @@ def read_preset(name: object) -> Stated:
 
 
 def read_yaml(path: Path) -> Stated:
-    """What a file states; raises ConfigError where it is no plain mapping of keys to values."""
+    """Return what a file states; raises ConfigError if it is not a plain mapping of keys to values."""
     stated = read_plain(path)
     if not isinstance(stated, Mapping):
         what = "is empty" if stated is None else f"holds a {type(stated).__name__}"
@@ -68,14 +68,14 @@ def read_yaml(path: Path) -> Stated:
 
 
 def read_config(paths: Iterable[Path], overrides: Iterable[str] = ()) -> Config:
-    """The configuration in files, of which later ones take precedence; `KEY=VALUE` overrides all of them."""
+    """Return the configuration in files; later files take precedence, and `KEY=VALUE` overrides all of them."""
     pairs = (text.partition("=") for text in overrides)
     own = {key: parse_plain(value, f"--config {key}") for key, _, value in pairs}
     return complete_config(merge({}, *map(read_yaml, paths), own))
 
 
 def complete_config(stated: Mapping[str, Json]) -> Config:
-    """The whole, checked configuration behind what files state; raises ConfigError, in one sentence, if it is wrong."""
+    """Complete and check what files state; raises ConfigError, with one sentence, if it is wrong."""
     try:
         check_finite(stated, "")
         wanted = {"chains": {"wanted": dict(ChainsSettings().wanted)}}  # a class that is stated adds to these
@@ -88,13 +88,13 @@ def complete_config(stated: Mapping[str, Json]) -> Config:
 
 
 def cut(text: str) -> str:
-    """A sentence as one line of at most about a thousand characters, whatever it quotes."""
+    """Return a sentence on one line of at most about 1,500 characters, even if it quotes a long text."""
     line = "".join(each if each.isprintable() else " " for each in text)
     return line if len(line) < 1500 else f"{line[:1000]} … {line[-400:]}"
 
 
 def check_finite(value: Json, where: str) -> None:
-    """Raise ConfigError for a number that is none, wherever it stands; `.nan` is no result of anything."""
+    """Raise ConfigError for a number that is not finite, anywhere in the configuration."""
     if isinstance(value, float) and not isfinite(value):
         raise ConfigError(f"{where} is {value}: it must be a finite number")
     inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
@@ -103,7 +103,7 @@ def check_finite(value: Json, where: str) -> None:
 
 
 def build_config(stated: Stated) -> Config:
-    """The configuration, each block read by its type; raises ValueError naming what is wrong."""
+    """Return the configuration, with each block read by its type; raises ValueError naming what is wrong."""
     apart = ("datasets", "detectors", "variants", "per_id_dataset")
     own = {name: as_mapping(stated.pop(name, {}), name) for name in apart}
     methods = {name: read_settings(cls, stated.pop(name, {}), name) for name, cls in SECTIONS.items()}
@@ -133,14 +133,14 @@ def build_config(stated: Stated) -> Config:
 
 
 def as_mapping(value: object, where: str) -> Stated:
-    """A mapping of keys to values; raises ValueError where it is something else."""
+    """Return a mapping of keys to values; raises ValueError for anything else."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{where} is {value!r}: it must be a mapping of keys to values")
     return dict(value)
 
 
 def check_keys(stated: Mapping[str, Json], known: Iterable[str], where: str, more: Iterable[str] = ()) -> None:
-    """Raise ValueError for a key that is not known; `more` are known too, but read elsewhere."""
+    """Raise ValueError for an unknown key; the keys in `more` are valid too, but read elsewhere."""
     allowed = [*known, *more]
     for key in stated:
         if key not in allowed:
@@ -148,19 +148,19 @@ def check_keys(stated: Mapping[str, Json], known: Iterable[str], where: str, mor
 
 
 def with_detectors(study: Study, detectors: Mapping[str, Json]) -> Study:
-    """A study with its detectors: those that it names, or all."""
+    """Return a study with its detectors: those that it names, or all."""
     return study if study.detectors else replace(study, detectors=tuple(detectors))
 
 
 def read_differences(stated: object, where: str) -> Mapping[str, Stated]:
-    """Differences of settings by section; raises ValueError for an unknown section."""
+    """Return differences of settings by section; raises ValueError for an unknown section."""
     found = as_mapping(stated, where)
     check_keys(found, [*TRAININGS, *SECTIONS], where)
     return {name: with_one_lengths({name: as_mapping(v, f"{where}.{name}")})[name] for name, v in found.items()}
 
 
 def read_variant(name: str, stated: object) -> Variant:
-    """A variant; raises ValueError naming what is wrong in it."""
+    """Read a variant; raises ValueError naming what is wrong in it."""
     where = f"variants.{name}"
     found = as_mapping(stated, where)
     check_keys(found, ["method", "teacher", "base", "per_id_dataset", *TRAININGS, *SECTIONS], where)

@@ -1,4 +1,4 @@
-"""What the jobs have in common that train a discriminator; torch is imported when they run."""
+"""The common part of jobs that train a discriminator; torch is imported when they run."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from fig.runtime.provenance import file_hash
 from fig.runtime.record import Times
 from fig.settings import Augmentation, Json, Pretraining, Resources, TrainingSettings, read_settings, settings
 
-RECORD = "training.record.json"  # of whatever makes a discriminator
+RECORD = "training.record.json"  # of any job that makes a discriminator
 
 
 @settings(kw_only=True)
@@ -58,11 +58,11 @@ class Training(Job):
         return found
 
     def record_path(self) -> Path:
-        """Beside the weights."""
+        """Return the path of the record, next to the weights."""
         return self.output / RECORD
 
     def parents(self) -> Iterator[Path]:
-        """The folders of the discriminators that it starts from or follows."""
+        """Return the folders of the discriminators that it starts from or follows."""
         return iter(())
 
     def key(self) -> str:
@@ -95,11 +95,11 @@ class FromRandomWeights(Training):
     """Scaling of the input images: symmetric (to [-1, 1]) or standardised (by the training pixels)."""
 
     def modules(self) -> tuple[str, ...]:
-        """The modules of the method and of the network."""
+        """Return the modules of the method and of the network."""
         return (*super().modules(), *network_modules(self.network, self.architecture))
 
     def factory(self) -> str:
-        """The module that makes the network, where it is one's own."""
+        """Return the module of the network's factory; empty for a network that comes with the project."""
         return str(self.architecture.get("factory", "")).partition(":")[0]
 
     def values(self, role: Role) -> dict[str, Json]:
@@ -109,7 +109,7 @@ class FromRandomWeights(Training):
 
 
 def network_modules(network: str, architecture: Mapping[str, Json]) -> tuple[str, ...]:
-    """The module of a network that comes with the project; none for one's own."""
+    """Return the module of a network that comes with the project; empty for a network with a factory."""
     return () if architecture.get("factory") else (module_of_network(network),)
 
 
