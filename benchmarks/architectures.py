@@ -1,7 +1,7 @@
 """FIG and its detectors on networks of timm, torchvision and transformers: time, confidence before and after, reasons.
 
-Each network is trained for a short while from random weights, then fine-tuned with FIG. A row takes minutes and is kept
-in a folder, so that a run that was stopped goes on with the next one.
+Each network is trained briefly from random weights, then fine-tuned with FIG. A row takes minutes and is saved in a
+folder, so that an interrupted run continues with the next row.
 
 Example: python benchmarks/architectures.py --output architectures
 """
@@ -226,7 +226,7 @@ def load_row(path: Path) -> Row | None:
 
 
 def write(value: float, form: str) -> str:
-    """A number, or a dash where there is none."""
+    """Return a number as text, or a dash for NaN."""
     return "–" if isnan(value) else format(value, form)  # noqa: RUF001
 
 

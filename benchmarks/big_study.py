@@ -1,7 +1,7 @@
-"""A study of thousands of jobs, none of which trains or scores: what its commands take; no device.
+"""Measure what the commands take on a study of thousands of jobs without training or scoring; no device.
 
-The files are real. Functions of the project write them and the records beside them, and make its tables, figures and
-pages, so `fig stale` finds nothing. Weights are a few bytes, and scores, histories and samples are random.
+The files are real. Functions of the project write them with their records, and make its tables, figures and pages, so
+`fig stale` finds nothing. Weights are a few bytes, and scores, histories and samples are random.
 
 Example: python benchmarks/big_study.py --variants 78 --seeds 8
 """
@@ -120,7 +120,7 @@ def write_split(job: Prepare, draw: np.random.Generator) -> None:
 
 
 def write_discriminator(job: Training, draw: np.random.Generator) -> None:
-    """Write a discriminator's folder, with weights that are none."""
+    """Write a discriminator's folder, with a few bytes in place of weights."""
     job.output.mkdir(parents=True, exist_ok=True)
     card = make_card(Call(job, Path(), job.key(), job.origin()), architecture_of(job, build_method(job.method, {})))
     save(job.output, SimpleNamespace(network=nn.Linear(1, 1)), card)

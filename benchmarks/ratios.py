@@ -1,4 +1,4 @@
-"""Two ways of doing the same, timed in turn in one process, so that whatever else the machine does strikes both.
+"""Time two ways of doing the same in turn in one process, so that other load on the machine affects both equally.
 
 A benchmark prints a line about where it runs, the head of a table, and a row for each comparison. Processes that it
 starts import its modules too: for them torch is not imported here before something is timed.

@@ -1,4 +1,4 @@
-"""What jobs cost beside their work, how work scales with workers, and what a whole study would wait for.
+"""Measure the overhead of jobs, how work scales with workers, and what a whole study would wait for.
 
 CPU seconds leave out processes that outlive those that started them, as Ray's do.
 

@@ -49,7 +49,7 @@ def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
 
 
 def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
-    """Each weight that an optimiser moves, with a name of its own and the optimiser."""
+    """Yield each weight that an optimiser moves, with a unique name and the optimiser."""
     for name, player in players.items():
         if player.optimizer:
             weights = (weight for group in player.optimizer.param_groups for weight in group["params"])
@@ -117,7 +117,7 @@ def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progr
 
 
 def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Progress:
-    """Restore the last checkpoint in `folder` that is whole; nothing is done where there is none.
+    """Restore the last complete checkpoint in `folder`; without one, change nothing.
 
     A damaged one is reported in a warning. Raises ValueError where the checkpoint was made under another provenance
     key, so by another job.

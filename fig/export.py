@@ -143,7 +143,7 @@ def write_programs(program: Program, shape: Shape, notes: str, folder: Path) -> 
         converted.model.metadata_props["fig"] = notes
         weights = sum(value.nbytes for value in program.state_dict().values())
         converted.save(folder / ONNX, external_data=weights > PROTOBUF)
-    except Exception as error:  # whatever the tracer, the converter or the network raise
+    except Exception as error:  # the tracer, the converter and the network raise many types
         reason = next(filter(None, (line.strip() for line in str(error).splitlines())), type(error).__name__)
         raise ValueError(f"the network cannot be exported: {reason}") from error
 
@@ -204,8 +204,8 @@ def largest_difference(found: Tensor, expected: Tensor) -> float:
 def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
     """The decision stored in a discriminator's folder, or one that accepts a share of its ID test images.
 
-    Without a share that is what `detector.json` says or, where there is none, 95 % by the baseline's scores. Raises
-    ValueError where the folder has no threshold.
+    Without a share it comes from `detector.json` or, if there is no such file, accepts 95 % by the baseline's scores.
+    Raises ValueError if the folder has no threshold.
     """
     stored, scores = folder / DETECTOR, folder / ID_SCORES
     if stored.exists() and id_acceptance is None:

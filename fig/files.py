@@ -1,7 +1,6 @@
-"""Files that are written whole or not at all: every file that lasts gets its name from `put_in_place`.
+"""Write files atomically: every permanent file gets its name from `put_in_place`.
 
-Until then its name begins with PARTIAL, in the folder where it will be: what a killed run left there, the next run
-overwrites or removes.
+Until then its name begins with PARTIAL, in the same folder. The next run overwrites or removes what a killed run left.
 """
 
 import os
@@ -59,7 +58,7 @@ def explaining(path: Path) -> Iterator[None]:
 
 
 def partial_of(path: Path) -> Path:
-    """Where the file `path` is until it is whole."""
+    """Return the temporary path of the file `path` until it is complete."""
     return path.with_name(f"{PARTIAL}{path.name}")
 
 
@@ -76,9 +75,9 @@ def flush(path: Path) -> None:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Give a file that is whole its name in the same folder, for good.
+    """Give a complete file its final name in the same folder, durably.
 
-    Whenever the power fails, `path` is either what it was or the whole new file.
+    Even after a power failure, `path` is either the old file or the complete new one.
     """
     flush(partial)
     partial.replace(path)
@@ -87,10 +86,10 @@ def put_in_place(partial: Path, path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to, which takes its place when the block ends without an error.
+    """Give a temporary path next to `path`, which replaces `path` when the block ends without an error.
 
-    The folder is created where there is none. After an error `path` is as it was and the temporary file is gone.
-    Raises OSError, naming the file and the remedy, where it cannot be written.
+    Missing folders are created. After an error, `path` is unchanged and the temporary file is removed. Raises OSError,
+    naming the file and the remedy, if it cannot be written.
     """
     partial = partial_of(path)
     with explaining(path):

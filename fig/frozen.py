@@ -38,9 +38,9 @@ def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def place_of(module: nn.Module, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Where what stands in for a module's `weight` goes: the same memory every time, as CUDA graphs need it.
+    """Return the memory for a replacement of a module's `weight`: the same one every time, as CUDA graphs need.
 
-    It is laid out with channels last where it has four dimensions, and holds anything.
+    With four dimensions its layout is channels last. Its values are undefined.
     """
     places = _PLACES.setdefault(module, {})
     place = places.get((name, dtype))

@@ -101,7 +101,7 @@ def save_pretrained(discriminator: Discriminator, folder: Path) -> None:
 
 
 def push(discriminator: Discriminator, repository: str, options: Mapping[str, object]) -> str:
-    """Push what `save_pretrained` writes to a repository of the hub, created where there is none: the commit's URL."""
+    """Push what `save_pretrained` writes to a repository of the hub, created if missing; return the commit's URL."""
     made = build_mixin(discriminator)
     named = {"model_card_kwargs": {"repository": repository}}
     return str(made.push_to_hub(repository, **{**named, **options}))  # type: ignore[arg-type]  # the hub checks them

@@ -33,7 +33,7 @@ def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {path}: {remedy}") from error
-    except Exception as error:  # whatever libraries raise for files that are damaged
+    except Exception as error:  # libraries raise many types for damaged files
         if explain_failure(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -86,7 +86,7 @@ def detection_error(id_scores: Scores, ood_scores: Scores) -> float:
 def auroc_interval(
     id_scores: Scores, ood_scores: Scores, level: float = 0.95, replicates: int = 300, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of AUROC over images, ID and OOD ones drawn anew each on their own; in [0, 1]."""
+    """Percentile bootstrap interval of AUROC in [0, 1]; ID and OOD images are resampled independently."""
     checked(id_scores, ood_scores)
     draw = np.random.default_rng(seed)
     values, codes = np.unique(np.concatenate([id_scores, ood_scores]), return_inverse=True)

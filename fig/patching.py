@@ -67,8 +67,8 @@ def patch(
     states them (see `fig.scaling.find_scaling`). `augmentation` crops and mirrors images in memory.
 
     The defaults are the paper's. With a folder for `checkpoints`, the same call resumes after Ctrl-C: with images in
-    memory it ends with identical weights, with a loader it goes on with what the loader gives then. Raises ValueError
-    for what cannot be trained on, DivergedError where a loss is not finite.
+    memory it ends with identical weights, with a loader it continues with the batches that the loader gives then.
+    Raises ValueError for images or models that it cannot train with, DivergedError if a loss is not finite.
     """
     settings, training = settings or FigSettings(), training or Finetuning()
     device, found = device_of_model(model), find_scaling(scaling)
@@ -212,9 +212,9 @@ def sample(
 ) -> Samples:
     """Images of this shape (channels, h, w) about which a classifier is confidently wrong (Algorithm 1).
 
-    Their pixels lie in [-1, 1], black to white, whatever the model's `scaling`. Only those predicted as the class
-    `wanted` count, where one is. With a path for what is `unfinished`, the same call resumes after Ctrl-C. Raises
-    ValueError for a model that gives no logits, FloatingPointError where they are not finite.
+    Their pixels lie in [-1, 1], black to white, for any `scaling` of the model. With a `wanted` class, only images
+    that are predicted as this class count. With a path for `unfinished`, the same call resumes after Ctrl-C. Raises
+    ValueError for a model that gives no logits, FloatingPointError if they are not finite.
     """
     network = ready(model, shape, scaling)
     request = Request(count, shape, settings or SamplerSettings(), seed, batch, wanted)

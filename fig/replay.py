@@ -65,7 +65,7 @@ class Recording:
 
 
 def warm_up(function: Callable[[], object]) -> None:
-    """Run a function once beside the current stream: libraries set themselves up, which no graph may record."""
+    """Run a function once on another stream, so that libraries do the set-up that no graph may record."""
     beside, current = torch.cuda.Stream(), torch.cuda.current_stream()
     beside.wait_stream(current)
     with torch.cuda.stream(beside):

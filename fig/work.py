@@ -1,6 +1,6 @@
-"""What a training keeps a device busy with: images of 32 x 32 pixels, by the network that is trained on them.
+"""The work of a training, in images of 32 x 32 pixels, by the network that is trained on them.
 
-A sample that is drawn, and an image that is scored, count as the share of a training's passes that they take.
+Drawing a sample, or scoring an image, counts as its share of the passes of training on an image.
 """
 
 import json
@@ -16,12 +16,12 @@ from fig.settings import Json, Precision
 
 SIDE = 32  # pixels
 STEPS = 18  # of a chain on average, as fine-tuning on CIFAR10 took: docs/results/performance.md
-FILTERS = 64  # of the GAN beside a discriminator that `cost_beside` is of
+FILTERS = 64  # of the GAN that trains next to a discriminator, to which `cost_beside` refers
 FORWARD = 1 / 3  # of an image's training, as convolutions go: forward, then back by images and by weights
 
 
 class Load(NamedTuple):
-    """What keeps a device busy: training a network of a width, in a precision."""
+    """A kind of work for a device: training a network of a width, in a precision."""
 
     network: str
     width: float
@@ -82,6 +82,6 @@ def count_in(description: Path, changed: int) -> int:
 
 
 def images_in(split: Path, otherwise: int) -> int:
-    """How many images a prepared split holds, or `otherwise` where there is none."""
+    """Return the number of images in a prepared split, or `otherwise` if the split does not exist."""
     description = split.with_suffix(".json")
     return count_in(description, description.stat().st_mtime_ns) if description.exists() else otherwise

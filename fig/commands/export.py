@@ -26,8 +26,8 @@ def export(
     """Export a discriminator as ONNX and as a torch.export program, and check both against PyTorch.
 
     They take uint8 images (N, 3, size, size), and give logits, confidence, OOD score (higher = more in-distribution)
-    and whether each image is accepted as in-distribution. The threshold is the one that `detector.json` in the folder
-    states or, where there is none, comes from the evaluation's scores of the detector baseline.
+    and whether each image is accepted as in-distribution. The threshold comes from `detector.json` in the folder or,
+    without this file, from the evaluation's scores of the detector baseline.
 
     Example: fig export results/demo/discriminators/digits/resnet18/fig/0 --out exported
     """

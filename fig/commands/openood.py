@@ -90,7 +90,7 @@ def write_scored(
 
 
 def find_study(config: "Config", card: "Card") -> "Study":
-    """The study with groups that shows a discriminator; raises ValueError where there is none."""
+    """Find the study with groups that shows a discriminator; raises ValueError if there is no such study."""
     names = card.id_dataset, card.architecture.network, card.variant
     found = next((study for study in config.studies if study.groups and names in study.names()), None)
     if found is None:
@@ -99,7 +99,7 @@ def find_study(config: "Config", card: "Card") -> "Study":
 
 
 def name_sets(config: "Config", id_dataset: str, study: "Study") -> dict[str, str]:
-    """Titles of the ID data set and of the OOD sets in groups; their own names where titles are not told apart."""
+    """Return titles of the ID data set and of the OOD sets in groups, or their names if two titles are the same."""
     from fig.data.catalogue import source_of
 
     names = dict.fromkeys([id_dataset, *(name for sets in study.groups.values() for name in sets)])

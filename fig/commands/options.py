@@ -69,7 +69,7 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
 
 
 def parse_json(text: str, option: str) -> dict[str, Json]:
-    """The JSON object in an option's text; raises ValueError naming the option where it is none."""
+    """Parse the JSON object in an option's text; raises ValueError naming the option if it is anything else."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

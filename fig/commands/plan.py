@@ -17,7 +17,7 @@ def plan(
 ) -> None:
     """Print jobs, hours and disk by rule, what is done, and what is stale; nothing runs.
 
-    Stale is what differs from the record beside it, whatever Snakemake remembers.
+    An output is stale if its job would now write another record next to it; Snakemake's own memory does not count.
 
     Hours are a worker's on a device (a GPU where the configuration gives workers one): by default the one of the
     trainings in results/, else the slowest with a known rate. These trainings correct the rates of fig/rates.py.

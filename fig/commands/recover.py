@@ -1,4 +1,4 @@
-"""fig recover: give Snakemake its memory of a study back, from the record beside each output."""
+"""fig recover: restore Snakemake's memory of a study from the records next to the outputs."""
 
 from pathlib import Path
 

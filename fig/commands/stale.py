@@ -1,4 +1,4 @@
-"""Which outputs of a study are out of date, by the record beside each and not by Snakemake's memory."""
+"""fig stale: find the outputs of a study that are out of date, by their records and not by Snakemake's memory."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

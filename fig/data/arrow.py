@@ -155,7 +155,7 @@ def list_columns(columns: Columns, files: Sequence[Path], recipe: Recipe) -> Ite
 
 
 def encoded_image(value: Json) -> bytes:
-    """An encoded image as a table has it, alone or beside its path; empty, which no image is, where it is missing."""
+    """Return an encoded image from a table's value, which may include its path; empty bytes if it is missing."""
     found: bytes | None = value["bytes"] if isinstance(value, Mapping) else value
     return found or b""
 
@@ -170,7 +170,7 @@ def read_features(schema: Json) -> Mapping[str, Mapping[str, Json]]:
 def number_column(
     columns: Columns, recipe: Recipe, features: Mapping[str, Mapping[str, Json]]
 ) -> tuple[list[int], list[str]]:
-    """The labels of a table and the names of their classes; none where there is no such column."""
+    """Return the labels of a table and the names of their classes; both empty without such a column."""
     named = [name for name, feature in features.items() if feature.get("_type") == "ClassLabel"]
     single = named[0] if len(named) == 1 and not recipe.label_column else ""
     label = single or find_label_column(recipe, columns.schema.names, columns.path)

@@ -55,7 +55,7 @@ def finish(image: Image.Image) -> Image.Image:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation of an image; 1, which is upright, where there is none or EXIF is damaged."""
+    """Return an image's EXIF orientation; 1, which is upright, if it is missing or EXIF is damaged."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, StructError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What is wrong or odd about the images and labels of a split, told before anything is trained on them."""
+"""Report errors and oddities in the images and labels of a split, before anything is trained on them."""
 
 import logging
 from collections import Counter

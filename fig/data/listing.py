@@ -20,18 +20,18 @@ class Listing:
 
     names: Sequence[str]  # for messages
     read: Callable[[int], Picture]  # fastest in increasing order
-    labels: list[int] = field(default_factory=list)  # one for each image, or NONE; empty where there are none
+    labels: list[int] = field(default_factory=list)  # one for each image, or NONE; empty for images without labels
     classes: list[str] = field(default_factory=list)
 
 
 def check_classes(count: int, where: object) -> None:
-    """Raise ValueError where there would be too many classes, as of a column that holds no classes but numbers."""
+    """Raise ValueError if there would be too many classes, as for a column that holds numbers and not classes."""
     if count > MOST_CLASSES:
         raise ValueError(f"{where}: labels out of range, there would be {count} classes, above {MOST_CLASSES}")
 
 
 def number_names(names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Number the classes that folders name: an index for each image, and the classes in the order of the alphabet."""
+    """Number the classes that folders name: return an index for each image, and the classes in alphabetical order."""
     classes = sorted(set(names))
     number = {name: index for index, name in enumerate(classes)}
     return [number[name] for name in names], classes
@@ -40,8 +40,8 @@ def number_names(names: Sequence[str]) -> tuple[list[int], list[str]]:
 def number_labels(labels: Iterable[object]) -> tuple[list[int], list[str]]:
     """Number the labels of a list or table: an index for each, and the names of the classes.
 
-    Each label is a class: whole numbers in the order of their values, otherwise texts in that of the alphabet. A
-    missing label, an empty text and -1 are NONE.
+    Each label is a class: whole numbers in numerical order, otherwise texts in alphabetical order. Missing labels,
+    empty texts and -1 become NONE.
     """
     texts = [write_label(label) for label in labels]
     classes = sorted({text for text in texts if text})
@@ -62,7 +62,7 @@ def write_label(label: object) -> str:
 def list_members(
     archive: Archive, names: Sequence[str], labels: Sequence[int] = (), classes: Sequence[str] = ()
 ) -> Listing:
-    """Members of an archive as a listing."""
+    """Make a listing of members of an archive."""
     return Listing(names, lambda row: archive.picture(names[row]), list(labels), list(classes))
 
 

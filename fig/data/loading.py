@@ -16,11 +16,11 @@ from fig.settings import Json
 RATIO = 100  # as many times its size a large array may unpack to
 MOST_VALUES = 1 << 31  # of an array in a MATLAB file
 
-Array = NDArray[np.int64]  # or of another type: whoever reads it checks it
+Array = NDArray[np.int64]  # or of another type: the caller checks it
 
 
 def load_array(path: Path) -> Array:
-    """The array in a `.npy` file, on disk until it is indexed; raises ValueError naming a file that is none."""
+    """Open the array in a `.npy` file, on disk until it is indexed; raises ValueError naming a file without one."""
     loaded = open_numpy(path)
     if isinstance(loaded, NpzFile):
         raise ValueError(f"{path} holds several arrays: name it .npz")

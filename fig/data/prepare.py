@@ -41,7 +41,7 @@ class Fitted(NamedTuple):
     """What became of a picture."""
 
     place: int
-    pixels: NDArray[np.uint8] | str  # or why there are none
+    pixels: NDArray[np.uint8] | str  # or the reason why they are missing
     digest: str = ""  # of the source
     deep: bool = False  # whether it was of 16 bits a value
 

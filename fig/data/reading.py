@@ -1,4 +1,4 @@
-"""Images on disk, of any form that a catalogue entry may have, as a split: in memory, or in a file that is kept."""
+"""Read images on disk, in any form that a catalogue entry may have, as a split: in memory or in a permanent file."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,14 +26,14 @@ def read_images(
 ) -> Split:
     """Read the images of a folder, archive, table, list, array or saved data set, `size` pixels a side.
 
-    `where` is a path, or the keys of a catalogue entry (config/README.md); of a Hugging Face data set `split` is read.
-    The short side is resized and the middle cut out. Images that are not `labelled` need no labels, and lie in no class
-    folders. Test images are numbered by the classes of their `train` split, which must not hold any of them. The split
-    is in memory or, if it is to be kept, in the file `keep` (.npy, with a .json beside it), from which images are read
-    when they are needed. `workers` processes decode. What is odd is logged as preparing logs it.
+    `where` is a path, or the keys of a catalogue entry (config/README.md); `split` selects the split of a Hugging Face
+    data set. The short side is resized and the centre cropped. Images that are not `labelled` need no labels and no
+    class folders. The labels of test images follow the classes of their `train` split, which must not hold any of
+    them. The split is in memory or, with a path `keep` (.npy, next to a .json file), in that file, from which images
+    are read when needed. `workers` processes decode. Oddities are logged, as in the rule `prepare`.
 
-    Raises FileNotFoundError where there is nothing, ValueError where more than 1 % of the images are unreadable or
-    labels are missing or unknown.
+    Raises FileNotFoundError if nothing is there, ValueError if more than 1 % of the images are unreadable or labels are
+    missing or unknown.
     """
     part = Part(path=str(where)) if isinstance(where, str | Path) else read_settings(Part, where, "images")
     name, files, made = find_images(part, size, split, "" if labelled else CENTRE)
@@ -50,9 +50,9 @@ def read_images(
 
 
 def find_images(part: Part, size: int, split: str = "train", way: str = "") -> tuple[str, list[Path], Recipe]:
-    """The data set's name, the files and the recipe of one's own images: labelled or, if a `way` is named, OOD.
+    """Return the name, files and recipe of a data set of your own: labelled or, with a `way`, OOD.
 
-    `way` says how OOD images are made: a resampler, or `centre`.
+    `way` is how OOD images are made: a resampler, or `centre`.
     """
     path, labels = (str(Path(place).resolve()) if place else "" for place in (part.path, part.labels))
     part = replace(part, path=path, labels=labels)

@@ -13,8 +13,8 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 def resized(image: Image.Image, shape: tuple[int, int], resampler: str) -> Image.Image:
     """The whole image at another width and height by a resampler: antialias, bilinear or nearest.
 
-    `bilinear` mixes the four pixels around each point whatever the scale, as resizing without antialiasing does;
-    `nearest` takes the pixel at the point.
+    `bilinear` mixes the four pixels around each point at any scale, as resizing without antialiasing does; `nearest`
+    takes the pixel at the point.
     """
     if image.size == shape:
         return image

@@ -35,7 +35,7 @@ class Deconf(DeconfSettings, Unfitted):
 
 
 def cosines_of(network: nn.Module) -> Tap:
-    """The tap of a network's cosine head; raises ValueError where there is none."""
+    """Return the tap of a network's cosine head; raises ValueError if it has no such head."""
     for name, module in network.named_modules():
         if isinstance(module, Cosine):
             return Tap(name)

@@ -82,8 +82,8 @@ class ResidualFlows(nn.Module):
 class Coupling(nn.Module):
     """Affine couplings of all classes: s and t are networks of three layers, whose last starts at zero.
 
-    The two networks of all classes are one stack of products: their first layers are one matrix, for they read the same
-    half, and their other layers are matrices s and t of one class after those of the other.
+    The two networks of all classes are one stack of products: their first layers share a matrix, because they read the
+    same half; in their other layers, the matrices s and t of each class follow those of the class before.
     """
 
     def __init__(self, classes: int, size: int, hidden: int, generator: torch.Generator) -> None:

@@ -25,8 +25,8 @@ KINDS = ("logits", "features", "feature_maps")  # what pytorch-ood's detectors s
 class LibraryDetector(LibrarySettings):
     """A detector class, `pytorch_ood.detector.ViM` for example, with its `arguments`; its sign is turned.
 
-    It is given logits or what the last linear layer is given, as features or as maps of one place. What it asks of
-    the network by name is the last linear layer: its weights `w` and `b`, or itself as the `head`.
+    It gets logits, or the input of the last linear layer as features or as maps of one place. If its constructor asks
+    for parts of the network, `w` and `b` are the last linear layer's weights, and `head` is the layer itself.
     """
 
     name: str
@@ -36,28 +36,28 @@ class LibraryDetector(LibrarySettings):
         kind_of(self.name)
 
     def taps(self, subject: Subject) -> dict[str, Tap]:
-        """The features before the last linear layer, where it is given them; raises ValueError as `built` does."""
+        """Return the tap before the last linear layer, if the detector needs it; raises ValueError as `built` does."""
         built(self, subject)
         on_logits = kind_of(self.name) == "logits"
         return {} if on_logits else {PENULTIMATE: penultimate(subject.network, subject.example)}
 
     def observer(self, subject: Subject) -> "LibraryObserver | None":
-        """Features and logits of the training images, where the detector is fitted."""
+        """Collect features and logits of the training images, for a detector that is fitted."""
         return LibraryObserver(self)
 
 
 def flat(features: Tensor) -> Tensor:
-    """Features (B, ...) as (B, D)."""
+    """Return features (B, ...) as (B, D)."""
     return features.flatten(1)
 
 
 def penultimate(network: nn.Module, images: Tensor) -> Tap:
-    """What the last linear layer is given in a forward pass of `images` (B, channels, h, w)."""
+    """Return the input of the last linear layer in a forward pass of `images` (B, channels, h, w)."""
     return Tap(last_linear(network, images)[0], keep=flat, given=True)
 
 
 def imported(name: str) -> type:
-    """The class of this name; raises ValueError where there is none."""
+    """Import the class of this name; raises ValueError for an unknown name."""
     try:
         found: type = resolve_name(name)
         return found
@@ -66,7 +66,7 @@ def imported(name: str) -> type:
 
 
 def kind_of(name: str) -> str:
-    """What the detector of this name scores: one of KINDS; raises ValueError for any other."""
+    """Return what the detector of this name scores, one of KINDS; raises ValueError for anything else."""
     cls = imported(name)
     found = [kind for kind in KINDS if callable(getattr(cls, f"predict_{kind}", None))]
     if not found:
@@ -75,7 +75,7 @@ def kind_of(name: str) -> str:
 
 
 def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
-    """The detector for this discriminator; raises ValueError where it cannot be made, or asks for what is not there."""
+    """Build the detector for this discriminator; raises ValueError if it cannot be made or needs what is missing."""
     cls = imported(detector.name)
     known: dict[str, object] = {"num_classes": subject.classes, "n_classes": subject.classes}
     known |= dict.fromkeys(("model", "encoder", "backbone"))
@@ -93,7 +93,7 @@ def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
 
 
 def head_of(detector: LibraryDetector, subject: Subject) -> nn.Linear:
-    """The linear layer that gives the logits; raises ValueError where none does."""
+    """Find the linear layer that gives the logits; raises ValueError if no layer does."""
     name, linear = last_linear(subject.network, subject.example)
     with frozen(subject.network), tapped(subject.network, {"": Tap(name)}) as kept, torch.no_grad():
         logits = subject.network(subject.example)
@@ -105,7 +105,7 @@ def head_of(detector: LibraryDetector, subject: Subject) -> nn.Linear:
 
 
 def given(seen: Seen, kind: str) -> Tensor:
-    """What a detector of this kind is given of a batch."""
+    """Return the input of a detector of this kind for a batch."""
     if kind == "logits":
         return seen.logits
     features = seen.kept[PENULTIMATE]
@@ -114,7 +114,7 @@ def given(seen: Seen, kind: str) -> Tensor:
 
 @dataclass
 class LibraryObserver:
-    """What the detector is fitted to, kept."""
+    """Collects what the detector is fitted to."""
 
     detector: LibraryDetector
     kept: Kept = field(default_factory=Kept)
@@ -129,7 +129,7 @@ class LibraryObserver:
         self.kept.merge(other.kept)
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
-        """The library's detector, fitted where it can be."""
+        """Return the library's detector, fitted if it can be."""
         made, kind = built(self.detector, subject), kind_of(self.detector.name)
         fit = getattr(made, f"fit_{kind}", None)
         if fit:

@@ -1,4 +1,4 @@
-"""What a detector is told of a discriminator and its images, and what is asked of it."""
+"""The interface of detectors: what they get of a discriminator and its images, and what they must provide."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,6 @@
-"""The detectors that one chooses by name: a row for each, with its settings; torch is not imported.
+"""The table of detectors by name, with their settings; it does not import torch.
 
-A detector's module is imported when it is asked for, so that a job depends on the code of its own detectors alone.
+A detector's module is imported on request, so that a job depends only on the code of its own detectors.
 """
 
 from collections.abc import Mapping
@@ -119,7 +119,7 @@ class DetectorRow:
     title: str
     about: str
     settings: "type[DataclassInstance]" = NoSettings
-    passes: int = 0  # forward passes over an image besides the one that all share; a backward one counts as two
+    passes: int = 0  # forward passes over an image in addition to the shared one; a backward pass counts as two
     method: str = ""  # it scores discriminators of this method alone
     fitted: bool = False  # whether it looks at training images
 
@@ -159,10 +159,10 @@ LIBRARY = DetectorRow("library:LibraryDetector", "pytorch-ood", "a class of pyto
 
 
 def detector_row(name: str, stated: Mapping[str, Json]) -> DetectorRow:
-    """The row of the detector that an entry of a configuration states, under a `name` that may be one's own.
+    """Return the row of the detector in an entry of a configuration, under a `name` that you may choose freely.
 
-    A key `detector` says which it is: a name of DETECTORS, or a class of pytorch-ood, which has a dot in it. Raises
-    ValueError where there is no such detector.
+    The key `detector` identifies it: a name of DETECTORS, or a class of pytorch-ood, which contains a dot. Raises
+    ValueError for an unknown detector.
     """
     which = stated.get("detector", name)
     if not isinstance(which, str):

@@ -1,4 +1,4 @@
-"""Networks are built here: those that come with the project by their names, your own by a factory."""
+"""Build networks: those of the project by name, your own with a factory."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ NAMING = "name it as package.module:function, importable from the working direct
 
 
 def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: int = 0) -> nn.Module:
-    """A freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).
+    """Build a freshly initialised network: images (B, 3, image_size, image_size) -> logits (B, classes).
 
     `width` multiplies the number of channels of every layer; `seed` alone determines the weights. Raises ValueError
     where no network has this name.
@@ -33,9 +33,9 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
 
 
 def imported(factory: str) -> Maker[nn.Module]:
-    """The function that `package.module:function` or `…:Class.method` names; raises ValueError where there is none.
+    """Import the function that `package.module:function` or `…:Class.method` names; raises ValueError if it is missing.
 
-    Nothing of Python's own library is a factory: no function there makes a network, and many could do harm.
+    Functions of Python's standard library are refused: they make no networks, and many could do harm.
     """
     if not FACTORY.fullmatch(factory):
         raise ValueError(f"factory {factory!r} is no such name: {NAMING}")
@@ -62,13 +62,13 @@ def imported(factory: str) -> Maker[nn.Module]:
 
 
 def check_origin(factory: str, module: str) -> None:
-    """Raise ValueError where the module that a factory is of belongs to Python's own library."""
+    """Raise ValueError if the module of a factory belongs to Python's standard library."""
     if module.partition(".")[0] in sys.stdlib_module_names:
         raise ValueError(f"factory {factory!r} is of Python's own library, in which nothing makes a network: {NAMING}")
 
 
 def made_by(factory: str, arguments: Mapping[str, object]) -> nn.Module:
-    """The network that a factory returns for these arguments; raises ValueError where it is none."""
+    """Return a factory's network for these arguments; raises ValueError if it returns anything else."""
     maker = imported(factory)
     try:
         network = maker(**arguments)

@@ -37,7 +37,7 @@ NETWORKS = {
         megabytes=3,
     ),
 }
-UNKNOWN = NetworkRow("", "", ())  # what is assumed of a network of one's own
+UNKNOWN = NetworkRow("", "", ())  # what is assumed of a network from a factory
 
 
 def module_of_network(name: str) -> str:

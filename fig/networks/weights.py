@@ -46,7 +46,7 @@ def weights_in(checkpoint: Path) -> dict[str, Tensor]:
             found = find_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
         if not isinstance(found, dict) or not all(is_weight(name, value) for name, value in found.items()):
             raise ValueError("it holds other things")
-    except Exception as error:  # whatever the two libraries raise for files that are not theirs
+    except Exception as error:  # the two libraries raise many types for files of another format
         what = f"{checkpoint} is no weights file (safetensors or a state dict): {reason_of(error)}"
         raise ValueError(f"{what}; {COPY if checkpoint.suffix == '.safetensors' else SAVE}") from error
     return found
@@ -146,7 +146,7 @@ def adapt_names(found: Weights, wanted: Weights) -> dict[str, Tensor]:
 
 
 def describe_misfit(found: Weights, wanted: Weights) -> str:
-    """What weights `found` lack of those that a network `wanted` has, or have besides; empty where they fit it."""
+    """Describe which of the `wanted` weights of a network `found` lacks, or has in addition; empty if they fit."""
     lacking = [name for name in wanted if name not in found and not name.endswith(COUNTER)]
     besides = [name for name in found if name not in wanted]
     common = [name for name in found if name in wanted]

@@ -38,7 +38,7 @@ POINTS = 60  # of a ROC curve, at most
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through points, or the outline of an area that stands on the axis; pointing at it shows its name."""
+    """A line through points, or the outline of an area above the axis; pointing at it shows its name."""
 
     name: str
     x: Numbers

@@ -173,9 +173,9 @@ def gather_rows(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def pair_with_standard(values: pd.DataFrame) -> pd.DataFrame:
-    """The rows of all variants but standard, each with that of the standard discriminator in `standard`.
+    """Return the rows of all variants except standard, each with the standard discriminator's value in `standard`.
 
-    It is the value of the same seed, under whatever else the rows are of; NaN where it is missing.
+    The two values agree in seed and in all other columns; a missing value of standard is NaN.
     """
     pair = [name for name in values.columns if name not in ("variant", "value")]
     is_standard = values["variant"] == STANDARD

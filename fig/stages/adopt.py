@@ -45,7 +45,7 @@ class Adopt(Job):
         return network_modules(self.network, self.architecture)
 
     def factory(self) -> str:
-        """The module that makes the network, where it is one's own."""
+        """Return the module of the network's factory; empty for a network that comes with the project."""
         return str(self.architecture.get("factory", "")).partition(":")[0]
 
     def values(self, role: Role) -> dict[str, Json]:
@@ -54,7 +54,7 @@ class Adopt(Job):
         return found | {"stages": network_stages(self.network)} if role is Role.SETTING else found
 
     def record_path(self) -> Path:
-        """Beside the weights."""
+        """Return the path of the record, next to the weights."""
         return self.output / RECORD
 
     def run(self, times: Times) -> None:

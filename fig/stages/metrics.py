@@ -28,7 +28,7 @@ class Metrics(Job):
         yield from (self.folder / path for path in self.selection.files("metrics.csv"))
 
     def record_path(self) -> Path:
-        """Beside the file."""
+        """Return the path of the record, next to the file."""
         return (self.folder / "metrics").with_suffix(SUFFIX)
 
     def run(self, times: Times) -> None:

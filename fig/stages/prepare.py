@@ -1,4 +1,4 @@
-"""Rule prepare: a split of a data set as one uint8 array with a small JSON beside it."""
+"""Rule prepare: write a split of a data set as one uint8 array, next to a small JSON file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ class Prepare(Job):
     """
 
     files: Input[tuple[Path, ...]] = ()
-    """A publisher's file or one's own; repeatable."""
+    """A publisher's file or your own; repeatable."""
     train: Input[Path | None] = None
     """The training split, for an ID test split."""
     recipe: Setting[Recipe]
@@ -33,7 +33,7 @@ class Prepare(Job):
     """Processes that decode images."""
 
     def record_path(self) -> Path:
-        """Beside the array."""
+        """Return the path of the record, next to the array."""
         return self.output.with_suffix(SUFFIX)
 
     def run(self, times: Times) -> None:

@@ -44,7 +44,7 @@ class Report(Job):
             yield from (self.folder / path for path in row.outputs() if path.endswith((".html", ".png")))
 
     def record_path(self) -> Path:
-        """Beside the page."""
+        """Return the path of the record, next to the page."""
         return (self.folder / "report").with_suffix(SUFFIX)
 
     def run(self, times: Times) -> None:

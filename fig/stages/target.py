@@ -38,7 +38,7 @@ class MakeTarget(Job):
         yield from (self.folder / path for path in TARGETS[self.target].files(self.selection))
 
     def record_path(self) -> Path:
-        """Beside the table, or the figure where there is no table."""
+        """Return the path of the record, next to the table or, without a table, the figure."""
         return self.folder / TARGETS[self.target].record
 
     def run(self, times: Times) -> None:

@@ -25,7 +25,7 @@ class Throughput(Looking):
     """JSON file to be written."""
 
     def record_path(self) -> Path:
-        """Beside the measurement."""
+        """Return the path of the record, next to the measurement."""
         return self.output.with_suffix(SUFFIX)
 
 

@@ -100,7 +100,7 @@ def check_checkpoints(config: Config, study: Study) -> None:
 
 
 def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
-    """Raise ConfigError where one's own data set lacks something, or names a path where nothing is."""
+    """Raise ConfigError if a user's data set lacks something, or names a path that does not exist."""
     where = f"datasets.{name}"
     parts = {"images": entry.images} if isinstance(entry, OodSource) else {"train": entry.train, "test": entry.test}
     if isinstance(entry, IdDataset) and not entry.test and not entry.test_share:

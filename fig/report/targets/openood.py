@@ -9,7 +9,7 @@ from fig.report.targets import Made
 from fig.study.selection import Selection
 
 MEASURES = ("auroc", "fpr95_ood_positive")
-OWN = "accuracy"  # of a discriminator, whatever the detector
+OWN = "accuracy"  # of a discriminator, the same for all its detectors
 PLACE = [*NAMES, "detector"]
 CELL = [*PLACE, "measure", "group", "ood_dataset"]
 ABOUT = "per cent, means over the OOD sets of a group"
@@ -18,8 +18,8 @@ ABOUT = "per cent, means over the OOD sets of a group"
 def make(results: Results, selection: Selection) -> Made:
     """Every variant under every detector: a column for each measure and group, and the accuracy.
 
-    The values behind the table have each OOD set's own besides: CELL, mean, sd, seeds; a mean over a group has no OOD
-    set, an accuracy no group.
+    The values behind the table also include each OOD set: CELL, mean, sd, seeds. A mean over a group has no OOD set, an
+    accuracy has no group.
     """
     of_sets = find_by_group(results.metrics, selection, MEASURES)
     of_groups = average_over_sets(of_sets).assign(ood_dataset="")

@@ -32,9 +32,9 @@ def make(results: Results, selection: Selection) -> Made:
 
 
 def compare_speeds(measured: list[Mapping[str, Json]], asked: list[tuple[str, str]]) -> pd.DataFrame:
-    """The speeds that are asked for: COLUMNS, paper, difference (images a second) and the reason where there is none.
+    """Return the requested speeds: COLUMNS, paper, difference (images a second), and the reason for a missing speed.
 
-    The paper's networks have their whole width; a narrower one has nothing to be compared with.
+    The paper's networks have full width, so narrower ones have no value to compare with.
     """
     table = pd.DataFrame(measured, columns=COLUMNS)
     form = pd.DataFrame(asked, columns=PLACE).merge(table, on=PLACE, how="left")

@@ -34,7 +34,7 @@ def pixels_of(images: Tensor) -> NDArray[np.uint8]:
 
 
 def write_samples(picture: Path, samples: Samples) -> None:
-    """Write samples as a grid of pictures, black at -1 and white at 1, and as arrays (.npz) beside it."""
+    """Write samples as a grid of pictures, black at -1 and white at 1, and as arrays (.npz) next to it."""
     pixels = pixels_of(samples.images)
     arrays = {name: getattr(samples, name).cpu().numpy() for name in ("confidence", "energy", "predicted", "steps")}
     write_arrays(picture.with_suffix(".npz"), images=pixels, **arrays)

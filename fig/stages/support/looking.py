@@ -22,7 +22,7 @@ class Looking(Job):
     """Workers, and what each of them gets."""
 
     def record_path(self) -> Path:
-        """Beside the result."""
+        """Return the path of the record, next to the result."""
         return self.discriminator / self.record_name
 
     def run(self, times: Times) -> None:

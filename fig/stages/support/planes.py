@@ -36,7 +36,7 @@ def features_of_test(
 
 
 def choose_rows(samples: Samples, confident: float) -> Tensor:
-    """Rows of the samples that are laid out: those above the confidence or, where there is none, the FEWEST nearest."""
+    """Return the rows of samples to lay out: those above the confidence or, without such, the FEWEST nearest ones."""
     above = (samples.confidence > confident).nonzero()[:, 0]
     return above if len(above) else samples.confidence.argsort(descending=True)[:FEWEST]
 
