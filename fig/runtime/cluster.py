@@ -116,7 +116,7 @@ def cluster_for(resources: Resources) -> Iterator[dict[str, Any]]:
     else:
         with scratch_folder(place_for_sockets()) as folder:
             yield {
-                "address": "local",  # else Ray joins whatever `ray start` left on this node, another job's perhaps
+                "address": "local",  # otherwise Ray joins any cluster that `ray start` left on this node
                 "num_cpus": resources.workers * resources.cpus_per_worker,
                 "object_store_memory": OBJECT_STORE,
                 "include_dashboard": False,
