@@ -1,4 +1,4 @@
-"""The state of an unfinished job: the last one that was written whole, refused under another provenance key."""
+"""Checkpoints of unfinished jobs: load the last complete one, and refuse it under another provenance key."""
 
 import hashlib
 import json
@@ -35,13 +35,13 @@ class Progress:
 
 
 def average_rows(done: int, rows: Sequence[Row]) -> Row:
-    """One row of the history from those of the iterations up to `done`; of none, nothing but the time."""
+    """Make one row of the history from those of the iterations up to `done`; without any, it holds only the time."""
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     return {"iteration": done, "time": round(time.time(), 3)} | means
 
 
 def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
-    """The progress after one more iteration; `close` ends a row of the history."""
+    """Return the progress after one more iteration; `close` ends a row of the history."""
     since = (*progress.since, row)
     if close:
         return Progress(done, (*progress.rows, average_rows(done, since)))
@@ -57,7 +57,7 @@ def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.
 
 
 def state_of(players: Mapping[str, Player]) -> dict[str, Tensor]:
-    """Weights of the players and what their optimisers keep, by name, on the CPU."""
+    """Return the weights of the players and the state of their optimisers, by name, on the CPU."""
     tensors = {
         f"weights.{name}.{weight}": value
         for name, player in players.items()
@@ -71,7 +71,7 @@ def state_of(players: Mapping[str, Player]) -> dict[str, Tensor]:
 
 
 def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    """Hash of tensors and of what is said of them, which reveals a damaged file."""
+    """Hash tensors and their metadata, to detect a damaged file."""
     found = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
     for name in sorted(tensors):
         found.update(name.encode())
@@ -80,21 +80,21 @@ def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
 
 
 def key_of(network: nn.Module, asked: Mapping[str, object]) -> str:
-    """Hash of a network's weights and of what is asked of it: what an unfinished work of another is refused by."""
+    """Hash a network's weights and the request, so that unfinished work of another network or request is refused."""
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     return digest(weights, {"asked": json.dumps(dict(asked), default=as_json)})
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors and what is said of them into a safetensors file, with a hash of both."""
+    """Write tensors and their metadata into a safetensors file, with a hash of both."""
     header = {**header, "format": FORMAT}
     save_file(dict(tensors), path, header | {"sha256": digest(tensors, header)})
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What `write_state` wrote.
+    """Read what `write_state` wrote.
 
-    Raises SafetensorError where the file is damaged, ValueError where another version of FIG wrote it.
+    Raises SafetensorError if the file is damaged, ValueError if another version of FIG wrote it.
     """
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
@@ -107,7 +107,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progress: Progress) -> None:
-    """Write the players' state and the progress into `folder`; the checkpoint before it is kept."""
+    """Write the players' state and the progress into `folder`, and keep the previous checkpoint."""
     rows, since = ([dict(row) for row in some] for some in (progress.rows, progress.since))
     header = {"key": key, "progress": json.dumps([progress.done, rows, since])}
     with replacing(folder / FILES[0]) as partial:
@@ -119,8 +119,8 @@ def save_checkpoint(folder: Path, key: str, players: Mapping[str, Player], progr
 def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Progress:
     """Restore the last complete checkpoint in `folder`; without one, change nothing.
 
-    A damaged one is reported in a warning. Raises ValueError where the checkpoint was made under another provenance
-    key, so by another job.
+    A warning reports a damaged one. Raises ValueError if the checkpoint has another provenance key, so comes from
+    another job.
     """
     for path in (folder / name for name in FILES):
         if not path.exists():
@@ -136,9 +136,9 @@ def load_checkpoint(folder: Path, key: str, players: Mapping[str, Player]) -> Pr
 
 
 def read_checkpoint(path: Path, key: str, players: Mapping[str, Player]) -> tuple[dict[str, Tensor], Progress]:
-    """The players' state and the progress in a checkpoint.
+    """Return the players' state and the progress in a checkpoint.
 
-    Raises ValueError where it was made under another provenance key, SafetensorError where it is damaged.
+    Raises ValueError if it has another provenance key, SafetensorError if it is damaged.
     """
     tensors, header = read_state(path)
     if header.get("key", key) != key:
@@ -154,7 +154,7 @@ def read_checkpoint(path: Path, key: str, players: Mapping[str, Player]) -> tupl
 
 
 def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> None:
-    """Put the players in the state that `state_of` gave."""
+    """Restore the players to a state that `state_of` returned."""
     for name, player in players.items():
         player.module.load_state_dict(below(f"weights.{name}.", tensors))
     for name, optimizer, weight in optimised(players):
@@ -163,12 +163,12 @@ def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> Non
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
+    """Return the tensors whose names have a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def like(weight: Tensor, value: Tensor) -> Tensor:
-    """What an optimiser keeps of a weight, on its device and laid out in memory as it; a counter as it is."""
+    """Return an optimiser's state of a weight, on its device and in its memory layout; a counter stays unchanged."""
     if value.shape != weight.shape:
         return value
     return torch.empty_like(weight, memory_format=torch.preserve_format, requires_grad=False).copy_(value)

@@ -43,7 +43,7 @@ class Decision:
     """Which images are accepted as in-distribution: those whose score reaches the threshold."""
 
     detector: str
-    """Whose score it is: a name of SCORES."""
+    """The detector that gives the score: a name of SCORES."""
     threshold: float
     """The smallest score that is accepted."""
     id_acceptance: float = ID_ACCEPTANCE
@@ -115,9 +115,9 @@ def export_network(
 ) -> Exported:
     """Write `model.onnx` and `model.pt2` of a network of scaled images (channels, h, w) into the folder `out`.
 
-    The network stays as it is; `scaling` says how pixels enter it. Both files hold `about` and the decision as JSON
-    under the name `fig`. Raises ValueError, before anything is written, where the network cannot be exported or what
-    was exported answers otherwise than PyTorch.
+    The network stays unchanged; `scaling` is the scaling of its input. Both files hold `about` and the decision as JSON
+    under the name `fig`. Raises ValueError, before anything is written, if the network cannot be exported or the
+    exported program differs from PyTorch.
     """
     for library in ("onnx", "onnxruntime", "onnxscript"):
         import_extra(library)
@@ -156,7 +156,7 @@ def random_images(count: int, shape: Shape) -> Tensor:
 
 
 def run_onnx(path: Path) -> Callable[[Tensor], Answers]:
-    """What ONNX Runtime answers on the CPU."""
+    """Return a function from images to the outputs of ONNX Runtime on the CPU."""
     runtime = import_extra("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -168,14 +168,14 @@ def run_onnx(path: Path) -> Callable[[Tensor], Answers]:
 
 
 def run_program(path: Path) -> Callable[[Tensor], Answers]:
-    """What the `torch.export` program in a file answers."""
+    """Return a function from images to the outputs of the `torch.export` program in a file."""
     return torch.export.load(path).module()
 
 
 def check_answers(name: str, run: Callable[[Tensor], Answers], program: Program, shape: Shape) -> float:
-    """How far the answers to random images in batches of several sizes are from the program's, at most.
+    """Return the largest difference from the program's outputs, over random images in batches of several sizes.
 
-    Raises ValueError beyond TOLERANCE, or where a verdict differs though the score is not within it of the threshold.
+    Raises ValueError beyond TOLERANCE, or if a verdict differs although its score is not within it of the threshold.
     """
     largest = 0.0
     for count in BATCHES:

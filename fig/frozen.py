@@ -1,4 +1,4 @@
-"""Networks that cannot change for the length of a with-block, or are put back as they were after it."""
+"""Freeze networks for the length of a with-block, or restore them after it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Let other tensors take the place of the modules' parameters, then put their own back, to the bit."""
+    """Let other tensors replace the modules' parameters in the block, then restore the parameters bit by bit."""
     before = [(module, dict(module._parameters)) for module in modules]
     try:
         yield

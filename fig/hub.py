@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard, ModelHubMixin
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "discriminator.json"
-EVALUATION = ("metrics.csv", "scores/baseline.npz", "detector.json")  # go along where they are of these weights
+EVALUATION = ("metrics.csv", "scores/baseline.npz", "detector.json")  # copied if they belong to these weights
 NAMES = {"auroc": "AUROC", "fpr95_id_positive": "FPR95", "accuracy": "Accuracy", "calibration_error": "ECE"}
 
 
 def build_mixin(discriminator: Discriminator) -> "ModelHubMixin":
-    """The discriminator as huggingface_hub saves and pushes models; raises ModuleNotFoundError that names the extra."""
+    """Wrap the discriminator for huggingface_hub to save and push; raises ModuleNotFoundError that names the extra."""
     import_extra("huggingface_hub")
     from huggingface_hub import ModelHubMixin
 
@@ -39,7 +39,7 @@ def build_mixin(discriminator: Discriminator) -> "ModelHubMixin":
 
 
 def write_files(discriminator: Discriminator, folder: Path) -> None:
-    """Write weights and card into a folder, and the evaluation where the weights are those that were evaluated."""
+    """Write weights and card into a folder, and the evaluation if it belongs to these weights."""
     origin = discriminator.origin
     card = load_card(origin) if origin else Card(discriminator.architecture, "", "", 0, "")
     evaluated = hash_of(origin / WEIGHTS) if origin else ""  # before that folder may be written into
@@ -108,7 +108,7 @@ def push(discriminator: Discriminator, repository: str, options: Mapping[str, ob
 
 
 def pull(name: str, options: Mapping[str, object], trust_factory: bool = False) -> Discriminator:
-    """The discriminator in a folder or, of that name, on the hub, in eval mode; a factory runs if it is trusted."""
+    """Load the discriminator in a folder or in a repository of the hub, in eval mode; only a trusted factory runs."""
     folder = name
     if not Path(name).is_dir():
         hub = import_extra("huggingface_hub")

@@ -1,4 +1,4 @@
-"""Files that are read whole or refused in a sentence that names the file and the remedy."""
+"""Read complete files, and refuse damaged ones with a sentence that names the file and the remedy."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ Layout = Mapping[str, tuple[str | int, ...]]  # shapes by name: lengths, or lett
 
 @contextmanager
 def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Turn an error in the block into one that says that a file is not what it should be, why, and the remedy."""
+    """Turn an error in the block into one that names the file, what is wrong with it, and the remedy."""
     try:
         yield
     except FileNotFoundError as error:
@@ -41,9 +41,9 @@ def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
 
 
 def read_object(path: Path, kinds: Kinds | None = None, remedy: str = AGAIN) -> dict[str, Json]:
-    """The JSON object in a file, whose values under dotted names are of these kinds.
+    """Read the JSON object in a file, and check the kinds of values under dotted names.
 
-    Raises ValueError where it is damaged, or a value is of another kind, FileNotFoundError where there is no file.
+    Raises ValueError if it is damaged or a value has another kind, FileNotFoundError if there is no file.
     """
     with refused(path, "JSON object", remedy):
         if (size := path.stat().st_size) > MOST_JSON:
@@ -61,9 +61,9 @@ def read_object(path: Path, kinds: Kinds | None = None, remedy: str = AGAIN) -> 
 
 
 def read_rows(path: Path, numbers: Collection[str], texts: Collection[str], remedy: str = AGAIN) -> list[Row]:
-    """The rows of a CSV file; in the columns `numbers` are numbers, which may be NaN, and `texts` are there too.
+    """Read the rows of a CSV file with the columns `texts` and `numbers`, which hold numbers or NaN.
 
-    Raises ValueError where it is damaged or has no rows.
+    Raises ValueError if it is damaged or has no rows.
     """
     with refused(path, "table", remedy), path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, strict=True))
@@ -78,9 +78,9 @@ def read_rows(path: Path, numbers: Collection[str], texts: Collection[str], reme
 
 
 def read_arrays(path: Path, layout: Layout, remedy: str = AGAIN) -> Arrays:
-    """The arrays of an .npz file, of which those in the `layout` are there and of its shapes; nothing in it is run.
+    """Read the arrays of an .npz file, check those in the `layout` and their shapes, and run nothing in it.
 
-    Raises ValueError where it is damaged, holds objects, is laid out otherwise, or would unpack to over MOST_ARRAYS.
+    Raises ValueError if it is damaged, holds objects, has another layout, or would unpack to over MOST_ARRAYS.
     """
     import numpy as np  # the Snakefile's parse imports this module
 
@@ -104,9 +104,9 @@ def read_arrays(path: Path, layout: Layout, remedy: str = AGAIN) -> Arrays:
 
 
 def read_scores(path: Path, remedy: str = AGAIN) -> Arrays:
-    """Scores (N,) of the ID test images ("id") and of every OOD set in an .npz file.
+    """Read the scores (N,) of the ID test images ("id") and of every OOD set in an .npz file.
 
-    Raises ValueError where it is damaged, or a score is no finite number.
+    Raises ValueError if it is damaged, or a score is not finite.
     """
     import numpy as np
 
@@ -119,7 +119,7 @@ def read_scores(path: Path, remedy: str = AGAIN) -> Arrays:
 
 
 def open_images(path: Path) -> "NDArray[Any]":
-    """Prepared images (N, h, w, 3), uint8, that stay on disk until they are indexed; raises ValueError for others."""
+    """Open prepared images (N, h, w, 3), uint8, on disk until they are indexed; raises ValueError for other arrays."""
     import numpy as np
 
     with refused(path, "array of images", "prepare it again"):

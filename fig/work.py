@@ -32,18 +32,18 @@ Work = Mapping[Load, float]  # images, by what is trained on them
 
 
 def area_of(network: str, size: int) -> float:
-    """The area that a network works on of an image of `size` pixels a side, relative to one of 32 x 32."""
+    """Return the area that a network processes, after its stem's stride, of images of `size` pixels a side, over 32²."""
     stride = NETWORKS.get(network, UNKNOWN).stride if size >= SMALL else 1
     return (size / SIDE / stride) ** 2
 
 
 def steps_of(sampler: Mapping[str, Json]) -> float:
-    """Steps of a sampler's chain on average."""
+    """Return the average number of steps of a sampler's chain."""
     return float(min(max(STEPS, sampler["min_steps"]), sampler["max_steps"]))
 
 
 def add_work(*parts: tuple[Load, float]) -> Work:
-    """Work that has several parts."""
+    """Add up several parts of work."""
     total: dict[Load, float] = {}
     for load, images in parts:
         total[load] = total.get(load, 0.0) + images
@@ -53,9 +53,9 @@ def add_work(*parts: tuple[Load, float]) -> Work:
 def work_of_training(
     load: Load, size: int, method: str, settings: Mapping[str, Json], images: int, teacher: Load | None = None
 ) -> Work:
-    """Work of a training on so many images of batches, by a method with these settings: low-entropy samples included.
+    """Return the work of training a method with these settings on this many images, including low-entropy samples.
 
-    They are drawn from the network in training, or from a teacher.
+    The samples come from the network in training, or from a teacher.
     """
     row, share, sampler = METHODS[method], settings.get("K", 0), settings.get("sampler")
     cost = row.cost + share + row.cost_of_step * settings.get("steps", 0)
@@ -71,13 +71,13 @@ def work_of_training(
 
 
 def trained_on(training: Mapping[str, Json], images: int) -> int:
-    """Images that pass through a training, of a training set of this many."""
+    """Return the number of images that pass through a training, for a training set of this size."""
     return int(training["iterations"] * training["batch_size"] + training["epochs"] * images)
 
 
 @cache
 def count_in(description: Path, changed: int) -> int:
-    """How many images a split's description counts; megabytes of labels are read once, while it is unchanged."""
+    """Return the count in a split's description; while it is unchanged, its megabytes of labels are read only once."""
     return int(json.loads(description.read_text())["count"])
 
 

@@ -1,4 +1,4 @@
-"""Arrays that others wrote, in NumPy's and MATLAB's files: never unpickled, never larger than they may be."""
+"""Load arrays of others from NumPy and MATLAB files, without unpickling and with a limit on their size."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def load_array(path: Path) -> Array:
 
 
 def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
-    """Those arrays of a `.npz` file that have these names; raises ValueError for one that is a bomb or not whole."""
+    """Load the arrays of a `.npz` file with these names; raises ValueError for a bomb or a truncated array."""
     loaded = open_numpy(path)
     if not isinstance(loaded, NpzFile):
         raise ValueError(f"{path} holds one array without a name: name it .npy")
@@ -47,7 +47,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
 
 
 def open_numpy(path: Path) -> "Array | NpzFile[np.int64]":
-    """What a file of NumPy's holds; pickles are not loaded."""
+    """Open a NumPy file without loading pickles."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file")
     with refused(path, "array", DOWNLOAD), told_if_pickled():
@@ -57,7 +57,7 @@ def open_numpy(path: Path) -> "Array | NpzFile[np.int64]":
 
 @contextmanager
 def told_if_pickled() -> Iterator[None]:
-    """Replace NumPy's advice to load Python objects all the same."""
+    """Replace NumPy's message, which advises loading Python objects anyway."""
     try:
         yield
     except ValueError as error:
@@ -67,7 +67,7 @@ def told_if_pickled() -> Iterator[None]:
 
 
 def load_matlab(path: Path, names: Sequence[str]) -> dict[str, Json]:
-    """These arrays of a MATLAB file; raises ValueError where one is missing or too large, or the file is not whole."""
+    """Load these arrays of a MATLAB file; raises ValueError if one is missing or too large, or the file truncated."""
     from scipy.io import loadmat, whosmat
 
     with refused(path, "MATLAB file", DOWNLOAD):

@@ -23,7 +23,7 @@ NESTED = ("state_dict", "model_state_dict", "model", "net")  # under which train
 PARALLEL = "module."  # what DataParallel puts before every name
 OURS = {"shortcut": "downsample", "linear": "fc"}  # parts of a name in another project, and ours
 OPENOOD = {"downsample": "shortcut"}  # parts of our ResNet18's names, and OpenOOD's
-MAGIC = {  # how files begin that are not ours to read
+MAGIC = {  # first bytes of files in formats that FIG does not read
     b"GGUF": "a GGUF file",
     b"\x89HDF": "an HDF5 file, as Keras writes them",
     b"\x93NUMPY": "an array of NumPy",
@@ -34,9 +34,9 @@ COUNTER = "num_batches_tracked"  # of a batch norm: nothing that it computes dep
 
 
 def weights_in(checkpoint: Path) -> dict[str, Tensor]:
-    """A state dict from a safetensors file or from a PyTorch file that holds no code to run: plain, or nested as usual.
+    """Read a state dict, plain or nested as usual, from a safetensors file or a PyTorch file without code.
 
-    Nothing that a file holds is run. Raises ValueError naming the file, and what it is, where it is neither.
+    Nothing in a file is run. Raises ValueError naming the file, and what it is, if it has another format.
     """
     try:
         check_container(checkpoint)
@@ -53,7 +53,7 @@ def weights_in(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def check_container(checkpoint: Path) -> None:
-    """Raise ValueError, saying what a file is, where it cannot hold weights; no more than its ends are read."""
+    """Raise ValueError, saying what a file is, if it cannot hold weights; only its beginning and end are read."""
     if not checkpoint.is_file():
         raise ValueError("it is a folder" if checkpoint.is_dir() else "there is no such file")
     with checkpoint.open("rb") as file:
@@ -78,12 +78,12 @@ def check_container(checkpoint: Path) -> None:
 
 
 def is_weight(name: object, value: object) -> bool:
-    """Whether an entry of what a file holds is a weight: a text, and a tensor with values, not sparse."""
+    """Whether an entry of a file is a weight: its name is a text, its value a dense tensor with data."""
     return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def reason_of(error: Exception) -> str:
-    """Why a file could not be read: torch's own words would advise to run what it holds."""
+    """Explain why a file could not be read, because torch's own message advises running its content."""
     if isinstance(error, ValueError | OSError | RuntimeError | SafetensorError):
         return str(error).splitlines()[0]
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -91,15 +91,15 @@ def reason_of(error: Exception) -> str:
 
 
 def load_weights(network: nn.Module, checkpoint: Path) -> None:
-    """Load a checkpoint into a network, also one whose names are another project's.
+    """Load a checkpoint into a network, even if its names come from another project.
 
-    Raises ValueError naming the file where the two do not fit, and what is missing, or where a weight is not finite.
+    Raises ValueError naming the file, and what is missing, if the two do not fit, or if a weight is not finite.
     """
     put_weights(network, weights_in(checkpoint), checkpoint)
 
 
 def put_weights(network: nn.Module, found: Weights, checkpoint: Path) -> None:
-    """Load weights that were found in a checkpoint; floating-point ones become those of the network's precision."""
+    """Load weights from a checkpoint; floating-point weights are cast to the network's precision."""
     wanted = network.state_dict()
     weights = adapt_names(found, wanted)
     check_fit(weights, wanted, checkpoint)
@@ -113,15 +113,15 @@ def put_weights(network: nn.Module, found: Weights, checkpoint: Path) -> None:
 
 
 def check_fit(weights: Weights, wanted: Weights, checkpoint: Path) -> None:
-    """Raise ValueError naming the file of some weights where a network `wanted` does not take them."""
+    """Raise ValueError naming the file of some weights if they do not fit the network `wanted`."""
     if misfit := describe_misfit(weights, wanted):
         raise ValueError(f"{checkpoint} does not fit the network: {misfit}")
 
 
 def find_weights(held: Json) -> Json:
-    """The state dict in what a checkpoint holds: the whole of it, or what it has under a usual name.
+    """Return the state dict in a checkpoint: the whole content, or what it holds under a usual name.
 
-    The prefix that DataParallel gives to every name is taken off.
+    The prefix that DataParallel adds to every name is removed.
     """
     while isinstance(held, Mapping) and (key := next((k for k in NESTED if isinstance(held.get(k), Mapping)), None)):
         held = held[key]
@@ -131,12 +131,12 @@ def find_weights(held: Json) -> Json:
 
 
 def rename_parts(name: str, parts: Mapping[str, str]) -> str:
-    """A weight's name with some of its dotted parts called otherwise."""
+    """Rename some of the dotted parts of a weight's name."""
     return ".".join(parts.get(part, part) for part in name.split("."))
 
 
 def adapt_names(found: Weights, wanted: Weights) -> dict[str, Tensor]:
-    """The weights `found`, by the names that a network `wanted` has for them where it knows theirs by another."""
+    """Return the weights `found` under the names that the network `wanted` has for them."""
 
     def name_of(theirs: str) -> str:
         ours = rename_parts(theirs, OURS)
@@ -160,10 +160,10 @@ def describe_misfit(found: Weights, wanted: Weights) -> str:
 
 
 def count_names(names: list[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """Format the first of some names, and how many more there are."""
     return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def name_as_openood(weights: Weights) -> dict[str, Tensor]:
-    """The weights of our ResNet18 for small images by the names of OpenOOD's ResNet18_32x32."""
+    """Return the weights of our ResNet18 for small images under the names of OpenOOD's ResNet18_32x32."""
     return {rename_parts(name, OPENOOD): value for name, value in weights.items()}
