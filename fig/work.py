@@ -32,7 +32,7 @@ Work = Mapping[Load, float]  # images, by what is trained on them
 
 
 def area_of(network: str, size: int) -> float:
-    """Return the area that a network processes, after its stem's stride, of images of `size` pixels a side, over 32²."""
+    """Return the area that a network processes of images `size` pixels a side, after its stride, over 32 x 32."""
     stride = NETWORKS.get(network, UNKNOWN).stride if size >= SMALL else 1
     return (size / SIDE / stride) ** 2
 
