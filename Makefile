@@ -8,7 +8,7 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs lock sbom licences audit clean
+.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs site lock sbom licences audit clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -21,6 +21,7 @@ help:
 	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
 	@echo "make gpu       on a machine with a GPU: test and measure everything there, into docs/results/gpu.md"
 	@echo "make docs      rebuild the pages that are made: config/README.md and docs/reruns.md"
+	@echo "make site      in seconds: build the documentation into site/, with every link checked"
 	@echo "make lock      rewrite requirements.lock after a change of the dependencies in pyproject.toml"
 	@echo "make sbom      write what is installed as CycloneDX into sbom.cdx.json"
 	@echo "make licences  list the licences of what is installed; unknown ones and strong copyleft fail"
@@ -64,6 +65,10 @@ slurm-demo: install
 docs: install
 	python -m fig.study.reference config/README.md
 	PYTHONPATH=.:tests python -m support.reruns_page > docs/reruns.md.new && mv docs/reruns.md.new docs/reruns.md
+
+site: install
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The site: $(CURDIR)/site/index.html, or with its search: python3 -m http.server --directory site"
 
 lock: install
 	uv pip compile --quiet --universal --all-extras --group dev pyproject.toml --no-annotate \
