@@ -92,3 +92,10 @@ def test_equations_are_rendered(site: Path):
 @pytest.mark.parametrize("name", ["fig.patch", "fig.probe", "fig.sample", "fig.detect", "fig.energy.energy"])
 def test_the_reference_has_what_users_call(site: Path, name: str):
     assert f'id="{name}"' in (site / "docs/api.html").read_text()
+
+
+def test_the_reference_describes_fields_by_the_comments_after_them(site: Path):
+    assert re.search(
+        r"class Samples.*images: Tensor  # \(n, channels", (ROOT / "fig/sampler.py").read_text(), re.DOTALL
+    )
+    assert re.search(r'id="fig.Samples.images".{0,2000}\(n, channels', (site / "docs/api.html").read_text(), re.DOTALL)

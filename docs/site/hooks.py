@@ -9,6 +9,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+OPENING = r"(<mo[^>]*>(?:\(|\[|=|,|&#x00028;|&#x0005B;|&#x0003D;|&#x0002C;)</mo>)"
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -35,17 +36,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.remove(file)
     for path in sorted(list_files(root)):
         place = path.relative_to(root).as_posix()
-        if place != "docs/site/hooks.py":
+        if path.suffix != ".py" or path.parent != Path(__file__).parent:
             files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
 
 
 def render(found: re.Match[str]) -> str:
-    """Return the MathML of an equation that the extension arithmatex has marked."""
-    display = {"span": "inline", "div": "block"}[found[1]]
-    return f'<{found[1]} class="equation">{convert(html.unescape(found[2]).strip(), display=display)}</{found[1]}>'
+    """Return the MathML of an equation that the extension arithmatex has marked, spaced as TeX would."""
+    spaced = re.sub(r"(\\(?:log|exp)) ", r"\1\\, ", html.unescape(found[2]).strip())
+    drawn = convert(spaced, display={"span": "inline", "div": "block"}[found[1]])
+    drawn = re.sub(OPENING + "<mo>&#x02212;</mo>", r'\1<mo form="prefix">&#x02212;</mo>', drawn)  # a sign
+    return f'<{found[1]} class="equation">{drawn}</{found[1]}>'
 
 
 def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Render the equations of a page: a reader's browser draws MathML without a script."""
-    return EQUATION.sub(render, text)
+    """Render the equations of a page: a reader's browser draws MathML without a script. Keep ± with its numbers."""
+    return EQUATION.sub(render, text).replace(" ± ", "\u00a0±\u00a0")
