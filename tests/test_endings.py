@@ -211,6 +211,7 @@ def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_no
         psutil.wait_procs([held], HANGS)
         wait_for(lambda: not [each for each in processes_of(workspace) if not is_agent(each)], "end of Ray")
         job = None
+    barrier.open()
     done = start([*command[:-1], "0"], workspace, barrier)  # to the same weights, and faster without Ray
     assert done.communicate() and done.returncode == 0
     assert (workspace.folder / RESULTS["finetune"]).read_bytes() == (finished.folder / RESULTS["finetune"]).read_bytes()
