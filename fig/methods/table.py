@@ -40,10 +40,10 @@ class FigSettings:
 
     K: Share = 0.1
     """Low-entropy share of a batch: samples for each ID image."""
-    starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
-    """What chains start at, in turn: noise, noise of the ID spectrum, ID images of scrambled phases or patches."""
     sampler: SamplerSettings = SamplerSettings()
     """How the samples are drawn."""
+    starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
+    """What chains start at, in turn: noise, noise of the ID spectrum, ID images of scrambled phases or patches."""
 
 
 @settings
