@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 
 from fig import costs
 from fig.rates import Device
-from fig.study import Config, Discriminator, list_discriminators, list_teachers, rule_of, split_teacher
+from fig.study import Config, Discriminator, list_discriminators, list_parents, rule_of, split_teacher
 
 STARTING = 30.0  # seconds of a job before and after its work: Python, Ray, MLflow
 NOTICED = 60.0  # seconds until Snakemake has seen that a job has ended: it asks Slurm once in a while
@@ -62,7 +62,7 @@ def jobs_of(config: Config, gpu: Device, workers: int = 1, efficiency: float = 1
     A training is shared by `workers` GPUs, of whose rates the share `efficiency` is had.
     """
     jobs: dict[str, Job] = {}
-    for found in (*list_discriminators(config), *list_teachers(config)):
+    for found in (*list_discriminators(config), *list_parents(config)):
         stage, size = rule_of(config, found.variant, found.network), config.datasets[found.id_dataset].size
         speed = workers * efficiency if workers > 1 else 1
         seconds = STARTING + gpu.seconds(costs.training_work(config, found)) / speed
