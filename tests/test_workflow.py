@@ -33,7 +33,7 @@ def test_nothing_reruns_after_touching_code_and_data(workspace: Workspace):
 
 
 def test_editing_the_sampler_reruns_fine_tuning_and_later_but_no_pretraining(workspace: Workspace):
-    workspace.edit("fig/langevin.py", "step_size / 2 * gradient.sign()", "step_size / 3 * gradient.sign()")
+    workspace.edit("fig/langevin.py", "step_size / 2 * direction_of(", "step_size / 3 * direction_of(")
     assert workspace.planned() == AFTER_PRETRAINING
 
 
