@@ -103,7 +103,7 @@ EQUIVALENT = {  # module -> how a line and its change begin, and why no test can
         ("with frozen(network), folded(", ":1 -> :", SPEED),
         ("with frozen(network), folded(", "1 -> 2", SPEED),
         ("stride = stride or (STRIDE", "1 -> 2", SPEED),
-        ("state = initial(", "chains.to(device_of(network, generator)) -> chains", GPU),
+        ("chains = chains.to(device_of(", "chains.to(device_of(network, generator)) -> chains", GPU),
     ),
 }
 
