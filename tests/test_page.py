@@ -20,7 +20,15 @@ from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
 from fig.report.charts import Axis, Curve, bin_scores, draw_chart, score_range, thin_roc
 from fig.report.claim import list_gains, state_claim
-from fig.report.page import EMBEDDED, build_pages, format_duration, list_troubles, locate_figure
+from fig.report.page import (
+    EMBEDDED,
+    build_pages,
+    describe_training,
+    find_base,
+    format_duration,
+    list_troubles,
+    locate_figure,
+)
 from fig.report.results import Results, read_run
 from fig.report.single import show_samples
 from fig.report.tables import html_cells
@@ -148,6 +156,24 @@ class Tags(HTMLParser):
     def values(self, *names: str) -> Iterator[str]:
         """The values of attributes, wherever they stand."""
         yield from (fields[name] for _, fields in self.found for name in names if fields.get(name))
+
+
+@pytest.mark.parametrize(
+    ("stage", "inputs", "said"),
+    [
+        ("retrain", ["data/32/digits/train.npy"], "random weights, trained"),
+        ("finetune", ["data/32/digits/train.npy", "results/a/discriminators/b/c/standard/0"], "standard, fine-tuned"),
+        (
+            "transfer",
+            ["results/a/discriminators/b/c/t2f-k0.4/0", "results/a/discriminators/b/v/fig/0"],
+            "t2f-k0.4, fine-",
+        ),
+    ],
+)
+def test_the_page_names_the_variant_that_was_fine_tuned(stage: str, inputs: list[str], said: str):
+    training = {"epochs": 0, "iterations": 300, "batch_size": 64, "learning_rate": 0.001}
+    made_of = {"stage": stage, "inputs": dict.fromkeys(inputs, "a hash")}
+    assert describe_training(training, find_base(made_of)).startswith(said)
 
 
 def test_the_claim_comes_with_a_paired_interval_over_seeds(run: Path):

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fig.intact import read_object, read_scores
 from fig.report.claim import draw_gains, fit_gains, list_gains, state_claim
 from fig.report.markup import encode_file, render, width_of
-from fig.report.measures import PATCHED, is_compared, tidy_by_seed
+from fig.report.measures import PATCHED, STANDARD, is_compared, tidy_by_seed
 from fig.report.results import KEY, Results, describe_missing, group_by, read_laid_out, read_run, remedy_of
 from fig.report.single import Single, address_of, render_single
 from fig.report.tables import format_percent, html_cells, strip_page
@@ -121,12 +121,20 @@ def describe_settings(settings: Mapping[str, Json]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in settings.items() if isinstance(value, int | float | str))
 
 
-def describe_training(training: Mapping[str, Json] | None, from_standard: bool) -> str:
-    """How a discriminator was trained, in a few words."""
+def find_base(made_of: Mapping[str, Json]) -> str:
+    """Return the variant that was fine-tuned, by the first folder among a card's inputs; empty for random weights."""
+    if made_of["stage"] not in ("finetune", "transfer"):
+        return ""
+    folders = (Path(path) for path in made_of.get("inputs", {}) if not Path(path).suffix)
+    return next((folder.parent.name for folder in folders), STANDARD)
+
+
+def describe_training(training: Mapping[str, Json] | None, base: str) -> str:
+    """How a discriminator was trained, in a few words; `base` is the variant that was fine-tuned, if one was."""
     if training is None:
         return "elsewhere, taken as it is"
     length = f"{training['epochs']} epochs" if training["epochs"] else f"{training['iterations']} iterations"
-    origin = "standard, fine-tuned" if from_standard else "random weights, trained"
+    origin = f"{base}, fine-tuned" if base else "random weights, trained"
     return f"{origin} for {length} of {training['batch_size']} at {training['learning_rate']:g}"
 
 
@@ -142,9 +150,7 @@ def list_variants(cards: Mapping[Key, Mapping[str, Json]]) -> Iterator[dict[str,
             "id_dataset": id_dataset,
             "network": f"{network}, width {card['architecture']['width']:g}",
             "variant": variant,
-            "trained": describe_training(
-                card["settings"].get("training"), made_of["stage"] in ("finetune", "transfer")
-            ),
+            "trained": describe_training(card["settings"].get("training"), find_base(made_of)),
             "method": describe_settings(card["settings"].get("method", {}))
             + ", sampler follows a fixed teacher" * (made_of["stage"] == "transfer"),
             "seeds": ", ".join(map(str, own)),
