@@ -293,6 +293,15 @@ def test_a_base_that_is_not_evaluated_is_trained_all_the_same_and_what_it_is_mad
     assert rule_of(config, "both", "resnet18") == "transfer"
 
 
+def test_a_checkpoint_of_the_teacher_of_a_base_is_looked_for():
+    own = {"factory": "mymodels:network", "checkpoint": "there/is/none.pt"}
+    variants = {"taught": {"method": "fig", "teacher": "own"}, "again": {"method": "fig", "base": "taught"}}
+    study = DEMO["studies"][0] | {"variants": ["again"], "targets": []}
+    config = DEMO | {"networks": DEMO["networks"] | {"own": own}, "variants": variants, "studies": [study]}
+    with pytest.raises(ConfigError, match=r"networks\.own\.checkpoint: there is no there/is/none\.pt"):
+        complete_config(config)
+
+
 @pytest.mark.parametrize(
     ("variants", "sentence"),
     [

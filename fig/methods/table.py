@@ -133,7 +133,7 @@ class MethodRow:
     about: str
     settings: "type[DataclassInstance]" = NoSettings
     section: str = ""  # of the configuration, with its settings; empty: it has none
-    from_standard: bool = False  # it fine-tunes a standard discriminator; otherwise it starts from random weights
+    from_standard: bool = False  # it fine-tunes a variant's base, standard by default; otherwise from random weights
     follows_teacher: bool = False  # its sampler may follow a teacher
     cost: float = (
         1.0  # time of an iteration relative to standard training, without samples: docs/results/performance.md

@@ -13,7 +13,14 @@ from fig.methods.table import METHODS
 from fig.networks.table import NETWORKS
 from fig.settings import Json, suggest
 from fig.study.config import LONGEST_NAME, STANDARD, Config, ConfigError, Variant
-from fig.study.discriminators import find_method, resolve_recipe, split_teacher
+from fig.study.discriminators import (
+    find_method,
+    list_discriminators,
+    list_parents,
+    parents_of,
+    resolve_recipe,
+    split_teacher,
+)
 from fig.study.selection import Study
 from fig.study.targets import TARGETS
 
@@ -46,7 +53,7 @@ def check_config(config: Config) -> None:
     check_parents(config)
     for number, study in enumerate(config.studies):
         check_study(config, study, f"studies[{number}]")
-        check_checkpoints(config, study)
+    check_checkpoints(config)
     check_differences(config)
 
 
@@ -91,12 +98,11 @@ def check_path(path: str, where: str) -> None:
         raise ConfigError(f"{where}: there is no {path}")
 
 
-def check_checkpoints(config: Config, study: Study) -> None:
-    """Raise ConfigError where a network of a study, or of a teacher in it, has a checkpoint that is not there."""
-    variants = (config.variants[name] for name in study.variants if name in config.variants)
-    teachers = (split_teacher(variant)[0] for variant in variants if variant.teacher)
-    for name, id_dataset, seed in product({*study.networks, *teachers}, study.id_datasets, config.seeds):
-        check_path(config.networks[name].weights(id_dataset, seed), f"networks.{name}.checkpoint")
+def check_checkpoints(config: Config) -> None:
+    """Raise ConfigError if the checkpoint of a network in use, by a teacher or base too, is missing."""
+    for each in (*list_discriminators(config), *list_parents(config)):
+        weights = config.networks[each.network].weights(each.id_dataset, each.seed)
+        check_path(weights, f"networks.{each.network}.checkpoint")
 
 
 def check_own_dataset(name: str, entry: IdDataset | OodSource) -> None:
@@ -157,10 +163,7 @@ def check_parents(config: Config) -> None:
                 circle = " follows ".join([*followed, last])
                 raise ConfigError(f"variants.{name}.teacher: {circle}, which never begins: name another teacher")
             followed.append(last)
-    made_from = {
-        name: {variant.base} | ({split_teacher(variant)[1]} if variant.teacher else set())
-        for name, variant in config.variants.items()
-    }
+    made_from = {name: [variant for _, variant in parents_of(config, name, "")] for name in config.variants}
     try:
         TopologicalSorter(made_from).prepare()
     except CycleError as error:

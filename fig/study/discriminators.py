@@ -73,8 +73,7 @@ def list_parents(config: Config) -> list[Discriminator]:
     """The discriminators that are fine-tuned or that samplers follow, and that are not evaluated themselves."""
     found = {each.path: each for each in list_discriminators(config)}
     evaluated, waiting = set(found), list(found.values())
-    while waiting:
-        each = waiting.pop(0)
+    for each in waiting:  # which grows: parents have parents
         for network, variant in parents_of(config, each.variant, each.network):
             parent = Discriminator(each.id_dataset, network, variant, each.seed)
             if parent.path not in found:

@@ -47,7 +47,7 @@ class Selection:
     titles: dict[str, str] = Field(default_factory=dict)
     """The paper's names of data sets, by ours."""
     variants: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Method and teacher of the variants, as configured."""
+    """Method of the variants, with teacher and base if they state any."""
 
     def list_keys(self) -> list[Key]:
         """The discriminators that are shown, each once."""

@@ -116,16 +116,18 @@ def weights_of(wildcards):
     return network.weights(wildcards.id_dataset, int(wildcards.seed))
 
 
+def model_of(wildcards, **others):
+    """The weights of a discriminator of this seed, with other names than the wildcards'."""
+    return f"{FOLDER}/model.safetensors".format(**dict(wildcards.items()) | others)
+
+
 def base_of(wildcards):
-    base = CONFIG.variants[wildcards.variant].base
-    names = dict(wildcards.items()) | {"variant": base}
-    return f"{FOLDER}/model.safetensors".format(**names)
+    return model_of(wildcards, variant=CONFIG.variants[wildcards.variant].base)
 
 
 def teacher_of(wildcards):
     network, variant = split_teacher(CONFIG.variants[wildcards.variant])
-    names = dict(wildcards.items()) | {"network": network, "variant": variant}
-    return f"{FOLDER}/model.safetensors".format(**names)
+    return model_of(wildcards, network=network, variant=variant)
 
 
 def discriminator(folder):
