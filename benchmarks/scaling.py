@@ -41,6 +41,7 @@ from fig.rates import ANY
 from fig.rates import Device as RatedDevice
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Times
+from fig.runtime.slurm import STARTED
 from fig.settings import Resources
 from fig.study import read_config
 from fig.training import TrainingSettings, players_of, train
@@ -75,7 +76,7 @@ def running_cluster(folder: Path) -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         for last in (False, False, True):  # Ray gives up where a start takes over 30 s
             try:
-                stack.enter_context(running_server(command, log, env, lambda: "Ray runtime started" in log.read_text()))
+                stack.enter_context(running_server(command, log, env, lambda: STARTED in log.read_text()))
                 break
             except RuntimeError:
                 if last:
