@@ -250,6 +250,18 @@ def test_the_detector_of_the_scores_is_the_one_that_compares(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_the_overview_shows_one_classifier_before_and_after_with_the_auroc_of_its_seed(tmp_path: Path):
+    selection = make_selection(make_study("standard", "fig"))
+    write_run(tmp_path, selection)
+    shutil.rmtree(tmp_path / "discriminators/digits/resnet18/fig/0")  # of the first seed FIG is missing
+    made = make_target(TARGETS["overview"], read_results(tmp_path, selection, TARGETS["overview"]), selection)
+    values = made.figure_values.set_index("variant")
+    assert values["auroc"].to_dict() == pytest.approx({"standard": 0.53, "fig": 0.84}) and set(values["seed"]) == {1}
+    assert values["confidence"].tolist() == pytest.approx([0.97, 0.97])
+    text = read_text(made.figure)
+    assert "AUROC 53.0 %" in text and "AUROC 84.0 %" in text and "seed 1, one of 2" in text
+
+
 def test_tables_need_no_matplotlib_and_nothing_here_needs_torch():
     code = """
 import importlib, pkgutil, sys
