@@ -70,7 +70,7 @@ ROWS = (
         "What FIG does to a classifier",
         "One classifier before and after FIG: images drawn from what it is surest about, with the class and the "
         "confidence it gives them, and its scores of ID and OOD test images. None of the drawn images shows anything, "
-        "so confidence in them is misplaced. The less the filled ID histogram and the OOD outlines overlap, the better. "
+        "so confidence in them is misplaced. The less the filled ID histogram and OOD outlines overlap, the better. "
         "The AUROC is the mean over the OOD sets, with this one seed.",
         figure=True,
         needs=("metrics.csv", "samples.npz", "scores"),
