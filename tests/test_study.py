@@ -30,6 +30,7 @@ from fig.study import (
     resolve_recipe,
     rule_of,
 )
+from fig.study.plain import parse_override, parse_plain
 from fig.study.reference import fill_page, list_all_keys, make_schema
 
 ROOT = Path(__file__).parents[1]
@@ -193,6 +194,13 @@ def test_later_files_and_overrides_take_precedence(tmp_path: Path):
     (tmp_path / "more.yaml").write_text("fig: {K: 0.3}\nseeds: [7]\n")
     config = read_config([ROOT / "config" / "demo.yaml", tmp_path / "more.yaml"], ["seeds=[8, 9]"])
     assert config.methods["fig"].K == 0.3 and config.seeds == (8, 9) and config.run == "demo"
+
+
+@pytest.mark.parametrize("text", ["seeds=[8, 9]", "fig={K: 0.5, starts: [uniform]}", "run=night", "seeds=[8]"])
+def test_snakemake_and_fig_read_an_override_alike(text: str):
+    cli = pytest.importorskip("snakemake.cli")
+    ((name, value),) = cli.parse_config([text]).items()
+    assert parse_override(value, f"--config {name}") == parse_plain(text.partition("=")[2], name)
 
 
 def test_a_variant_states_only_what_differs():

@@ -1,6 +1,6 @@
 """What a study says, typed and without torch: its configuration, and the discriminators, splits and targets in it."""
 
-from fig.study.config import STANDARD, Config, ConfigError
+from fig.study.config import STANDARD, Config, ConfigError, merge
 from fig.study.discriminators import (
     Discriminator,
     Recipe,
@@ -17,6 +17,7 @@ from fig.study.discriminators import (
     select_studies,
     split_teacher,
 )
+from fig.study.plain import parse_override
 from fig.study.reading import complete_config, read_config, read_yaml
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS, Target
@@ -39,6 +40,8 @@ __all__ = [
     "list_parents",
     "list_splits",
     "list_test_images",
+    "merge",
+    "parse_override",
     "planned_targets",
     "read_config",
     "read_yaml",

@@ -123,6 +123,15 @@ def read_plain(path: Path) -> Json:
         raise ConfigError(f"{path} is no text in UTF-8 ({what}): save it as text in UTF-8") from None
 
 
+def parse_override(value: Json, where: str) -> Json:
+    """Return a value of Snakemake's --config with the types that YAML gives it: Snakemake leaves texts in lists."""
+    if isinstance(value, list):
+        return [parse_override(each, where) for each in value]
+    if isinstance(value, dict):
+        return {name: parse_override(each, where) for name, each in value.items()}
+    return parse_plain(value, where) if isinstance(value, str) else value
+
+
 def parse_plain(text: str, where: str) -> Json:
     """The value that a text in YAML states; raises ConfigError where it is not plain."""
     try:

@@ -44,6 +44,8 @@ from fig.study import (
     list_splits,
     list_parents,
     list_test_images,
+    merge,
+    parse_override,
     planned_targets,
     read_yaml,
     resolve_recipe,
@@ -67,7 +69,11 @@ try:
     if len(workflow.modifier_stack) == 1:  # no module, of whose workflow the files are
         for file in workflow.configfiles:  # Snakemake reads them less strictly
             read_yaml(Path(os.path.relpath(file)))
-    CONFIG = complete_config(config)
+    OVERRIDES = {
+        key: parse_override(value, f"--config {key}")
+        for key, value in workflow.config_settings.config.items()
+    }
+    CONFIG = complete_config(merge(config, OVERRIDES))
 except ConfigError as error:
     raise WorkflowError(f"the configuration is refused: {error}") from None
 
@@ -82,8 +88,7 @@ container: CONFIG.container or None  # with --sdm apptainer
 
 
 FILES = [quote(os.path.relpath(path)) for path in workflow.configfiles]
-OVERRIDES = workflow.config_settings.config.items()  # of --config
-OVERRIDDEN = [quote(f"{key}={json.dumps(value)}") for key, value in OVERRIDES]
+OVERRIDDEN = [quote(f"{key}={json.dumps(value)}") for key, value in OVERRIDES.items()]
 STATED_AS = " ".join([*FILES, *["--config", *OVERRIDDEN] * bool(OVERRIDDEN)])
 RUN = f"results/{CONFIG.run}"
 DISCRIMINATORS = {found.path: found for found in list_discriminators(CONFIG)}
