@@ -27,7 +27,7 @@ from fig.data.batches import labels_of
 from fig.detectors.protocol import Detector
 from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
-from fig.evaluation import evaluated, fitted, looked_at
+from fig.evaluation import fit_detectors, looked_at, score_split
 from fig.files import replacing
 from fig.frozen import frozen
 from fig.methods.protocol import Method
@@ -156,7 +156,7 @@ def seconds_of(work: Callable[[], object], discriminator: Discriminator) -> floa
 def accuracy_on(discriminator: Discriminator, data: Split) -> float:
     """The share of a split's images whose class is predicted; the discriminator is held frozen."""
     with frozen(discriminator):
-        logits = evaluated({}, {}, discriminator, data).logits
+        logits = score_split({}, {}, discriminator, data).logits
     return (logits.argmax(1) == labels_of(data)).float().mean().item()
 
 
@@ -169,7 +169,9 @@ def judge(discriminator: Discriminator, train_data: Split, test: Split) -> tuple
             detector: dict[str, Detector] = {name: build_detector(name, stated)}
             try:
                 looked_at(detector, discriminator)
-                evaluated(detector, fitted(detector, discriminator, train_data, 0, SOME), discriminator, test, SOME)
+                score_split(
+                    detector, fit_detectors(detector, discriminator, train_data, 0, SOME), discriminator, test, SOME
+                )
                 works.append(name)
             except ValueError as error:
                 refused[name] = str(error).partition(": ")[2]

@@ -31,19 +31,19 @@ from fig.detectors.odin import Odin, OdinScorer
 from fig.detectors.perturbed import PerturbedScorer
 from fig.detectors.protocol import Detector, Seen, Subject
 from fig.detectors.residual_flow import ResidualFlow
-from fig.detectors.residual_flow import trained as trained_flows
+from fig.detectors.residual_flow import fit_residual_flow as trained_flows
 from fig.detectors.table import build_detector
 from fig.discriminator import Discriminator
-from fig.evaluation import EvaluationSettings, evaluated, fitted, hold_out, seen_in_turn, some, subject_of
+from fig.evaluation import EvaluationSettings, fit_detectors, hold_out, score_split, seen_in_turn, some, subject_of
 from fig.frozen import frozen
 from fig.networks.resnet import STAGES
-from fig.networks.taps import Tap, kept_at, pooled, tapped
+from fig.networks.taps import Tap, kept_at, pooled, tap_modules
 from fig.precision import computing
 
 SIZES = list(STAGES.values())  # features of a ResNet18's stages
 
 
-def told(what: str, reference: Callable, ours: Callable, pairs: int, same: bool = True, remark: str = "") -> None:
+def compare(what: str, reference: Callable, ours: Callable, pairs: int, same: bool = True, remark: str = "") -> None:
     """Print a row of the table. With `same`, first check that the scores agree, and time ten times as many pairs."""
     if same:
         torch.testing.assert_close(ours(), reference(), rtol=1e-2, atol=1e-2)
@@ -75,7 +75,7 @@ def mahalanobis_loop(scorer: PerturbedScorer, inputs: Tensor) -> Tensor:
     for stage, density in zip(subject.stages, scorer.densities, strict=True):
         for column, magnitude in enumerate(scorer.magnitudes):
             moving = inputs.clone().requires_grad_()
-            with tapped(subject.network, {"": Tap(stage, pooled)}) as kept:
+            with tap_modules(subject.network, {"": Tap(stage, pooled)}) as kept:
                 subject.network(moving)
                 (gradient,) = torch.autograd.grad(density.logs(kept[""].double()).amax(1).sum(), moving)
                 with torch.no_grad():
@@ -159,7 +159,7 @@ def fits_of_flows(sizes: list[int], pairs: int, device: str) -> None:
         fit(torch.randn(len(labels), 2, device=device), labels, 10, flow)  # the first use of an optimiser imports much
     for size in sizes:
         features = torch.randn(len(labels), size, device=device)
-        told(
+        compare(
             f"residual_flow, fit of 10 classes of {size} features",
             partial(flows_one_class_after_the_other, features, labels, 10, flow),
             partial(trained_flows, features, labels, 10, flow),
@@ -188,7 +188,7 @@ class Authors:
         found = {name: [self.probabilities(each, name) for each in again] for name in ("baseline", "odin")}
         found = {name: [each[0], *each[1::2]] for name, each in found.items()}
         for name, fit in {"mahalanobis": self.gaussians, "residual_flow": self.flows}.items():
-            found[name] = self.perturbed(sets, fit(), self.detectors[name].magnitudes)
+            found[name] = self.sum_densities(sets, fit(), self.detectors[name].magnitudes)
         return found | {"gram": self.gram(sets)}
 
     def probabilities(self, images: Tensor, name: str) -> Tensor:
@@ -214,7 +214,7 @@ class Authors:
         """Return the spatial means at a stage."""
         return kept_at(self.discriminator.network, Tap(stage, pooled), images)
 
-    def centred(self, stage: str) -> tuple[Tensor, Tensor]:
+    def centre_features(self, stage: str) -> tuple[Tensor, Tensor]:
         """Return the training features minus the mean of their class, and the means."""
         with torch.no_grad():
             features = torch.cat([self.at(stage, x) for x in self.train.split(self.batch)])
@@ -224,7 +224,7 @@ class Authors:
     def gaussians(self) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
         """Yield each stage and its distances: features -> (B, 10)."""
         for stage in subject_of(self.discriminator).stages:
-            centred, means = self.centred(stage)
+            centred, means = self.centre_features(stage)
             precision = torch.from_numpy(EmpiricalCovariance().fit(centred.cpu().numpy()).precision_).to(means)
             yield (
                 stage,
@@ -234,7 +234,7 @@ class Authors:
     def flows(self) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
         """Yield each stage and its log densities under each class's flow, up to a constant: features -> (B, 10)."""
         for stage in subject_of(self.discriminator).stages:
-            centred, means = self.centred(stage)
+            centred, means = self.centre_features(stage)
             linear = LinearFlow.of(centred.T.double() @ centred.double() / len(centred))
             each = masked_flows(centred, self.labels, linear.matrix.to(centred), 10, self.detectors["residual_flow"])
             yield (
@@ -244,7 +244,7 @@ class Authors:
                 ),
             )
 
-    def perturbed(
+    def sum_densities(
         self, sets: list[Tensor], stages: Iterator[tuple[str, Callable[[Tensor], Tensor]]], magnitudes: tuple[float]
     ) -> list[Tensor]:
         """Return sums over stages of the largest density after a step: each set (N, magnitudes)."""
@@ -266,14 +266,14 @@ class Authors:
         taps = gram.taps(subject_of(self.discriminator))
         whole = {name: replace(tap, keep=partial(full_gram, orders=gram.orders)) for name, tap in taps.items()}
 
-        def seen(images: Tensor) -> tuple[Tensor, list[Tensor]]:
-            with torch.no_grad(), tapped(network, whole) as kept:
+        def look_at(images: Tensor) -> tuple[Tensor, list[Tensor]]:
+            with torch.no_grad(), tap_modules(network, whole) as kept:
                 logits, values = zip(
                     *[(network(x), list(kept.values())) for x in images.split(self.batch)], strict=True
                 )
             return torch.cat(logits), [torch.cat(each) for each in zip(*values, strict=True)]
 
-        logits, values = seen(self.train)
+        logits, values = look_at(self.train)
         predicted = logits.argmax(1)
         members = [rows if (rows := predicted == c).any() else slice(None) for c in range(10)]  # all if none is
         lows, highs = (
@@ -282,7 +282,7 @@ class Authors:
         )
 
         def deviations(images: Tensor) -> Tensor:
-            logits, values = seen(images)
+            logits, values = look_at(images)
             classes, confidence = logits.argmax(1), logits.softmax(1).amax(1)
             found = []
             for value, low, high in zip(values, lows, highs, strict=True):
@@ -312,8 +312,8 @@ def five_detectors(discriminator: Discriminator, train: Split, test: Split, few:
 
     def at_once() -> dict[str, list[Tensor]]:
         with frozen(discriminator):
-            scorers = fitted(detectors, discriminator, train, 0, few)
-            grids = [evaluated(detectors, scorers, discriminator, data, few).grids for data in sets]
+            scorers = fit_detectors(detectors, discriminator, train, 0, few)
+            grids = [score_split(detectors, scorers, discriminator, data, few).grids for data in sets]
         return {name: [torch.from_numpy(each[name]) for each in grids] for name in detectors}
 
     held_out, rest = hold_out(some(len(train.images), few.training_images), 0)
@@ -330,7 +330,7 @@ def five_detectors(discriminator: Discriminator, train: Split, test: Split, few:
         if found < 0.99:
             raise ValueError(f"the scores of {name} are not the authors': their correlation is {found:.3f}")
         worst = min(worst, found)
-    told(
+    compare(
         "five detectors, one ID and eight OOD sets, against the authors' ways",
         lambda: authors(images),
         at_once,
@@ -350,14 +350,14 @@ def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Ten
     network, inputs = subject.network, seen.inputs
     softmax, odin = library.MaxSoftmax(network), library.ODIN(network, temperature=1000, eps=0.0014, norm_std=[0.5] * 3)
     with torch.no_grad():
-        told(
+        compare(
             "baseline against pytorch-ood",
             lambda: -softmax.predict(inputs).double(),
             lambda: log_odds(network(inputs).double()).sigmoid(),
             pairs,
         )
     one = OdinScorer(subject, Odin((1000,), (0.0014,)))
-    told(
+    compare(
         "odin, one setting, against pytorch-ood",
         lambda: -odin.predict(inputs.clone()).detach().double(),
         lambda: one.scores(seen)[:, 0].sigmoid(),
@@ -367,7 +367,7 @@ def against_the_library(subject: Subject, seen: Seen, means: Tensor, labels: Ten
     moments = Moments.of(subject.classes, means.shape[1], means.device)
     moments.see(means, labels)
     ours = Gaussians.of(moments, means.device)
-    told(
+    compare(
         "mahalanobis, last stage, no noise, against pytorch-ood",
         lambda: -theirs.predict_features(means).double(),
         lambda: ours.logs(means.double()).amax(1) / len(means),
@@ -397,15 +397,15 @@ def main(
             seen = next(seen_in_turn(discriminator, taps, data, everything[:images], images))
             odin = Odin()
             grid = OdinScorer(subject, odin)
-            told(
+            compare(
                 "odin, the grid of 210",
                 lambda: odin_loop(subject.network, seen.inputs, odin),
                 lambda: grid.scores(seen),
                 pairs,
                 same=False,
             )
-            scorer = fitted({"": mlb}, discriminator, data, 0)[""]
-            told(
+            scorer = fit_detectors({"": mlb}, discriminator, data, 0)[""]
+            compare(
                 "mahalanobis, 11 magnitudes",
                 lambda: mahalanobis_loop(scorer, seen.inputs),
                 lambda: scorer.scores(seen),
@@ -414,7 +414,7 @@ def main(
             )
             features = torch.rand(32, 256, 8, 8, device=device)
             orders = tuple(range(1, 11))
-            told(
+            compare(
                 "gram, 256 channels of 8 x 8",
                 lambda: full_gram(features, orders),
                 lambda: row_sums(features, orders),

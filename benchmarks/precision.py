@@ -56,7 +56,7 @@ class Product(torch.autograd.Function):
 
 
 @contextmanager
-def emulated(network: nn.Module) -> Iterator[None]:
+def emulate_tf32(network: nn.Module) -> Iterator[None]:
     """Hold a network whose products are those of TF32."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in layers:
@@ -73,7 +73,7 @@ def find_signs(network: nn.Module, images: Tensor, precision: Precision) -> Tens
     settings = SamplerSettings(precision=precision)
     with prepared(network, images, settings):
         if precision == "tf32" and images.device.type == "cpu":
-            with emulated(network):
+            with emulate_tf32(network):
                 return logits_and_gradient(network, images, settings.c)[1].sign()
         return logits_and_gradient(network, images, settings.c)[1].sign()
 

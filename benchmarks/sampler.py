@@ -21,7 +21,7 @@ from fig.data.augment import Augmentation
 from fig.data.batches import source_on
 from fig.discriminator import Architecture, Discriminator
 from fig.methods.implicit_generator import ImplicitGenerator
-from fig.methods.penalty import penalised, share_of
+from fig.methods.penalty import compute_loss, share_of
 from fig.methods.protocol import NETWORK, Method
 from fig.methods.standard import Standard
 from fig.networks.table import NETWORKS
@@ -87,7 +87,7 @@ def finetune(discriminator: Discriminator, data: Split, settings: SamplerSetting
         def losses(self, players, batch, generator):
             network = players[NETWORK]
             images, _, _ = reference_sample(network, count, (3, 32, 32), max_steps, 0.1**0.5, confident=NEVER)
-            yield penalised(network, batch, images.contiguous(memory_format=torch.channels_last), count)
+            yield compute_loss(network, batch, images.contiguous(memory_format=torch.channels_last), count)
 
     def iteration(method) -> None:
         update(players, method, batch, chains(discriminator.network))

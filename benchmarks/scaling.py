@@ -34,7 +34,7 @@ from fig.data.arrays import open_split
 from fig.data.augment import Augmentation
 from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
-from fig.evaluation import EvaluationSettings, evaluated, fitted
+from fig.evaluation import EvaluationSettings, fit_detectors, score_split
 from fig.frozen import frozen
 from fig.methods.standard import Standard
 from fig.rates import ANY
@@ -157,9 +157,9 @@ def costs_of_images(call: tuple[Path, float, int]) -> dict[str, Spent]:
     found = {"training": cost_of_an_image(lambda: deque(steps, 0), BATCH * COUNTED, device)}
     odin = {"odin": build_detector("odin", {"temperatures": [1, 1000], "magnitudes": [0, 0.002]})}
     with frozen(discriminator):
-        scorers = fitted(odin, discriminator, data, 0, EvaluationSettings(training_images=64))
-        evaluated(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=64))
-        score = partial(evaluated, odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=SCORED))
+        scorers = fit_detectors(odin, discriminator, data, 0, EvaluationSettings(training_images=64))
+        score_split(odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=64))
+        score = partial(score_split, odin, scorers, discriminator, data, EvaluationSettings(batch=64, images=SCORED))
         return found | {"scoring": cost_of_an_image(score, SCORED, device)}
 
 

@@ -48,7 +48,7 @@ def add_row(progress: Progress, done: int, row: Row, close: bool) -> Progress:
     return Progress(done, progress.rows, since)
 
 
-def optimised(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
+def iterate_weights(players: Mapping[str, Player]) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
     """Yield each weight that an optimiser moves, with a unique name and the optimiser."""
     for name, player in players.items():
         if player.optimizer:
@@ -63,7 +63,7 @@ def state_of(players: Mapping[str, Player]) -> dict[str, Tensor]:
         for name, player in players.items()
         for weight, value in player.module.state_dict().items()
     }
-    for name, optimizer, weight in optimised(players):
+    for name, optimizer, weight in iterate_weights(players):
         tensors |= {
             f"{name}{key}": value for key, value in optimizer.state.get(weight, {}).items() if value is not None
         }
@@ -157,7 +157,7 @@ def restore(players: Mapping[str, Player], tensors: Mapping[str, Tensor]) -> Non
     """Restore the players to a state that `state_of` returned."""
     for name, player in players.items():
         player.module.load_state_dict(below(f"weights.{name}.", tensors))
-    for name, optimizer, weight in optimised(players):
+    for name, optimizer, weight in iterate_weights(players):
         for what, value in below(name, tensors).items():
             optimizer.state[weight][what] = like(weight, value)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fig.detectors.protocol import Scorer, Seen, SplitScorer, Subject, scored
+from fig.detectors.protocol import Scorer, Seen, SplitScorer, Subject, score_batch
 from fig.detectors.table import build_detector
 from fig.evaluation import HELD_OUT, MOST_HELD_OUT, ready, see_inputs, taps_of
 from fig.export import Decision, Exported, export_network
@@ -55,7 +55,7 @@ class OodDetector:
         with frozen(self.subject.network), computing("float32", feed.device):
             for batch, _ in show(feed, feed.once(BATCH), "scoring", progress):
                 for seen in look(self.subject, self.taps, batch):
-                    parts.append(scored(self.scorer, seen)[:, self.scorer.chosen])
+                    parts.append(score_batch(self.scorer, seen)[:, self.scorer.chosen])
         scores: Values = torch.cat(parts).cpu().numpy() if parts else np.zeros(0)
         if not np.isfinite(scores).all():
             raise ValueError(f"detector {self.detector} gives scores that are not finite for some images")

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from fig import parallel
 from fig.data.arrays import Split
 from fig.data.batches import images_on, labels_of
-from fig.detectors.protocol import Detector, Observer, Ready, Scorer, Seen, SplitScorer, Subject, scored
+from fig.detectors.protocol import Detector, Observer, Ready, Scorer, Seen, SplitScorer, Subject, score_batch
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.metrics import OOD_METRICS, auroc, auroc_interval, calibration_error, harmonic_mean
 from fig.networks.outputs import prefix_of
 from fig.networks.table import NETWORKS, UNKNOWN
-from fig.networks.taps import Tap, tapped
+from fig.networks.taps import Tap, tap_modules
 from fig.precision import computing
 from fig.seeding import generator
 from fig.settings import EvaluationSettings
@@ -104,7 +104,7 @@ def seen_at(discriminator: Discriminator, taps: Mapping[str, Tap], data: Split, 
 
 def see_inputs(network: nn.Module, taps: Mapping[str, Tap], rows: Tensor, inputs: Tensor) -> Seen:
     """Return what a frozen network gives for inputs (B, channels, h, w), which have these rows in their data set."""
-    with tapped(network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
+    with tap_modules(network, taps) as kept, torch.no_grad():  # not for the detectors' own passes
         logits = network(inputs)
     return Seen(rows, inputs.contiguous(memory_format=torch.channels_last), logits, kept)
 
@@ -130,7 +130,7 @@ def hold_out(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return held_out, rest
 
 
-def fitted(
+def fit_detectors(
     detectors: Mapping[str, Detector],
     discriminator: Discriminator,
     train: Split,
@@ -156,7 +156,7 @@ def fitted(
             for seen in seen_in_turn(discriminator, taps, train, mine, settings.batch):
                 for observer in observers.values():
                     observer.see(seen, labels[seen.rows.to(labels.device)])
-            observers = parallel.merged(observers)
+            observers = parallel.merge_workers(observers)
         return {name: ready(observers.get(name, each)).scorer(subject, held_out) for name, each in detectors.items()}
 
 
@@ -167,7 +167,7 @@ def ready(found: Observer | Detector) -> Ready:
     return found
 
 
-def evaluated(
+def score_split(
     detectors: Mapping[str, Detector],
     scorers: Mapping[str, Scorer],
     discriminator: Discriminator,
@@ -187,20 +187,20 @@ def evaluated(
         for seen in seen_in_turn(discriminator, taps, data, mine, settings.batch):
             logits.append(seen.logits)
             for name, scorer in scorers.items():
-                parts[name].append(scored(scorer, seen))
+                parts[name].append(score_batch(scorer, seen))
     found = {name: torch.cat(each).cpu() for name, each in parts.items()}  # the device is waited for here alone
     for name, grid in found.items():
         if not grid.isfinite().all():
             raise ValueError(f"detector {name} gives scores that are not finite for {data.description.dataset}")
-    grids = {name: parallel.gathered(grid, len(rows)).numpy() for name, grid in found.items()}
-    return Evaluated(rows, grids, parallel.gathered(torch.cat(logits).cpu(), len(rows)))
+    grids = {name: parallel.gather_parts(grid, len(rows)).numpy() for name, grid in found.items()}
+    return Evaluated(rows, grids, parallel.gather_parts(torch.cat(logits).cpu(), len(rows)))
 
 
 def scores(detector: Detector, discriminator: Discriminator, data: Split, train: Split | None = None) -> Grid:
     """Return scores (N, settings) of a split's images under one detector, fitted to `train` or, without it, `data`."""
     with frozen(discriminator):
-        scorers = fitted({"": detector}, discriminator, train or data, seed=0)
-        return evaluated({"": detector}, scorers, discriminator, data).grids[""]
+        scorers = fit_detectors({"": detector}, discriminator, train or data, seed=0)
+        return score_split({"": detector}, scorers, discriminator, data).grids[""]
 
 
 def own_rows(logits: Tensor, labels: Tensor) -> list[MetricRow]:

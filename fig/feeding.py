@@ -77,12 +77,12 @@ class Feed:
         if isinstance(self.images, Split | Tensor | np.ndarray):
             labels = self.all_labels()
             for rows in torch.arange(len(self)).split(batch):
-                yield self.placed(self.at(rows)), None if labels is None else labels[rows].to(self.device)
+                yield self.convert(self.at(rows)), None if labels is None else labels[rows].to(self.device)
             return
         for item in self.images:
             pixels, found = parts_of(item)
             labels = None if found is None else torch.as_tensor(found).long().to(self.device)
-            yield self.placed(pixels), labels
+            yield self.convert(pixels), labels
 
     def epoch(
         self, number: int, batch: int, seed: int, augmentation: Augmentation | None, skip: int = 0
@@ -93,7 +93,7 @@ class Feed:
         A loader is iterated again in each epoch, and its images are used as they are.
         """
         if not self.in_memory:
-            yield from map(labelled, islice(self.once(batch), skip, None))
+            yield from map(require_labels, islice(self.once(batch), skip, None))
             return
         if (labels := self.all_labels()) is None:
             raise ValueError(UNLABELLED)
@@ -101,9 +101,9 @@ class Feed:
             pixels = channels_first(self.at(rows))
             if augmentation and pixels.dtype == torch.uint8:
                 pixels = augment(pixels, augmentation, generator(seed, f"augment {number}", place))
-            yield self.placed(pixels), labels[rows].to(self.device)
+            yield self.convert(pixels), labels[rows].to(self.device)
 
-    def placed(self, pixels: Pixels) -> Tensor:
+    def convert(self, pixels: Pixels) -> Tensor:
         """Convert images of any form to [-1, 1] (b, channels, h, w), on the device."""
         images = channels_first(pixels).to(self.device)
         if images.dtype == torch.uint8:
@@ -119,7 +119,7 @@ class Feed:
 UNLABELLED = "there are no labels: give (images, labels) in each batch, or labels=… with images in memory"
 
 
-def labelled(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+def require_labels(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
     """Return a batch with its labels; raises ValueError if it has no labels."""
     images, labels = pair
     if labels is None:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from fig.frozen import place_of, restored
+from fig.frozen import place_of, restore_parameters
 
 TOLERANCE = 1e-2  # of the largest value: rounding stays below it, and a wrong fold is far above it
 
@@ -29,7 +29,7 @@ def pairs(network: nn.Module, images: Tensor) -> list[Pair]:
     seen, before = seen_pairs(network, images)
     if not before[-1].isfinite().all():
         return []
-    with swapped(seen):  # only the results show whether an output has other uses
+    with swap_weights(seen):  # only the results show whether an output has other uses
         _, after = seen_pairs(network, images)
     same = all((a - b).abs().max() <= TOLERANCE * b.abs().max() for a, b in zip(after, before, strict=True))
     return _FOUND.setdefault(network, seen if same else [])
@@ -83,16 +83,18 @@ def fold(found: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
     """
     if not found:
         return [], []
-    variances = [stated(norm.running_var) for _, norm in found]
-    means = [stated(n.running_mean) if c.bias is None else stated(n.running_mean) - c.bias for c, n in found]
-    factors = [stated(n.weight, torch.ones_like(v)) for (_, n), v in zip(found, variances, strict=True)]
-    shifts = [stated(n.bias, torch.zeros_like(v)) for (_, n), v in zip(found, variances, strict=True)]
+    variances = [require_values(norm.running_var) for _, norm in found]
+    means = [
+        require_values(n.running_mean) if c.bias is None else require_values(n.running_mean) - c.bias for c, n in found
+    ]
+    factors = [require_values(n.weight, torch.ones_like(v)) for (_, n), v in zip(found, variances, strict=True)]
+    shifts = [require_values(n.bias, torch.zeros_like(v)) for (_, n), v in zip(found, variances, strict=True)]
     roots = torch._foreach_rsqrt(torch._foreach_add(variances, [norm.eps for _, norm in found]))
     scales = list(torch._foreach_mul(list(roots), factors))
     return scales, list(torch._foreach_sub(shifts, list(torch._foreach_mul(means, scales))))
 
 
-def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
+def require_values(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
     """Return a batch norm's values, or other ones if it has no values; raises ValueError if both are missing."""
     if values is None and otherwise is None:
         raise ValueError("a batch norm without running statistics cannot be folded")
@@ -100,11 +102,11 @@ def stated(values: Tensor | None, otherwise: Tensor | None = None) -> Tensor:
 
 
 @contextmanager
-def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[None]:
+def swap_weights(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[None]:
     """Let convolutions do the work of their batch norms inside the block, then restore them bit by bit."""
     found = [pair for pair in found if "forward" not in pair[1].__dict__]  # the rest is folded already
     try:
-        with restored(convolution for convolution, _ in found):
+        with restore_parameters(convolution for convolution, _ in found):
             with torch.no_grad():
                 for (convolution, norm), scale, bias in zip(found, *fold(found), strict=True):
                     kind = dtype or convolution.weight.dtype
@@ -121,10 +123,10 @@ def swapped(found: list[Pair], dtype: torch.dtype | None = None) -> Iterator[Non
 
 
 @contextmanager
-def folded(network: nn.Module, images: Tensor, dtype: torch.dtype | None = None) -> Iterator[nn.Module]:
+def fold_network(network: nn.Module, images: Tensor, dtype: torch.dtype | None = None) -> Iterator[nn.Module]:
     """Hold a frozen network (eval mode, weights without gradients) with its batch norms folded, then restore it.
 
     `images` (B, channels, h, w) are any that it takes. Folded weights have `dtype` or, without one, keep their type.
     """
-    with swapped(pairs(network, images), dtype):
+    with swap_weights(pairs(network, images), dtype):
         yield network

@@ -26,7 +26,7 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def restored(modules: Iterable[nn.Module]) -> Iterator[None]:
+def restore_parameters(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Let other tensors replace the modules' parameters in the block, then restore the parameters bit by bit."""
     before = [(module, dict(module._parameters)) for module in modules]
     try:

@@ -27,7 +27,7 @@ Layout = Mapping[str, tuple[str | int, ...]]  # shapes by name: lengths, or lett
 
 
 @contextmanager
-def refused(path: Path, what: str, remedy: str) -> Iterator[None]:
+def explain_damage(path: Path, what: str, remedy: str) -> Iterator[None]:
     """Turn an error in the block into one that names the file, what is wrong with it, and the remedy."""
     try:
         yield
@@ -45,7 +45,7 @@ def read_object(path: Path, kinds: Kinds | None = None, remedy: str = AGAIN) -> 
 
     Raises ValueError if it is damaged or a value has another kind, FileNotFoundError if there is no file.
     """
-    with refused(path, "JSON object", remedy):
+    with explain_damage(path, "JSON object", remedy):
         if (size := path.stat().st_size) > MOST_JSON:
             raise ValueError(f"it has {size} bytes")
         found = json.loads(path.read_bytes())
@@ -65,7 +65,7 @@ def read_rows(path: Path, numbers: Collection[str], texts: Collection[str], reme
 
     Raises ValueError if it is damaged or has no rows.
     """
-    with refused(path, "table", remedy), path.open(newline="", encoding="utf-8") as file:
+    with explain_damage(path, "table", remedy), path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, strict=True))
         if not rows:
             raise ValueError("it has no rows")
@@ -84,7 +84,7 @@ def read_arrays(path: Path, layout: Layout, remedy: str = AGAIN) -> Arrays:
     """
     import numpy as np  # the Snakefile's parse imports this module
 
-    with refused(path, "file of arrays", remedy):
+    with explain_damage(path, "file of arrays", remedy):
         with ZipFile(path) as parts:
             if (size := sum(part.file_size for part in parts.infolist())) > MOST_ARRAYS:
                 raise ValueError(f"it unpacks to {size} bytes")
@@ -111,7 +111,7 @@ def read_scores(path: Path, remedy: str = AGAIN) -> Arrays:
     import numpy as np
 
     found = read_arrays(path, {"id": ("N",)}, remedy)
-    with refused(path, "file of scores", remedy):
+    with explain_damage(path, "file of scores", remedy):
         for name, scores in found.items():
             if scores.ndim != 1 or scores.dtype.kind not in "fiu" or not len(scores) or not np.isfinite(scores).all():
                 raise ValueError(f"{name} is not a finite number for each image")
@@ -122,7 +122,7 @@ def open_images(path: Path) -> "NDArray[Any]":
     """Open prepared images (N, h, w, 3), uint8, on disk until they are indexed; raises ValueError for other arrays."""
     import numpy as np
 
-    with refused(path, "array of images", "prepare it again"):
+    with explain_damage(path, "array of images", "prepare it again"):
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if found.dtype != np.uint8 or found.ndim != 4:
             raise ValueError(f"it holds {found.dtype} {found.shape}")

@@ -80,10 +80,10 @@ class Shared(_BatchNorm):
         if not self.training:
             given: Tensor = super().forward(values)
             return given
-        return followed(self, normalise_together(self, values))
+        return apply_own_modules(self, normalise_together(self, values))
 
 
-def followed(norm: nn.Module, values: Tensor) -> Tensor:
+def apply_own_modules(norm: nn.Module, values: Tensor) -> Tensor:
     """Normalised values after a norm's own modules."""
     given: Tensor = nn.Sequential(*norm.children())(values)
     return given
@@ -115,6 +115,6 @@ def check_known(norm: _BatchNorm) -> None:
     values = torch.linspace(-1, 1, 2 * norm.num_features).to(like).view(2, -1, *[1] * len(shape))
     values = values.expand(-1, -1, *shape).contiguous()
     with frozen(norm), torch.no_grad():
-        expected = followed(norm, _BatchNorm.forward(norm, values))
+        expected = apply_own_modules(norm, _BatchNorm.forward(norm, values))
         if not norm(values).allclose(expected, rtol=1e-3, atol=1e-5):
             raise ValueError(f"{type(norm).__name__} is no batch norm that workers can share: train on one worker")

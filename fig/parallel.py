@@ -45,7 +45,7 @@ def put_back(flat: Tensor, tensors: Sequence[Tensor]) -> None:
         tensor.detach().copy_(part.view_as(tensor))
 
 
-def gathered(part: Tensor, total: int) -> Tensor:
+def gather_parts(part: Tensor, total: int) -> Tensor:
     """Rows that the workers hold in turn (0, 1, ..., 0, 1, ...) in their order again: -> (total, ...)."""
     if workers() == 1:
         return part
@@ -73,7 +73,7 @@ class Mergeable(Protocol):
 T = TypeVar("T", bound=Mergeable)
 
 
-def merged(mine: dict[str, T]) -> dict[str, T]:
+def merge_workers(mine: dict[str, T]) -> dict[str, T]:
     """What all workers hold under each name as one, the same on every worker: merged in the order of their ranks.
 
     Its tensors are on the CPU then: a worker does not see the others' GPUs.

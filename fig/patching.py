@@ -20,7 +20,7 @@ from fig.methods.table import FigSettings
 from fig.networks.outputs import as_logits
 from fig.normalisation import share_statistics
 from fig.sampler import Samples
-from fig.sampling import Probe, Request, draw_into, probed
+from fig.sampling import Probe, Request, draw_into, run_probe
 from fig.scaling import SYMMETRIC, find_scaling, rescaled
 from fig.settings import Augmentation, Finetuning, SamplerSettings
 from fig.training import Row, optimizer_of, train_on
@@ -194,7 +194,7 @@ def probe(
     `confidence` of the answer is the number that `patch` lowers. Raises what `sample` raises.
     """
     network = ready(model, shape, scaling)
-    return probed(network, count, shape, steps, settings or SamplerSettings(), seed, batch, progress)
+    return run_probe(network, count, shape, steps, settings or SamplerSettings(), seed, batch, progress)
 
 
 def sample(

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from fig.frozen import place_of, restored
+from fig.frozen import place_of, restore_parameters
 from fig.settings import Precision
 
 LOWER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -48,7 +48,7 @@ def warn_where_slow(precision: Precision) -> None:
 
 
 @contextmanager
-def lowered(network: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+def lower_weights(network: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
     """Hold the weights of a frozen network's convolutions and linear layers as `dtype`, if any, then restore them.
 
     Autocast would cast them again in every pass, as it does those that are computed in each, by a spectral norm say.
@@ -56,7 +56,7 @@ def lowered(network: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
     kinds = (nn.Conv2d, nn.Linear)
     all_of_them = network.modules() if dtype else ()
     modules = [module for module in all_of_them if isinstance(module, kinds) and "weight" in module._parameters]
-    with restored(modules), torch.no_grad():
+    with restore_parameters(modules), torch.no_grad():
         for module in modules:
             for name, weight in module._parameters.items():
                 if dtype and weight is not None and weight.dtype != dtype:

@@ -184,7 +184,7 @@ def kind_of(resources: Resources | Mapping[str, Json]) -> Kind:
     return "gpu" if given.get("gpus_per_worker") else "cpu"
 
 
-def measured(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
+def read_rates(folders: Iterable[Path], kind: Kind) -> tuple[Rate, ...]:
     """Return the rates of workers of this kind in the trainings in these folders, of any study.
 
     Folders with a damaged file are skipped.
@@ -234,7 +234,7 @@ def choose_device(kind: Kind, name: str, folders: Iterable[Path]) -> Device:
 
     Raises ValueError if neither the table nor a training knows the name.
     """
-    own = measured(folders, kind)
+    own = read_rates(folders, kind)
     names = [rate.device for rate in own]
     device = Device(kind, name or (max(names, key=names.count) if names else slowest_device(kind)), own)
     if not device.trainings() and not any(each.lower() in device.name.lower() for each in device_names(kind)):

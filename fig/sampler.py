@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fig.folding import folded
+from fig.folding import fold_network
 from fig.frozen import frozen
 from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, started, step
-from fig.precision import LOWER, computing, lowered
+from fig.precision import LOWER, computing, lower_weights
 from fig.replay import addresses_of, recordings_of, replays_on
 from fig.settings import SamplerSettings
 
@@ -35,7 +35,12 @@ class Samples:
 def prepared(network: nn.Module, images: Tensor, settings: SamplerSettings) -> Iterator[nn.Module]:
     """Hold a network as sampling wants it: frozen, batch norms folded, in the wanted precision; then restore it."""
     chosen, lower = settings.precision, LOWER.get(settings.precision)
-    with frozen(network), folded(network, images[:1], lower), lowered(network, lower), computing(chosen, images.device):
+    with (
+        frozen(network),
+        fold_network(network, images[:1], lower),
+        lower_weights(network, lower),
+        computing(chosen, images.device),
+    ):
         yield network
 
 
@@ -168,13 +173,13 @@ def assembled(ended: list[ChainState]) -> Samples:
     """Samples in the order of their chains, from the groups in which the chains ended."""
     order = torch.cat([state.chains for state in ended]).argsort()
 
-    def joined(values: Iterable[Tensor]) -> Tensor:
+    def join(values: Iterable[Tensor]) -> Tensor:
         return torch.cat(list(values))[order]
 
     return Samples(
-        images=joined(state.images for state in ended),
-        confidence=joined(state.last.confidence for state in ended),
-        energy=joined(state.last.energy for state in ended),
-        predicted=joined(state.last.predicted for state in ended),
-        steps=joined(state.steps for state in ended),
+        images=join(state.images for state in ended),
+        confidence=join(state.last.confidence for state in ended),
+        energy=join(state.last.energy for state in ended),
+        predicted=join(state.last.predicted for state in ended),
+        steps=join(state.steps for state in ended),
     )

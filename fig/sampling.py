@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from fig.checkpoint import key_of, read_state, write_state
 from fig.files import replacing
-from fig.intact import refused
+from fig.intact import explain_damage
 from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
 from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
 from fig.seeding import generator
@@ -75,7 +75,7 @@ def load_drawing(path: Path, device: torch.device, key: str = "") -> Drawing:
     """
     if not path.exists():
         return Drawing()
-    with refused(path, "unfinished drawing", "delete it to start afresh"):
+    with explain_damage(path, "unfinished drawing", "delete it to start afresh"):
         tensors, header = read_state(path)
         frame = json.loads(header["frame"])
     if header.get("key", "") != key:
@@ -116,7 +116,7 @@ def samples_where(samples: Samples, rows: Tensor) -> Samples:
     return Samples(**{each.name: getattr(samples, each.name)[rows] for each in fields(Samples)})
 
 
-def joined(first: Samples | None, second: Samples) -> Samples:
+def join_samples(first: Samples | None, second: Samples) -> Samples:
     """Concatenate samples."""
     if first is None:
         return second
@@ -142,24 +142,24 @@ def under_way(drawing: Drawing) -> tuple[ChainState, Tensor]:
     return drawing.running, drawing.noise
 
 
-def numbered(watch: Watch | None, first: int) -> Watch | None:
+def renumber(watch: Watch | None, first: int) -> Watch | None:
     """Return a watch that sees chains numbered from `first`."""
     if watch is None:
         return None
 
-    def told(state: ChainState, info: ChainInfo) -> None:
+    def watch_renumbered(state: ChainState, info: ChainInfo) -> None:
         watch(replace(state, chains=state.chains + first), info)
 
-    return told
+    return watch_renumbered
 
 
-def finished(request: Request, drawing: Drawing) -> Drawing:
+def finish_drawing(request: Request, drawing: Drawing) -> Drawing:
     """Add the samples of the running chains to the drawing, once all of them have ended."""
     new = assembled(list(drawing.ended))
     done = drawing.done + len(new.images)
     if request.wanted is not None:
         new = samples_where(new, new.predicted == request.wanted)
-    return Drawing(joined(drawing.samples, new), done)
+    return Drawing(join_samples(drawing.samples, new), done)
 
 
 def drawings(
@@ -177,10 +177,10 @@ def drawings(
         running, state = under_way(drawing)
         noise = torch.Generator(running.images.device)
         noise.set_state(state)
-        told = numbered(watch, first=drawing.done - drawing.done % request.batch)  # chain 0 of this batch
+        renumbered = renumber(watch, first=drawing.done - drawing.done % request.batch)  # chain 0 of this batch
         try:
             with prepared(network, running.images, request.settings):
-                steps = advance(network, running, request.settings, noise, watch=told)
+                steps = advance(network, running, request.settings, noise, watch=renumbered)
                 for ended, running in steps:
                     groups = (*drawing.ended, ended) if len(ended.chains) else drawing.ended
                     drawing = replace(drawing, running=running, ended=groups, noise=noise.get_state())
@@ -191,7 +191,7 @@ def drawings(
             fit = (fit + 1) // 2
             drawing = replace(drawing, running=None, ended=())
             continue
-        drawing = finished(request, drawing)
+        drawing = finish_drawing(request, drawing)
         check_found(request, drawing)
         yield drawing
 
@@ -210,10 +210,10 @@ def draw(network: nn.Module, request: Request, watch: Watch | None = None, progr
 
     Shows a progress bar unless `progress` is false. Raises what `drawings` and `advance` raise.
     """
-    return drawn(request, drawings(network, request, watch=watch), progress)
+    return run_drawing(request, drawings(network, request, watch=watch), progress)
 
 
-def drawn(
+def run_drawing(
     request: Request,
     steps: Iterator[Drawing],
     progress: bool = True,
@@ -252,7 +252,7 @@ def draw_into(network: nn.Module, request: Request, unfinished: Path | None, pro
             saved = time.monotonic()
 
     try:
-        samples = drawn(request, drawings(network, request, last), progress, keep)
+        samples = run_drawing(request, drawings(network, request, last), progress, keep)
     except KeyboardInterrupt:
         save_drawing(unfinished, last, key)
         raise
@@ -311,7 +311,7 @@ class Probe:
     share: tuple[float, ...]  # of the chains above CONFIDENT after 0, 1, ... steps
 
 
-def probed(
+def run_probe(
     network: nn.Module,
     count: int,
     shape: tuple[int, int, int],

@@ -65,13 +65,13 @@ def explain_errors(init: Callable[..., None], cls: type) -> Callable[..., None]:
     """An `__init__` whose errors are one sentence."""
 
     @wraps(init)
-    def checked(self: object, *values: object, **named: object) -> None:
+    def initialise(self: object, *values: object, **named: object) -> None:
         try:
             init(self, *values, **named)
         except ValidationError as error:
             raise ValueError(explain(error, "", cls)) from None
 
-    return checked
+    return initialise
 
 
 def cached(function: Callable[P, T]) -> Callable[P, T]:
@@ -144,7 +144,7 @@ def explain(error: ValidationError, where: str, cls: type | None = None) -> str:
     """The first complaint of pydantic's as a sentence that names the key and what is allowed."""
     first = error.errors(include_url=False)[0]
     place, kind, value = first["loc"], first["type"], first.get("input")
-    key = dotted(where, place)
+    key = join_keys(where, place)
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         allowed = [field.name for field in fields(class_at(cls, place[:-1]))] if cls else []
         return f"{key}: unknown key{suggest(str(place[-1]), allowed)}"
@@ -175,7 +175,7 @@ def shorten(value: object) -> str:
     return text if len(text) < 60 else f"{text[:57]}…"
 
 
-def dotted(where: str, place: Iterable[str | int]) -> str:
+def join_keys(where: str, place: Iterable[str | int]) -> str:
     """A key as people write it: studies[0].variants."""
     for word in place:
         where = f"{where}[{word}]" if isinstance(word, int) else f"{where}.{word}" if where else str(word)

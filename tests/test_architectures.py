@@ -16,8 +16,8 @@ from torchvision.models.convnext import CNBlockConfig
 from fig.data.arrays import Split
 from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
-from fig.evaluation import evaluated, fitted, looked_at, scores
-from fig.folding import folded, pairs
+from fig.evaluation import fit_detectors, looked_at, score_split, scores
+from fig.folding import fold_network, pairs
 from fig.frozen import frozen
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK
@@ -216,7 +216,7 @@ def test_sampling_leaves_a_network_as_it_was_and_folding_gives_its_logits(case: 
     assert same(state_of(network), before) and network.training
     with frozen(network), torch.no_grad():
         plain = network(images)
-        with folded(network, images[:1]):
+        with fold_network(network, images[:1]):
             torch.testing.assert_close(network(images), plain, rtol=1e-3, atol=1e-4)
         assert len(pairs(network, images[:1])) == case.folds
         assert network(images).equal(plain)
@@ -250,7 +250,7 @@ def test_every_detector_scores_its_images_or_says_why_not(case: Case, stripes: S
             except ValueError as error:
                 refused[name] = str(error)
         able = {name: detector for name, detector in detectors.items() if name not in refused}
-        grids = evaluated(able, fitted(able, discriminator, data, seed=0), discriminator, data).grids
+        grids = score_split(able, fit_detectors(able, discriminator, data, seed=0), discriminator, data).grids
     assert all(np.isfinite(grid).all() for grid in grids.values())
     sentences = {
         name: f"detector {name} cannot judge the network mine: {reason}"

@@ -172,7 +172,7 @@ def one_step(settings: None) -> tuple[str, list[int], list[float]]:
     player = Player(network.to(here), torch.optim.SGD(network.parameters(), 0.1))
     update({NETWORK: player}, Standard(), batch, torch.Generator(here).manual_seed(0))
     backend = torch.distributed.get_backend() if parallel.workers() > 1 else ""
-    devices = parallel.gathered(torch.tensor([here.index]), parallel.workers())
+    devices = parallel.gather_parts(torch.tensor([here.index]), parallel.workers())
     return backend, devices.tolist(), network[1].weight.flatten().tolist()
 
 

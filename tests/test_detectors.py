@@ -21,13 +21,13 @@ from fig.detectors.library import LibraryDetector
 from fig.detectors.mahalanobis import Gaussians, Mahalanobis
 from fig.detectors.odin import Odin
 from fig.detectors.protocol import Seen, Subject
-from fig.detectors.residual_flow import ResidualFlow, class_batches, trained
+from fig.detectors.residual_flow import ResidualFlow, class_batches, fit_residual_flow
 from fig.discriminator import Architecture, Discriminator
-from fig.evaluation import chosen_scores, evaluated, fitted, metric_rows, scores, seen_in_turn, subject_of
+from fig.evaluation import chosen_scores, fit_detectors, metric_rows, score_split, scores, seen_in_turn, subject_of
 from fig.frozen import frozen
 from fig.metrics import auroc
 from fig.networks.table import NETWORKS
-from fig.networks.taps import Tap, kept_at, pooled, tapped
+from fig.networks.taps import Tap, kept_at, pooled, tap_modules
 from fig.seeding import generator
 
 
@@ -163,7 +163,7 @@ def test_mahalanobis_is_its_formula_layer_by_layer(small: Discriminator, stripes
     tapped.load_state_dict(small.state_dict())
     tapped.eval().requires_grad_(False)
     with frozen(tapped):
-        (scorer,) = fitted({"": Mahalanobis((0, 0.01))}, tapped, stripes, seed=0).values()
+        (scorer,) = fit_detectors({"": Mahalanobis((0, 0.01))}, tapped, stripes, seed=0).values()
     fit = torch.randperm(40, generator=generator(0, "held-out"))[4:].sort().values
     labels = labels_of(stripes)
     total = torch.zeros(40, 2, dtype=torch.float64)
@@ -229,7 +229,7 @@ def test_gram_is_the_authors_deviation(small: Discriminator, stripes: Split, see
     with frozen(small):
         subject = subject_of(small)
         taps = gram.taps(subject)
-        scorer = fitted({"": gram}, small, stripes, seed=0)[""]
+        scorer = fit_detectors({"": gram}, small, stripes, seed=0)[""]
         full = next(seen_in_turn(small, taps, stripes, torch.arange(40), 40))
     order = torch.randperm(40, generator=generator(0, "held-out"))
     held_out, fit = order[:4], order[4:]
@@ -252,10 +252,10 @@ def test_gram_over_the_test_set_scores_the_images_that_no_draw_normalises_by(sma
     other = replace(stripes, images=255 - stripes.images)
     detectors = {"gram": Gram((1, 2), normalised_over="test")}
     with frozen(small):
-        scorers = fitted(detectors, small, stripes, seed=0)
+        scorers = fit_detectors(detectors, small, stripes, seed=0)
         grids = {
-            "id": evaluated(detectors, scorers, small, stripes),
-            "other": evaluated(detectors, scorers, small, other),
+            "id": score_split(detectors, scorers, small, stripes),
+            "other": score_split(detectors, scorers, small, other),
         }
     ids, others = (grids[name].grids["gram"] for name in ("id", "other"))
     found = []
@@ -374,7 +374,7 @@ def test_training_a_flow_finds_a_density_that_no_gaussian_has():
     bent = torch.cat([first, first.square() + 0.1 * torch.randn(2000, 1, generator=draw)], dim=1)
     labels = torch.zeros(2000, dtype=torch.long)
     settings = ResidualFlow(epochs=0, hidden=8, learning_rate=1e-3)
-    plain, learnt = (trained(bent, labels, 1, replace(settings, epochs=epochs)) for epochs in (0, 30))
+    plain, learnt = (fit_residual_flow(bent, labels, 1, replace(settings, epochs=epochs)) for epochs in (0, 30))
     held_out = torch.cat([first, first.square()], dim=1)
     assert learnt.logs(held_out).mean() > plain.logs(held_out).mean() + 0.5
 
@@ -391,7 +391,7 @@ def test_the_setting_is_chosen_by_held_out_training_images_alone(small: Discrimi
     odin = Odin((1, 1000), (0, 0.001, 0.004))
     small.eval()
     with frozen(small):
-        scorer = fitted({"": odin}, small, stripes, seed=0)[""]
+        scorer = fit_detectors({"": odin}, small, stripes, seed=0)[""]
     held_out = torch.randperm(40, generator=generator(0, "held-out"))[:4]
     means = scores(odin, small, stripes)[held_out.numpy()].mean(0)
     assert scorer.chosen == 3 + int(means[3:].argmax())
@@ -407,7 +407,7 @@ def cosine(small: Discriminator) -> Discriminator:
 def cosines(discriminator: Discriminator, inputs: torch.Tensor) -> torch.Tensor:
     """Cosines (B, C) of the features with the classes' directions."""
     head = discriminator.network.fc
-    with tapped(discriminator.network, {"": Tap("fc", given=True)}) as kept:
+    with tap_modules(discriminator.network, {"": Tap("fc", given=True)}) as kept:
         discriminator.network(inputs)
     directions = head.similarity.weight
     return nn.functional.cosine_similarity(kept[""][:, None], directions, dim=2)
@@ -443,7 +443,7 @@ def test_deconfs_step_raises_the_score_to_first_order(cosine: Discriminator, str
 def test_deconfs_magnitude_is_chosen_by_held_out_images_alone(cosine: Discriminator, stripes: Split):
     detector = Deconf((0, 0.005, 0.08))
     with frozen(cosine):
-        scorer = fitted({"": detector}, cosine, stripes, seed=0)[""]
+        scorer = fit_detectors({"": detector}, cosine, stripes, seed=0)[""]
     held_out = torch.randperm(40, generator=generator(0, "held-out"))[:4]
     assert scorer.chosen == scores(detector, cosine, stripes)[held_out.numpy()].mean(0).argmax()
 

@@ -36,9 +36,9 @@ OF_TRAINING = (
     MIRRORING,
 )
 OF_EVALUATION = (
-    "before fig.evaluation.fitted",
-    "after fig.evaluation.fitted",
-    "before fig.evaluation.evaluated",
+    "before fig.evaluation.fit_detectors",
+    "after fig.evaluation.fit_detectors",
+    "before fig.evaluation.score_split",
     BETWEEN_SCORES,
     "before fig.evaluation.metric_rows",
     "after fig.evaluation.metric_rows",

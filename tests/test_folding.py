@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fig.folding import folded, pairs
+from fig.folding import fold_network, pairs
 from fig.frozen import frozen
 from fig.networks.building import build
 from fig.networks.table import NETWORKS
@@ -32,7 +32,7 @@ def test_a_folded_network_gives_the_same_logits_and_is_restored_to_the_bit(name:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with frozen(network), torch.no_grad():
         plain = network(IMAGES)
-        with folded(network, IMAGES[:1]):
+        with fold_network(network, IMAGES[:1]):
             torch.testing.assert_close(network(IMAGES), plain, rtol=1e-3, atol=1e-4)
         assert network(IMAGES).equal(plain)
     assert all(value.equal(before[key]) for key, value in network.state_dict().items())
@@ -64,7 +64,7 @@ def test_where_folding_would_change_the_logits_nothing_is_folded():
     network.train()(IMAGES)
     with frozen(network), torch.no_grad():
         plain = network(IMAGES)
-        with folded(network, IMAGES[:1]):
+        with fold_network(network, IMAGES[:1]):
             assert network(IMAGES).equal(plain)
 
 
@@ -110,7 +110,7 @@ def test_norms_with_an_activation_are_folded_and_what_cannot_be_known_is_not(nor
     with frozen(network), torch.no_grad():
         plain = features(IMAGES)
         assert len(pairs(network, IMAGES[:1])) == count
-        with folded(network, IMAGES[:1]):
+        with fold_network(network, IMAGES[:1]):
             torch.testing.assert_close(features(IMAGES), plain, rtol=1e-3, atol=1e-4)
         assert features(IMAGES).equal(plain)
 
@@ -121,7 +121,7 @@ def test_a_convolution_whose_weights_are_computed_is_left_alone_and_the_others_a
     way(network[0])
     with frozen(network), torch.no_grad():
         plain = network[:-1](IMAGES)
-        with folded(network, IMAGES[:1]):
+        with fold_network(network, IMAGES[:1]):
             torch.testing.assert_close(network[:-1](IMAGES), plain, rtol=1e-3, atol=1e-4)
         assert [convolution for convolution, _ in pairs(network, IMAGES[:1])] == [network[2]]
 
@@ -137,6 +137,6 @@ def test_a_batch_norm_without_running_statistics_is_left_alone():
 def test_a_network_is_restored_after_an_error():
     network = used("resnet18")
     weight = network.conv1.weight
-    with pytest.raises(RuntimeError, match="the reason"), frozen(network), folded(network, IMAGES[:1]):
+    with pytest.raises(RuntimeError, match="the reason"), frozen(network), fold_network(network, IMAGES[:1]):
         raise RuntimeError("the reason")
     assert network.conv1.weight is weight and "forward" not in network.bn1.__dict__

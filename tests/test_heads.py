@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from fig.data.arrays import Split
 from fig.data.batches import images_at
-from fig.detectors.library import LibraryDetector, built
+from fig.detectors.library import LibraryDetector, build_object
 from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import scores, subject_of
-from fig.folding import folded, pairs
+from fig.folding import fold_network, pairs
 from fig.frozen import frozen
 from fig.networks.heads import NORMALISED, last_linear, weights_of, with_head
-from fig.networks.taps import Tap, tapped
+from fig.networks.taps import Tap, tap_modules
 
 
 def headed(head: str) -> Discriminator:
@@ -52,7 +52,7 @@ def test_a_head_normalises_in_training_and_not_in_testing(head: str, training: b
     network = headed(head).network.train(training)
     images = torch.randn(4, 3, 16, 16, generator=generator)
     name, linear = last_linear(network, images)
-    with torch.no_grad(), tapped(network, {"": Tap(name, given=True)}) as kept:
+    with torch.no_grad(), tap_modules(network, {"": Tap(name, given=True)}) as kept:
         logits = network(images)
     features = kept[""]
     assert features.shape == (4, linear.in_features)  # as the network makes them: what detectors look at
@@ -76,7 +76,7 @@ def test_a_network_with_a_head_that_normalises_is_folded_as_any(head: str, gener
     with frozen(network), torch.no_grad():
         plain = network(images)
         assert pairs(network, images)
-        with folded(network, images) as quick:
+        with fold_network(network, images) as quick:
             torch.testing.assert_close(quick(images), plain, rtol=1e-4, atol=1e-5)
 
 
@@ -86,9 +86,9 @@ def test_detectors_that_ask_for_the_weights_of_logits_are_given_those_of_testing
     discriminator = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=head), seed=3).eval()
     vim = LibraryDetector(name="pytorch_ood.detector.ViM", arguments={"d": 4})
     images = images_at(stripes, torch.arange(40))
-    with torch.no_grad(), tapped(discriminator.network, {"": Tap("fc", given=True)}) as kept:
+    with torch.no_grad(), tap_modules(discriminator.network, {"": Tap("fc", given=True)}) as kept:
         logits = discriminator(images)
-    made = built(vim, subject_of(discriminator))
+    made = build_object(vim, subject_of(discriminator))
     weights, biases = (torch.as_tensor(value) for value in (made.w, made.b))
     torch.testing.assert_close(kept[""] @ weights.T + biases, logits, rtol=1e-4, atol=1e-5)
     assert np.isfinite(scores(vim, discriminator, stripes)).all()

@@ -120,7 +120,7 @@ def test_an_odd_archive_is_read_and_nothing_is_unpacked(case: str, tmp_path: Pat
 def test_of_several_members_of_one_name_the_last_is_taken_as_unpacking_does(pack: Callable, tmp_path: Path):
     path = tmp_path / "a"
     path.write_bytes(pack([("a", b"first"), ("a", b"last")]))
-    with archives.opened(path) as archive:
+    with archives.open_archive(path) as archive:
         assert archive.read("a") == b"last"
 
 

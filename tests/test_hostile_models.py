@@ -15,7 +15,7 @@ from fig import discriminator
 from fig.commands import export, openood, patch, probe, push, register, sample
 from fig.discriminator import Architecture, Card, Discriminator, load
 from fig.export import Decision, read_decision
-from fig.networks.building import imported, made_by
+from fig.networks.building import import_factory, made_by
 from fig.networks.weights import load_weights
 from support.hostile import CHECKPOINTS, assert_sentence, files_below
 
@@ -207,7 +207,7 @@ def test_a_factory_that_makes_no_network_is_refused_and_none_of_python_s_own_lib
 
 def test_a_function_and_a_class_s_method_of_others_are_factories():
     assert isinstance(made_by("torch.nn:Identity", {}), torch.nn.Identity)
-    assert imported("fig.discriminator:Discriminator.from_pretrained") == Discriminator.from_pretrained
+    assert import_factory("fig.discriminator:Discriminator.from_pretrained") == Discriminator.from_pretrained
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fig import intact
 from fig.discriminator import Card, Discriminator, load_card, save
 from fig.export import read_decision
 from fig.model_card import read_results
-from fig.rates import measured
+from fig.rates import read_rates
 from fig.report.results import METRICS
 from fig.runtime import tracking
 from fig.runtime.folders import evaluation_of, read_card, read_folder
@@ -246,4 +246,4 @@ def test_damaged_metrics_are_named_by_the_model_card_and_a_damaged_training_has_
     for content in DAMAGED_JSON.values():
         (folder / "training.record.json").write_text(json.dumps(record | {"times": {"device": "cpu", "started": 1.0}}))
         put(folder / "discriminator.json", content)
-        assert measured([folder], "cpu") == ()
+        assert read_rates([folder], "cpu") == ()

@@ -13,7 +13,7 @@ import pytest
 
 from fig.commands.options import prepare_images
 from fig.data.catalogue import datasets_of
-from fig.data.download import recorded
+from fig.data.download import look_up_hash
 from support.archives import lsun, zipped
 from support.hostile_data import PETS, check_bounded, check_refused, encode, read, write_files
 
@@ -196,7 +196,7 @@ def test_a_catalogue_entry_that_is_wrong_is_refused_by_its_key(case: str):
 def test_a_record_of_hashes_that_is_damaged_is_refused_by_its_name(content: str, tmp_path: Path):
     (tmp_path / "data.lock.yaml").write_text(content)
     with pytest.raises(ValueError, match=r"data\.lock\.yaml is no record of hashes .*: restore it, or delete it"):
-        recorded(tmp_path / "data.lock.yaml", URL)
+        look_up_hash(tmp_path / "data.lock.yaml", URL)
 
 
 def test_an_array_alone_has_no_labels_for_detect_and_says_what_to_give(tmp_path: Path):

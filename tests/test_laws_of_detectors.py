@@ -11,12 +11,21 @@ import torch
 
 from fig.data.arrays import Split
 from fig.detectors.flows import ResidualFlows
-from fig.detectors.protocol import Detector, scored
+from fig.detectors.protocol import Detector, score_batch
 from fig.detectors.residual_flow import ResidualFlow, train_flows
 from fig.detectors.table import DETECTORS, build_detector
 from fig.discriminator import Discriminator
-from fig.evaluation import EvaluationSettings, evaluated, fitted, looked_at, metric_rows, own_rows, scores, seen_in_turn
-from fig.folding import folded
+from fig.evaluation import (
+    EvaluationSettings,
+    fit_detectors,
+    looked_at,
+    metric_rows,
+    own_rows,
+    score_split,
+    scores,
+    seen_in_turn,
+)
+from fig.folding import fold_network
 from fig.frozen import frozen
 from support.workers import run_on_gloo
 
@@ -79,11 +88,11 @@ def test_a_batch_that_does_not_fit_into_memory_is_fitted_to_and_scored_in_halves
             raise torch.OutOfMemoryError("no room")
 
     with frozen(trained):
-        scorers = fitted(detectors, trained, stripes, seed=0)
-        roomy = evaluated(detectors, scorers, trained, others, few).grids[name]
+        scorers = fit_detectors(detectors, trained, stripes, seed=0)
+        roomy = score_split(detectors, scorers, trained, others, few).grids[name]
         with trained.network.register_forward_pre_hook(crowded):
-            scorers = fitted(detectors, trained, stripes, seed=0)
-            tight = evaluated(detectors, scorers, trained, others, few).grids[name]
+            scorers = fit_detectors(detectors, trained, stripes, seed=0)
+            tight = score_split(detectors, scorers, trained, others, few).grids[name]
     assert alike(tight, roomy)
 
 
@@ -93,9 +102,9 @@ def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
 ):
     detectors = {name: made(name)}
     with frozen(trained):
-        scorers = fitted(detectors, trained, stripes, seed=0)
-        together = evaluated(detectors, scorers, trained, others).grids[name]
-        alone = evaluated(detectors, scorers, trained, others, EvaluationSettings(batch=3)).grids[name]
+        scorers = fit_detectors(detectors, trained, stripes, seed=0)
+        together = score_split(detectors, scorers, trained, others).grids[name]
+        alone = score_split(detectors, scorers, trained, others, EvaluationSettings(batch=3)).grids[name]
     assert together.shape == (40, len(scorers[name].settings)) and together.dtype == np.float64
     assert np.isfinite(together).all() and 0 <= scorers[name].chosen < len(scorers[name].settings)
     assert alike(together, alone)
@@ -104,8 +113,8 @@ def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
 def score_together(names: list[str], trained: Discriminator, train: Split, others: Split) -> dict[str, np.ndarray]:
     detectors = {name: made(name) for name in names}
     with frozen(trained):
-        scorers = fitted(detectors, trained, train, seed=0)
-        return dict(evaluated(detectors, scorers, trained, others).grids)
+        scorers = fit_detectors(detectors, trained, train, seed=0)
+        return dict(score_split(detectors, scorers, trained, others).grids)
 
 
 @pytest.mark.slow
@@ -133,8 +142,8 @@ def test_the_batch_in_which_training_images_come_does_not_change_a_detector(
 ):
     detectors = {name: made(name)}
     with frozen(trained):
-        fits = (fitted(detectors, trained, stripes, 0, EvaluationSettings(batch)) for batch in (7, 256))
-        one, other = (evaluated(detectors, scorers, trained, others).grids[name] for scorers in fits)
+        fits = (fit_detectors(detectors, trained, stripes, 0, EvaluationSettings(batch)) for batch in (7, 256))
+        one, other = (score_split(detectors, scorers, trained, others).grids[name] for scorers in fits)
     assert alike(one, other)
 
 
@@ -156,16 +165,16 @@ def test_no_batch_is_waited_for_when_a_detector_is_fitted_or_scores(name: str, t
     """A read of what a GPU computes makes the host wait for it; so a batch is looked at where a read is an error."""
     detector = made(name)
     with frozen(trained):
-        scorer = fitted({name: detector}, trained, stripes, seed=0)[name]
+        scorer = fit_detectors({name: detector}, trained, stripes, seed=0)[name]
         subject, taps = looked_at({name: detector}, trained)
-        with folded(trained.network, torch.rand(1, 3, 16, 16)):  # what can be folded is found once for a network
+        with fold_network(trained.network, torch.rand(1, 3, 16, 16)):  # what can be folded is found once for a network
             pass
         observer, unread = detector.observer(unreadable(subject)), unreadable(scorer)
         assert trained.device.type == "meta"
         for seen in islice(seen_in_turn(trained, taps, stripes, torch.arange(40), batch=10), 3):
             if observer:
                 observer.see(seen, torch.zeros(10, dtype=torch.long, device="meta"))
-            assert scored(unread, seen).is_meta and scored(unread, seen).shape == (10, len(scorer.settings))
+            assert score_batch(unread, seen).is_meta and score_batch(unread, seen).shape == (10, len(scorer.settings))
 
 
 def test_no_batch_is_waited_for_when_flows_are_trained(monkeypatch: pytest.MonkeyPatch):
@@ -205,8 +214,8 @@ def test_detectors_are_named_in_the_configuration_or_refused_in_a_sentence():
 def test_some_images_are_the_same_ones_for_every_discriminator_and_detector(trained: Discriminator, stripes: Split):
     detectors, few = {"baseline": made("baseline")}, EvaluationSettings(images=15, training_images=20)
     with frozen(trained):
-        scorers = fitted(detectors, trained, stripes, 0, few)
-        whole, part = (evaluated(detectors, scorers, trained, stripes, each) for each in (EvaluationSettings(), few))
+        scorers = fit_detectors(detectors, trained, stripes, 0, few)
+        whole, part = (score_split(detectors, scorers, trained, stripes, each) for each in (EvaluationSettings(), few))
     assert len(part.rows) == 15 and part.rows.unique().numel() == 15
     np.testing.assert_allclose(part.grids["baseline"], whole.grids["baseline"][part.rows.numpy()], rtol=1e-5)
     labels = torch.tensor(stripes.description.labels)

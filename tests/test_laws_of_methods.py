@@ -16,7 +16,7 @@ from fig.methods.adversarial import Adversarial, rising_signs
 from fig.methods.batch import Batch
 from fig.methods.gaussian import Gaussian
 from fig.methods.implicit_generator import ImplicitGenerator
-from fig.methods.jcl import GENERATOR, JointConfidence, critic_of, drawn, generator_of
+from fig.methods.jcl import GENERATOR, JointConfidence, critic_of, generate_images, generator_of
 from fig.methods.mixup import loss_of_mixtures
 from fig.methods.penalty import share_of
 from fig.methods.protocol import NETWORK, Loss, Method
@@ -223,7 +223,7 @@ def test_the_gan_makes_images_of_the_size_in_the_input_range(size: int, critical
     shape, draw = (3, size, size), generator()
     forge, critic = generator_of(shape, 5, 2), critic_of(shape, 2)
     black, unit = torch.full((3, 1, 1), -2.0), torch.full((3, 1, 1), 5.0)
-    images = drawn(forge, 5, Batch(torch.zeros(2, *shape), torch.zeros(2), black, unit), draw)
+    images = generate_images(forge, 5, Batch(torch.zeros(2, *shape), torch.zeros(2), black, unit), draw)
     assert images.shape == (2, *shape) and images.min() >= -2 and images.max() <= 3
     assert critic(images).shape == (2, 1, 1, 1)
     assert sum(isinstance(m, nn.ConvTranspose2d) and m.stride == (2, 2) for m in forge) == critical

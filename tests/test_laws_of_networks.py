@@ -8,7 +8,7 @@ from torch import nn
 from fig.networks.building import build
 from fig.networks.heads import last_linear
 from fig.networks.table import NETWORKS
-from fig.networks.taps import Tap, kept_at, pooled, stages, tapped
+from fig.networks.taps import Tap, kept_at, pooled, stages, tap_modules
 
 
 def size_of(network: torch.nn.Module) -> int:
@@ -96,7 +96,7 @@ SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 im
 def test_every_stage_can_be_tapped_without_changing_the_result(name: str):
     network, images = build(name, 10, 32).eval(), torch.rand(2, 3, 32, 32)
     plain = network(images)
-    with tapped(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
+    with tap_modules(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
         assert network(images).equal(plain)
     assert [(f.shape[1], f.shape[2]) for f in features.values()] == SHAPES[name] and [*features] == [
         *NETWORKS[name].stages
@@ -110,13 +110,13 @@ def test_every_stage_can_be_tapped_without_changing_the_result(name: str):
 def test_stages_of_large_images_can_be_tapped_too(name: str):
     network, images = build(name, 7, 64, 0.25).eval(), torch.rand(1, 3, 64, 64)
     plain = network(images)
-    with tapped(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
+    with tap_modules(network, {stage: Tap(stage) for stage in NETWORKS[name].stages}) as features:
         assert network(images).equal(plain) and len(features) == len(NETWORKS[name].stages)
 
 
 def test_gradients_flow_through_tapped_features():
     network, images = build("resnet18", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32, requires_grad=True)
-    with tapped(network, {"layer3": Tap("layer3")}) as features:
+    with tap_modules(network, {"layer3": Tap("layer3")}) as features:
         network(images)
     (gradient,) = torch.autograd.grad(features["layer3"].sum(), images)
     assert gradient.abs().sum() > 0
@@ -124,7 +124,7 @@ def test_gradients_flow_through_tapped_features():
 
 def test_a_pass_to_a_tap_goes_no_deeper_and_gives_the_same():
     network, images = build("resnet18", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32)
-    with tapped(network, {"": Tap("layer2", pooled)}) as kept:
+    with tap_modules(network, {"": Tap("layer2", pooled)}) as kept:
         network(images)
     whole = kept[""]
     network.layer3.register_forward_hook(lambda *_: pytest.fail("went too deep"))
@@ -134,7 +134,7 @@ def test_a_pass_to_a_tap_goes_no_deeper_and_gives_the_same():
 def test_a_module_that_is_called_twice_is_tapped_at_either_call():
     network, images = build("resnet18", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32)
     taps = {"first": Tap("layer1.0.relu"), "second": Tap("layer1.0.relu", call=1), "block": Tap("layer1.0")}
-    with tapped(network, taps) as kept:
+    with tap_modules(network, taps) as kept:
         network(images)
     assert kept["second"].equal(kept["block"]) and not kept["first"].equal(kept["second"])
 
@@ -142,14 +142,14 @@ def test_a_module_that_is_called_twice_is_tapped_at_either_call():
 def test_penultimate_features_are_what_the_last_linear_layer_is_given():
     network, images = build("vgg19", 10, 32, 0.25).eval(), torch.rand(2, 3, 32, 32)
     name, linear = last_linear(network, images)
-    with tapped(network, {"": Tap(name, given=True)}) as kept:
+    with tap_modules(network, {"": Tap(name, given=True)}) as kept:
         logits = network(images)
     assert linear(kept[""]).equal(logits)
 
 
 def test_an_unknown_tap_is_refused_with_what_there_is():
     with pytest.raises(ValueError, match=r"no submodule 'layer5' .*; its outermost ones are conv1, bn1"):
-        tapped(build("resnet18", 10, 32, 0.25), {"": Tap("layer5")}).__enter__()
+        tap_modules(build("resnet18", 10, 32, 0.25), {"": Tap("layer5")}).__enter__()
 
 
 class Own(nn.Module):
@@ -225,7 +225,7 @@ def test_the_stages_of_tokens_are_found_and_what_is_within_a_block_is_none_of_th
     assert stages(network, images) == ("norm",)
     network.norm = nn.Identity()
     assert stages(network, images) == ("block",)
-    with tapped(network, {"": Tap("block", pooled)}) as kept:
+    with tap_modules(network, {"": Tap("block", pooled)}) as kept:
         network(images)
     assert kept[""].shape == (2, 6)
 

@@ -24,7 +24,7 @@ from support.workers import run_on_gloo
 def exchange(values: list[float]) -> list[float]:
     tensor = torch.tensor(values) * (parallel.rank() + 1)
     parallel.sum_over_workers([tensor])
-    rows = parallel.gathered(torch.arange(parallel.rank(), 5, parallel.workers()), 5)
+    rows = parallel.gather_parts(torch.arange(parallel.rank(), 5, parallel.workers()), 5)
     return [*tensor.tolist(), *rows.tolist()]
 
 

@@ -14,7 +14,7 @@ from fig.costs import MB_OF_AN_IMAGE, training_work
 from fig.methods.table import METHODS
 from fig.networks.building import build
 from fig.networks.table import NETWORKS
-from fig.rates import RESNET18, SMALLER, TABLE, Device, choose_device, interpolate, measured
+from fig.rates import RESNET18, SMALLER, TABLE, Device, choose_device, interpolate, read_rates
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.record import Origin, Record, Times
 from fig.settings import Resources
@@ -150,20 +150,20 @@ def test_the_measured_rate_allows_for_what_a_method_costs(tmp_path: Path):
     ad, jcl = METHODS["adversarial"].cost, METHODS["jcl"].cost + METHODS["jcl"].cost_beside
     times = {"standard": 10, "adversarial": 10 * ad, "jcl": 10 * jcl, "fig": 10 * (1.1 + 0.1 * 18 * 2 / 3)}
     folders = [finish_training(tmp_path / method, method, seconds) for method, seconds in times.items()]
-    assert [measured([folder], "cpu")[0].images for folder in folders] == pytest.approx([100] * 4)
+    assert [read_rates([folder], "cpu")[0].images for folder in folders] == pytest.approx([100] * 4)
 
 
 def test_a_rate_is_that_of_one_worker_on_its_own_kind_of_device(tmp_path: Path):
     folder = finish_training(tmp_path / "one", resources=Resources(workers=4, gpus_per_worker=1))
-    assert [rate.images for rate in measured([folder], "gpu")] == pytest.approx([25])
-    assert not measured([folder], "cpu")
+    assert [rate.images for rate in read_rates([folder], "gpu")] == pytest.approx([25])
+    assert not read_rates([folder], "cpu")
 
 
 def test_a_training_that_an_earlier_attempt_began_or_of_two_precisions_tells_no_rate(tmp_path: Path):
     resumed = finish_training(tmp_path / "resumed")
     (resumed / "history.csv").write_text("iteration,time\n5,900.0\n10,1005.0\n")
     mixed = finish_training(tmp_path / "mixed", "fig", precision="bfloat16")  # its samples are drawn in float32
-    assert not measured([resumed, mixed], "cpu")
+    assert not read_rates([resumed, mixed], "cpu")
 
 
 def test_own_trainings_override_the_table_on_their_device_and_in_their_precision(tmp_path: Path):

@@ -16,14 +16,14 @@ from torch import nn
 from fig.commands.options import parse_json
 from fig.commands.probe import probe
 from fig.data import readers
-from fig.data.archives import opened
+from fig.data.archives import open_archive
 from fig.data.arrays import Split, write_images
 from fig.data.catalogue import datasets_of, entries, recipe, size_of
 from fig.data.prepare import fit
 from fig.detectors.protocol import Seen
 from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
-from fig.evaluation import evaluated, ready, scores
+from fig.evaluation import ready, score_split, scores
 from fig.folding import fold
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
@@ -32,7 +32,7 @@ from fig.methods.protocol import Player
 from fig.networks.heads import last_linear, with_head
 from fig.networks.taps import Tap, kept_at
 from fig.report.titles import split_ood_name
-from fig.sampling import Drawing, Request, drawn
+from fig.sampling import Drawing, Request, run_drawing
 from fig.settings import SamplerSettings, read_settings
 from fig.training import step
 
@@ -57,7 +57,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     r"a batch norm without running statistics cannot be folded": lambda: fold([(nn.Conv2d(1, 1, 1), BARE)]),
     r"submodule 0 has no call 1 in .*": lambda: kept_at(nn.Sequential(nn.Flatten()), Tap("0", call=1), IMAGES),
     r"a loss names a player that has no optimiser: .*": lambda: step(Player(nn.Linear(1, 1)), torch.zeros(())),
-    r"the drawing ended before its first sample": lambda: drawn(Request(1), iter([]), progress=False),
+    r"the drawing ended before its first sample": lambda: run_drawing(Request(1), iter([]), progress=False),
 }
 
 
@@ -89,18 +89,18 @@ def archived(path: Path, content: bytes) -> Path:
 
 def test_an_archive_without_what_is_expected_is_refused_by_name(tmp_path: Path):
     path = archived(tmp_path / "a.tar", b"12345")
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         with pytest.raises(FileNotFoundError, match="holds no c: it is not the expected archive, or not a whole one"):
             archive.read("c")
         with pytest.raises(FileNotFoundError, match=r"holds 0 files /c, not one: is it the right archive"):
             archive.only("/c")
         with pytest.raises(ValueError, match=r"a\.tar: data does not consist of records of 3074 bytes"):
             readers.records(archive, ["data"], 2, "names")
-    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere"), opened(tmp_path / "nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere"), open_archive(tmp_path / "nowhere"):
         pass
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("one/data", b"1")
-    with opened(tmp_path / "a.zip") as archive:
+    with open_archive(tmp_path / "a.zip") as archive:
         assert archive.read(archive.only("/data")) == b"1"
 
 
@@ -143,4 +143,4 @@ class Broken:
 def test_scores_that_are_no_numbers_are_refused_by_the_names_of_detector_and_data(small: Discriminator, stripes: Split):
     detectors = {"mine": build_detector("baseline", {})}
     with frozen(small), pytest.raises(ValueError, match="detector mine gives scores that are not finite for stripes"):
-        evaluated(detectors, {"mine": Broken()}, small, stripes)
+        score_split(detectors, {"mine": Broken()}, small, stripes)

@@ -144,7 +144,7 @@ def test_folding_and_bfloat16_change_few_signs_and_no_mean(small: Discriminator,
     found = {
         name: (signs(network, way), sample(network, 1000, (3, 16, 16), way, again())) for name, way in ways.items()
     }
-    monkeypatch.setattr("fig.sampler.folded", lambda network, images, dtype: nullcontext(network))
+    monkeypatch.setattr("fig.sampler.fold_network", lambda network, images, dtype: nullcontext(network))
     plain = signs(network, SamplerSettings()), sample(network, 1000, (3, 16, 16), SamplerSettings(), again())
     for name, share in (("folded", 0.001), ("bfloat16", 0.15)):
         assert (found[name][0] != plain[0]).float().mean() < share, name

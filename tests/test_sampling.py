@@ -11,7 +11,7 @@ from fig.discriminator import Discriminator
 from fig.energy import confidence
 from fig.langevin import started
 from fig.sampler import sample
-from fig.sampling import Request, Trajectories, draw, drawings, load_drawing, probed, save_drawing
+from fig.sampling import Request, Trajectories, draw, drawings, load_drawing, run_probe, save_drawing
 from fig.seeding import generator
 from fig.settings import SamplerSettings
 
@@ -96,7 +96,7 @@ def test_trajectories_are_what_the_chains_went_through(linear: nn.Module):
 @pytest.mark.parametrize("stop", ["chain", "batch"])
 def test_a_probe_stops_chains_where_the_sampler_would(linear: nn.Module, stop: str):
     settings = SamplerSettings(stop=stop, confident=0.6, tolerance=0.03)
-    report = probed(linear, 8, SHAPE, 60, settings, seed=3, batch=8, progress=False)
+    report = run_probe(linear, 8, SHAPE, 60, settings, seed=3, batch=8, progress=False)
     drawn = quiet(linear, Request(8, SHAPE, replace(settings, max_steps=60), seed=3, batch=8))
     assert report.stops == tuple(drawn.steps.tolist())
     assert report.confidence == pytest.approx(drawn.confidence.mean().item(), abs=1e-5)

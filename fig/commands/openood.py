@@ -112,13 +112,13 @@ def predict(loaded: "Discriminator", name: str, count: int, inside: bool) -> tup
     import numpy as np
 
     from fig.data.arrays import open_split
-    from fig.evaluation import evaluated
+    from fig.evaluation import score_split
     from fig.frozen import frozen
     from fig.openood import OOD_LABEL
     from fig.settings import EvaluationSettings
 
     data = open_split(Path(f"data/{loaded.architecture.size}/{name}/test.npy"))
     with frozen(loaded):
-        found = evaluated({}, {}, loaded, data, EvaluationSettings(images=count))
+        found = score_split({}, {}, loaded, data, EvaluationSettings(images=count))
     labels = data.labels[found.rows.numpy()] if inside else np.full(count, OOD_LABEL)
     return found.logits.argmax(dim=1).numpy(), labels

@@ -36,14 +36,14 @@ def probe(
     from fig.discriminator import load
     from fig.files import replacing
     from fig.report.probe import draw_probes
-    from fig.sampling import probed
+    from fig.sampling import run_probe
     from fig.settings import SamplerSettings, read_settings
 
     chosen = read_settings(SamplerSettings, parse_json(settings, "--settings"), "--settings")
     reports = {}
     for folder in discriminators:
         loaded = load(folder, is_trusted(folder, trust_factory)).to(parallel.own_device())
-        report = probed(loaded.network, count, loaded.shape, steps, chosen, seed, batch)
+        report = run_probe(loaded.network, count, loaded.shape, steps, chosen, seed, batch)
         reports["/".join(folder.resolve().parts[-4:])] = report
         what = f"after {report.steps:.1f} steps; {100 * report.share_confident:.0f} % of the samples above 0.9"
         print(f"{folder}: confidence {report.confidence:.3f} on its own samples {what}")

@@ -220,7 +220,7 @@ def explain_no_archive(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
+def open_archive(path: Path, names: Iterable[str] | None = None) -> Iterator[Archive]:
     """Open a folder, a zip file, or a tar file with any compression, for the length of a with-block.
 
     In a folder, which may hold many other files, only the files `names` are looked up, if they are given.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fig.files import replacing
-from fig.intact import refused
+from fig.intact import explain_damage
 from fig.settings import Json
 
 Images = NDArray[np.uint8]  # (N, height, width, 3)
@@ -133,14 +133,14 @@ def write_description(
 def description_of(path: Path) -> Description:
     """Read the JSON next to a prepared array."""
     file = path.with_suffix(".json")
-    with refused(file, "description of a prepared split", ANEW):
+    with explain_damage(file, "description of a prepared split", ANEW):
         return Description(**json.loads(file.read_bytes()))
 
 
 def open_split(path: Path) -> Split:
     """Open a prepared split. Its images stay on disk until you index them."""
     description = description_of(path)
-    with refused(path, "array", ANEW):
+    with explain_damage(path, "array", ANEW):
         images = np.lib.format.open_memmap(path, mode="r")
     if images.dtype != np.uint8 or images.shape != (description.count, *description.shape):
         raise ValueError(

@@ -15,7 +15,7 @@ from fig.data.listing import NONE, Listing, number_labels, place_below
 from fig.data.loading import RATIO
 from fig.data.tables import find_image_column, find_label_column, list_named
 from fig.extras import import_extra
-from fig.intact import DOWNLOAD, refused
+from fig.intact import DOWNLOAD, explain_damage
 from fig.settings import Json
 
 STATE = "state of a saved data set"
@@ -32,7 +32,7 @@ class Columns:
 
     def piece(self, number: int, column: str) -> Json:
         """A column of a piece; raises ValueError naming the file where it is damaged."""
-        with refused(self.path, "table", DOWNLOAD):
+        with explain_damage(self.path, "table", DOWNLOAD):
             return self.read(number, column)
 
     def whole(self, column: str) -> list[Json]:
@@ -57,7 +57,7 @@ def parquet_table(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     parquet = import_extra("pyarrow.parquet")
     if files[-1].exists() and not files[-1].is_file():
         raise ValueError(f"{files[-1]} is no file")
-    with refused(files[-1], "Parquet file", DOWNLOAD):
+    with explain_damage(files[-1], "Parquet file", DOWNLOAD):
         table = parquet.ParquetFile(files[-1], memory_map=True)
     with table as file:
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
@@ -90,14 +90,14 @@ def saved_dataset(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """
     pyarrow = import_extra("pyarrow")
     folder = find_split(files[0] / recipe.under, recipe.split)
-    with refused(folder / "state.json", STATE, DOWNLOAD):
+    with explain_damage(folder / "state.json", STATE, DOWNLOAD):
         state = json.loads((folder / "state.json").read_text())
         stated = [str(file["filename"]) for file in state["_data_files"]]
     if state.get("_indices_data_files"):
         raise ValueError(f"{folder} was saved with an index of its rows by an old version of datasets: save it again")
     tables = []
     for name in place_below(folder, "", stated, folder / "state.json"):
-        with refused(folder / name, "table", DOWNLOAD):
+        with explain_damage(folder / name, "table", DOWNLOAD):
             tables.append(pyarrow.ipc.open_stream(pyarrow.memory_map(str(folder / name))).read_all())
     if not tables:
         raise ValueError(f"{folder} holds no images")
@@ -119,7 +119,7 @@ def find_split(folder: Path, split: str) -> Path:
         return folder
     if not several.exists():
         raise FileNotFoundError(f"{folder} is no Hugging Face data set that save_to_disk wrote: it has no {one.name}")
-    with refused(several, STATE, DOWNLOAD):
+    with explain_damage(several, STATE, DOWNLOAD):
         splits = [str(name) for name in json.loads(several.read_text())["splits"]]
     if split not in splits:
         raise FileNotFoundError(f"{folder} has no split {split}, only {', '.join(splits)}: state one of them as under")
@@ -130,7 +130,7 @@ def find_split(folder: Path, split: str) -> Path:
 def list_columns(columns: Columns, files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """The images and labels in a table's columns; images are paths, encoded images, or Hugging Face's two in one."""
     types = import_extra("pyarrow").types
-    with refused(columns.path, "table", DOWNLOAD):
+    with explain_damage(columns.path, "table", DOWNLOAD):
         names, features = columns.schema.names, read_features(columns.schema)
     images = [name for name in names if features.get(name, {}).get("_type") == "Image"]
     image = (

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fig.data.addresses import check_mirror, check_redirect
 from fig.data.catalogue import File
 from fig.files import explaining, partial_of, put_in_place, replacing
-from fig.intact import refused
+from fig.intact import explain_damage
 from fig.settings import Json
 
 HASHES = Path("config/data.lock.yaml")  # of files whose publishers state no hash, recorded at the first download
@@ -97,7 +97,7 @@ class Resuming:
             raise requests.ConnectionError(f"{self.partial.stat().st_size} of {total} bytes came")
 
 
-def recorded(hashes: Path, url: str) -> str:
+def look_up_hash(hashes: Path, url: str) -> str:
     """Return the hash that was recorded when a URL was first fetched; empty if no hash is recorded."""
     return str(read_hashes(hashes).get(url, {}).get("hash", ""))
 
@@ -106,7 +106,7 @@ def read_hashes(hashes: Path) -> dict[str, dict[str, Json]]:
     """Read what is recorded about files, by URL; raises ValueError naming the record if it is damaged."""
     if not hashes.exists():
         return {}
-    with refused(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
+    with explain_damage(hashes, "record of hashes", "restore it, or delete it to accept what comes"):
         entries = yaml.safe_load(hashes.read_bytes()) or {}
         return {url: dict(entry) for url, entry in entries.items()}
 
@@ -180,7 +180,7 @@ def download(
     downloaded or written, or has another hash.
     """
     check_mirror(mirror)
-    known = file.hash or recorded(hashes, file.url)
+    known = file.hash or look_up_hash(hashes, file.url)
     if not known and not accept_unknown_hashes:
         raise ValueError(
             f"the hash of {file.url} is not known: set data.accept_unknown_hashes: true to accept and record it"

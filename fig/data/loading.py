@@ -10,7 +10,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from fig.data.archives import LARGEST
-from fig.intact import DOWNLOAD, refused
+from fig.intact import DOWNLOAD, explain_damage
 from fig.settings import Json
 
 RATIO = 100  # as many times its size a large array may unpack to
@@ -37,7 +37,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
             if info.file_size > max(LARGEST, RATIO * info.compress_size):
                 many = f"{info.file_size} bytes, above {RATIO} times its {info.compress_size}"
                 raise ValueError(f"{path} is refused: its {info.filename} would unpack to {many}: save it as .npy")
-        with refused(path, "array", DOWNLOAD), told_if_pickled():
+        with explain_damage(path, "array", DOWNLOAD), told_if_pickled():
             found = {name: loaded[name] for name in names if name in loaded}
         if odd := next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None):
             raise ValueError(f"{path} holds {odd}, which is no array")
@@ -50,7 +50,7 @@ def open_numpy(path: Path) -> "Array | NpzFile[np.int64]":
     """Open a NumPy file without loading pickles."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file")
-    with refused(path, "array", DOWNLOAD), told_if_pickled():
+    with explain_damage(path, "array", DOWNLOAD), told_if_pickled():
         found: Array | NpzFile[np.int64] = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
 
@@ -70,12 +70,12 @@ def load_matlab(path: Path, names: Sequence[str]) -> dict[str, Json]:
     """Load these arrays of a MATLAB file; raises ValueError if one is missing or too large, or the file truncated."""
     from scipy.io import loadmat, whosmat
 
-    with refused(path, "MATLAB file", DOWNLOAD):
+    with explain_damage(path, "MATLAB file", DOWNLOAD):
         shapes = {name: shape for name, shape, _ in whosmat(path)}
     if missing := next((name for name in names if name not in shapes), None):
         raise ValueError(f"{path} holds no array {missing}: is it the right file?")
     if large := next((name for name in names if prod(shapes[name]) > MOST_VALUES), None):
         raise ValueError(f"{path} is refused: its {large} would be of {shapes[large]} values, above {MOST_VALUES}")
-    with refused(path, "MATLAB file", DOWNLOAD):
+    with explain_damage(path, "MATLAB file", DOWNLOAD):
         found: dict[str, Json] = loadmat(path, variable_names=names)
         return found

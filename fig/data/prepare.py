@@ -108,7 +108,7 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int
         ) from None
 
 
-def chosen(labels: Sequence[int], count: int, recipe: Recipe, seed: int) -> NDArray[np.int64]:
+def choose_images(labels: Sequence[int], count: int, recipe: Recipe, seed: int) -> NDArray[np.int64]:
     """Places of a split's images: all of them, or a seeded share of each class."""
     rows = np.arange(count)
     if not recipe.test_share:
@@ -206,7 +206,7 @@ def prepare(
         listing = of_classes(listing, recipe.classes, name) if recipe.classes else listing
         listing = check_labels(listing, recipe.labelled, name)
         labels = labels_as_in(train, listing, name) if train else listing.labels
-        rows = chosen(listing.labels, len(listing.names), recipe, seed).tolist()
+        rows = choose_images(listing.labels, len(listing.names), recipe, seed).tolist()
         whole = [path for path in files if recipe.reader not in NAMING or not path.is_dir()]  # images have hashes below
         made = {"recipe": asdict(recipe), "seed": seed, "sources": {path.name: hash_of(path) for path in whole}}
         with (

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fig.data.archives import Archive, opened
+from fig.data.archives import Archive, open_archive
 from fig.data.arrow import parquet_table, saved_dataset
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, check_classes, list_members, number_labels, number_names
@@ -25,7 +25,7 @@ from fig.data.loading import load_array, load_arrays, load_matlab
 from fig.data.resample import SAFE
 from fig.data.tables import csv_table, image_list, read_text
 from fig.files import explaining
-from fig.intact import DOWNLOAD, refused
+from fig.intact import DOWNLOAD, explain_damage
 
 LARGEST_IMAGE = 2 * SAFE  # pixels, as for Pillow
 DIGITS = frozenset(range(1, 11))  # as SVHN numbers them
@@ -47,14 +47,14 @@ def images_below(archive: Archive, under: str) -> list[str]:
 @contextmanager
 def images(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Every image in a folder or archive, without labels."""
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         yield list_members(archive, images_below(archive, recipe.under))
 
 
 @contextmanager
 def classes(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Images in class folders: <under>/<class>/.../<image>; raises ValueError where an image lies in none."""
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         names = images_below(archive, recipe.under)
         below = [name[len(recipe.under.strip("/")) :].lstrip("/") if recipe.under else name for name in names]
         if loose := next((name for name in below if "/" not in name), None):
@@ -150,14 +150,14 @@ def records(archive: Archive, parts: Sequence[str], label_bytes: int, names: str
 def cifar10(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """CIFAR10's binary version, which unlike the others holds no pickles."""
     parts = [f"data_batch_{number}.bin" for number in range(1, 6)] if recipe.split == "train" else ["test_batch.bin"]
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         yield records(archive, parts, 1, "batches.meta.txt")
 
 
 @contextmanager
 def cifar100(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """CIFAR100's binary version, with its fine labels."""
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         yield records(archive, [f"{recipe.split}.bin"], 2, "fine_label_names.txt")
 
 
@@ -167,18 +167,18 @@ def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     import lmdb
 
     place = files[0].parent
-    with opened(files[0]) as archive, TemporaryFile(dir=place) as file:  # which has no name, so nothing is left of it
+    with open_archive(files[0]) as archive, TemporaryFile(dir=place) as file:  # nameless: nothing is left of it
         with explaining(place / "data.mdb"):  # LMDB maps a file: it cannot be read inside an archive
             archive.copy(archive.only("data.mdb"), file)
             file.flush()
         named = f"/proc/self/fd/{file.fileno()}"
-        with refused(files[0], "LMDB", DOWNLOAD):
+        with explain_damage(files[0], "LMDB", DOWNLOAD):
             database = lmdb.open(named, subdir=False, readonly=True, lock=False)
         with database, database.begin() as transaction:
             stated = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
             if (size := os.fstat(file.fileno()).st_size) < stated:  # LMDB would end the process
                 raise ValueError(f"{files[0]} is truncated: its data.mdb has {size} of {stated} bytes: {DOWNLOAD}")
-            with refused(files[0], "LMDB", DOWNLOAD):
+            with explain_damage(files[0], "LMDB", DOWNLOAD):
                 keys = list(transaction.cursor().iternext(values=False))
             names = [key.decode(errors="backslashreplace") for key in keys]
             yield Listing(names, lambda row: cast(bytes, transaction.get(keys[row])))  # a key of it has a value
@@ -188,14 +188,14 @@ def lmdb(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
 def flowers(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """Oxford Flowers 102's test images: an archive of jpg/image_<number>.jpg, and setid.mat with their numbers."""
     numbers = load_matlab(files[1], ("tstid",))["tstid"].reshape(-1)
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         yield list_members(archive, [f"jpg/image_{int(number):05d}.jpg" for number in sorted(numbers.tolist())])
 
 
 @contextmanager
 def dtd(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     """DTD's test images of the first of its ten splits."""
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         lines = archive.read("dtd/labels/test1.txt").decode().split()
         wanted = {f"dtd/images/{line}" for line in lines}
         yield list_members(archive, [name for name in archive.members if name in wanted])
@@ -208,7 +208,7 @@ def miniimagenet(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
     A list's line n0153282900000005.jpg,n01532829 means the fifth image of that class, in the order of the numbers in
     ImageNet's names.
     """
-    with opened(files[0]) as archive:
+    with open_archive(files[0]) as archive:
         by_class: dict[str, list[str]] = {}
         for name in images_below(archive, recipe.under):
             by_class.setdefault(name.split("/")[-2], []).append(name)
@@ -222,7 +222,7 @@ def miniimagenet(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
             raise ValueError(f"{files[1]}: a row of the split lists has no filename or no label")
         if missing := next((row["label"] for row in rows if row["label"] not in by_class), None):
             raise FileNotFoundError(f"{files[0]} holds no class folder {missing}, which the split lists name")
-        with refused(files[1], "folder of MiniImageNet's split lists", DOWNLOAD):
+        with explain_damage(files[1], "folder of MiniImageNet's split lists", DOWNLOAD):
             chosen = [by_class[row["label"]][int(Path(row["filename"]).stem[len(row["label"]) :]) - 1] for row in rows]
         yield list_members(archive, chosen, *number_names([row["label"] for row in rows]))
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
-from fig.data.archives import opened, read_file
+from fig.data.archives import open_archive, read_file
 from fig.data.catalogue import Recipe
 from fig.data.listing import Listing, list_members, number_labels, place_below
 
@@ -38,7 +38,7 @@ def list_named(
             f"{table}: {len(names) - len(stated)} of {len(names)} rows name no image, the first is row {first}"
         )
     placed = place_below(root, under, stated, table)
-    with opened(root, placed) as archive:
+    with open_archive(root, placed) as archive:
         missing = [name for name in placed if name not in archive.members]
         if missing:
             told = f"{len(missing)} of {len(names)} images that {table} names are not in {root}"

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted, chosen_by_id_images, towards
 from fig.detectors.table import DeconfSettings
-from fig.folding import folded
+from fig.folding import fold_network
 from fig.networks.heads import Cosine
 from fig.networks.taps import Tap, kept_at
 from fig.settings import settings
@@ -58,7 +58,7 @@ class DeconfScorer:
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, settings): a pass forward and back, then a forward pass for each magnitude that is not 0."""
         network, tap, columns = self.subject.network, cosines_of(self.subject.network), []
-        with folded(network, seen.inputs[:1]):
+        with fold_network(network, seen.inputs[:1]):
             step = self.step(seen.inputs, tap) if any(self.magnitudes) else seen.inputs
             for magnitude in self.magnitudes:
                 with torch.no_grad():

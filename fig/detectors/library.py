@@ -12,7 +12,7 @@ from fig.detectors.protocol import HeldOut, Kept, Scorer, Seen, Subject
 from fig.detectors.table import LibrarySettings
 from fig.frozen import frozen
 from fig.networks.heads import last_linear, weights_of
-from fig.networks.taps import Tap, tapped
+from fig.networks.taps import Tap, tap_modules
 from fig.settings import settings
 
 LibraryObject = Any  # a detector of pytorch-ood, whose methods depend on its kind
@@ -36,8 +36,8 @@ class LibraryDetector(LibrarySettings):
         kind_of(self.name)
 
     def taps(self, subject: Subject) -> dict[str, Tap]:
-        """Return the tap before the last linear layer, if the detector needs it; raises ValueError as `built` does."""
-        built(self, subject)
+        """Return the tap before the last linear layer, if needed; raises ValueError if it cannot be made."""
+        build_object(self, subject)
         on_logits = kind_of(self.name) == "logits"
         return {} if on_logits else {PENULTIMATE: penultimate(subject.network, subject.example)}
 
@@ -56,7 +56,7 @@ def penultimate(network: nn.Module, images: Tensor) -> Tap:
     return Tap(last_linear(network, images)[0], keep=flat, given=True)
 
 
-def imported(name: str) -> type:
+def import_detector(name: str) -> type:
     """Import the class of this name; raises ValueError for an unknown name."""
     try:
         found: type = resolve_name(name)
@@ -67,16 +67,16 @@ def imported(name: str) -> type:
 
 def kind_of(name: str) -> str:
     """Return what the detector of this name scores, one of KINDS; raises ValueError for anything else."""
-    cls = imported(name)
+    cls = import_detector(name)
     found = [kind for kind in KINDS if callable(getattr(cls, f"predict_{kind}", None))]
     if not found:
         raise ValueError(f"detector {name!r} scores neither logits nor features of a layer: it cannot be used here")
     return found[0]
 
 
-def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
+def build_object(detector: LibraryDetector, subject: Subject) -> LibraryObject:
     """Build the detector for this discriminator; raises ValueError if it cannot be made or needs what is missing."""
-    cls = imported(detector.name)
+    cls = import_detector(detector.name)
     known: dict[str, object] = {"num_classes": subject.classes, "n_classes": subject.classes}
     known |= dict.fromkeys(("model", "encoder", "backbone"))
     wanted = set(inspect.signature(cls).parameters)
@@ -95,7 +95,7 @@ def built(detector: LibraryDetector, subject: Subject) -> LibraryObject:
 def head_of(detector: LibraryDetector, subject: Subject) -> nn.Linear:
     """Find the linear layer that gives the logits; raises ValueError if no layer does."""
     name, linear = last_linear(subject.network, subject.example)
-    with frozen(subject.network), tapped(subject.network, {"": Tap(name)}) as kept, torch.no_grad():
+    with frozen(subject.network), tap_modules(subject.network, {"": Tap(name)}) as kept, torch.no_grad():
         logits = subject.network(subject.example)
     if kept[""].shape != logits.shape or not kept[""].allclose(logits, equal_nan=True):
         raise ValueError(
@@ -104,7 +104,7 @@ def head_of(detector: LibraryDetector, subject: Subject) -> nn.Linear:
     return linear
 
 
-def given(seen: Seen, kind: str) -> Tensor:
+def select_input(seen: Seen, kind: str) -> Tensor:
     """Return the input of a detector of this kind for a batch."""
     if kind == "logits":
         return seen.logits
@@ -122,7 +122,7 @@ class LibraryObserver:
     def see(self, seen: Seen, labels: Tensor) -> None:
         """Keep a batch."""
         kind = kind_of(self.detector.name)
-        self.kept.see(seen, labels, {kind: given(seen, kind)})
+        self.kept.see(seen, labels, {kind: select_input(seen, kind)})
 
     def merge(self, other: "LibraryObserver") -> None:
         """Append another worker's batches."""
@@ -130,7 +130,7 @@ class LibraryObserver:
 
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """Return the library's detector, fitted if it can be."""
-        made, kind = built(self.detector, subject), kind_of(self.detector.name)
+        made, kind = build_object(self.detector, subject), kind_of(self.detector.name)
         fit = getattr(made, f"fit_{kind}", None)
         if fit:
             labels, values = self.kept.in_order(subject.unit.device)
@@ -153,5 +153,5 @@ class LibraryScorer:
     def scores(self, seen: Seen) -> Tensor:
         """Scores (B, 1)."""
         with torch.no_grad():
-            outlier: Tensor = getattr(self.detector, f"predict_{self.kind}")(given(seen, self.kind))
+            outlier: Tensor = getattr(self.detector, f"predict_{self.kind}")(select_input(seen, self.kind))
         return -outlier.double().reshape(-1, 1)

@@ -52,7 +52,7 @@ class MahalanobisObserver:
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """Distances to class means under the covariance that the classes share."""
         densities = [Gaussians.of(self.moments[name], subject.unit.device) for name in stage_taps(subject)]
-        return PerturbedScorer(subject, densities, self.magnitudes).settled(held_out)
+        return PerturbedScorer(subject, densities, self.magnitudes).choose_magnitude(held_out)
 
 
 @dataclass(frozen=True)

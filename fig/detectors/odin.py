@@ -9,7 +9,7 @@ from torch import Tensor
 from fig.detectors.baseline import log_odds
 from fig.detectors.protocol import HeldOut, Scorer, Seen, Subject, Unfitted, chosen_by_id_images, towards
 from fig.detectors.table import OdinSettings
-from fig.folding import folded
+from fig.folding import fold_network
 from fig.settings import settings
 
 
@@ -53,7 +53,7 @@ class OdinScorer:
         magnitude is not 0.
         """
         network, columns = self.subject.network, []
-        with folded(network, seen.inputs[:1]):
+        with fold_network(network, seen.inputs[:1]):
             with torch.enable_grad():
                 inputs = seen.inputs.detach().requires_grad_()
                 logits = network(inputs)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fig.detectors.protocol import HeldOut, Seen, Subject, chosen_by_id_images, towards
-from fig.folding import folded
-from fig.networks.taps import Tap, kept_at, pooled, tapped
+from fig.folding import fold_network
+from fig.networks.taps import Tap, kept_at, pooled, tap_modules
 
 MEAN = "mean."  # begins the names of taps that keep spatial means
 
@@ -53,7 +53,7 @@ class PerturbedScorer:
         """Scores (B, settings): one forward pass for the gradients of all stages, then passes no deeper than each."""
         total = torch.zeros(len(seen.inputs), len(self.magnitudes), dtype=torch.float64, device=seen.inputs.device)
         steps = self.steps(seen.inputs) if any(self.magnitudes) else [torch.empty(0)] * len(self.densities)
-        with torch.no_grad(), folded(self.subject.network, seen.inputs[:1]):
+        with torch.no_grad(), fold_network(self.subject.network, seen.inputs[:1]):
             for (name, tap), density, step in zip(stage_taps(self.subject).items(), self.densities, steps, strict=True):
                 for column, magnitude in enumerate(self.magnitudes):
                     moved = seen.kept[name]
@@ -65,7 +65,11 @@ class PerturbedScorer:
     def steps(self, inputs: Tensor) -> list[Tensor]:
         """For each stage one unit of the pixel range in the direction of the most likely class, as `inputs`."""
         network = self.subject.network
-        with folded(network, inputs[:1]), tapped(network, stage_taps(self.subject)) as kept, torch.enable_grad():
+        with (
+            fold_network(network, inputs[:1]),
+            tap_modules(network, stage_taps(self.subject)) as kept,
+            torch.enable_grad(),
+        ):
             inputs = inputs.detach().requires_grad_()
             network(inputs)
             gradients = []
@@ -74,7 +78,7 @@ class PerturbedScorer:
                 gradients.append(torch.autograd.grad(likely.sum(), inputs, retain_graph=True)[0])
         return [towards(gradient, self.subject.unit) for gradient in gradients]
 
-    def settled(self, held_out: HeldOut) -> "PerturbedScorer":
+    def choose_magnitude(self, held_out: HeldOut) -> "PerturbedScorer":
         """The scorer with the magnitude chosen that held-out ID images choose."""
         chosen = chosen_by_id_images(self, held_out, list(range(len(self.magnitudes))))
         return PerturbedScorer(self.subject, self.densities, self.magnitudes, chosen)

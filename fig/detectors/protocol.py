@@ -144,7 +144,7 @@ class Unfitted:
         return
 
 
-def scored(scorer: Scorer, seen: Seen) -> Tensor:
+def score_batch(scorer: Scorer, seen: Seen) -> Tensor:
     """Scores (B, settings) of a batch, in halves where a detector's own passes do not fit into the device's memory."""
     places = torch.arange(len(seen.rows))
     return torch.cat(list(halve_until_it_fits(lambda part: scorer.scores(seen.part(part)), places)))
@@ -158,7 +158,7 @@ def chosen_by_id_images(scorer: Scorer, held_out: HeldOut, among: list[int]) -> 
     """
     if len(among) == 1:
         return among[0]
-    sums = torch.stack([scored(scorer, seen).sum(dim=0) for seen in held_out()]).sum(dim=0)
+    sums = torch.stack([score_batch(scorer, seen).sum(dim=0) for seen in held_out()]).sum(dim=0)
     return among[int(sums[among].argmax())]
 
 

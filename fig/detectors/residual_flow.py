@@ -52,8 +52,8 @@ class FeatureObserver:
     def scorer(self, subject: Subject, held_out: HeldOut) -> Scorer:
         """The densities that flows of every stage find."""
         labels, features = self.kept.in_order(subject.unit.device)
-        densities = [trained(features[name], labels, self.classes, self.flow) for name in stage_taps(subject)]
-        return PerturbedScorer(subject, densities, self.flow.magnitudes).settled(held_out)
+        densities = [fit_residual_flow(features[name], labels, self.classes, self.flow) for name in stage_taps(subject)]
+        return PerturbedScorer(subject, densities, self.flow.magnitudes).choose_magnitude(held_out)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Flows:
         return (self.residual.log_density(self.linear(centred)) + self.linear.log_determinant).T
 
 
-def trained(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) -> Flows:
+def fit_residual_flow(features: Tensor, labels: Tensor, classes: int, flow: ResidualFlow) -> Flows:
     """The flows of features (N, D) with labels (N,), all classes trained side by side.
 
     A class of which nothing was seen has none. Raises ValueError where the features hardly vary.

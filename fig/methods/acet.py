@@ -10,7 +10,7 @@ from fig.frozen import frozen
 from fig.methods.batch import Batch
 from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Players
-from fig.methods.standard import seen, seen_of
+from fig.methods.standard import measure_logits, seen_of
 from fig.methods.table import AcetSettings
 from fig.objectives import cross_entropy
 from fig.settings import settings
@@ -46,7 +46,7 @@ class Acet(AcetSettings, Method):
         logits, noise_logits = logits_of_both(network, batch, batch.black + pixels * batch.unit)
         confident = largest_log_probability(noise_logits).sum() / batch.total
         loss = (cross_entropy(logits, batch.labels, batch.total) + confident) / 2
-        yield Loss(loss, seen_of(logits, batch.labels) | seen("generated", noise_logits))
+        yield Loss(loss, seen_of(logits, batch.labels) | measure_logits("generated", noise_logits))
 
 
 def largest_log_probability(logits: Tensor) -> Tensor:

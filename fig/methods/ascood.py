@@ -10,7 +10,7 @@ from fig.frozen import frozen
 from fig.methods.batch import Batch
 from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Players
-from fig.methods.standard import seen, seen_of
+from fig.methods.standard import measure_logits, seen_of
 from fig.methods.table import AscoodSettings
 from fig.networks.heads import NORMALISED
 from fig.objectives import cross_entropy, divergence_from_uniform
@@ -36,7 +36,7 @@ class Ascood(AscoodSettings, Method):
         logits, outlier_logits = logits_of_both(network, batch, outliers)
         unsure = divergence_from_uniform(outlier_logits, batch.total)
         loss = cross_entropy(logits, batch.labels, batch.total) + self.weight * unsure
-        yield Loss(loss, seen_of(logits, batch.labels) | seen("generated", outlier_logits))
+        yield Loss(loss, seen_of(logits, batch.labels) | measure_logits("generated", outlier_logits))
 
 
 def saliency(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:

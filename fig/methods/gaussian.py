@@ -7,9 +7,9 @@ import torch
 
 from fig.frozen import frozen
 from fig.methods.batch import Batch
-from fig.methods.penalty import penalised, share_of
+from fig.methods.penalty import compute_loss, share_of
 from fig.methods.protocol import NETWORK, Loss, Method, Players
-from fig.methods.standard import seen
+from fig.methods.standard import measure_logits
 from fig.methods.table import GaussianSettings
 from fig.settings import settings
 
@@ -23,9 +23,9 @@ class Gaussian(GaussianSettings, Method):
         network, count = players[NETWORK], share_of(self.K, batch.total)
         noise = torch.randn((count, *batch.whole.shape[1:]), generator=generator, device=generator.device)
         images = noise[batch.share(count)].clamp(-1, 1).to(batch.whole)
-        loss = penalised(network, batch, images, count)
+        loss = compute_loss(network, batch, images, count)
         if count:
             with torch.no_grad(), frozen(network):
                 logits = network(images) if len(images) else images.new_zeros(0, 1)  # another worker may have some
-            loss = replace(loss, row={**loss.row, **seen("generated", logits)})
+            loss = replace(loss, row={**loss.row, **measure_logits("generated", logits)})
         yield loss

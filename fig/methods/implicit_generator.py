@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fig.methods.batch import Batch
-from fig.methods.penalty import penalised, share_of
+from fig.methods.penalty import compute_loss, share_of
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.table import FigSettings
 from fig.sampler import sample
@@ -46,5 +46,5 @@ class ImplicitGenerator(FigSettings, Method):
             samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows, begin=begin)
             images = samples.images
             drawn = dict(zip(DRAWN, (samples.confidence, samples.energy, samples.steps), strict=True))
-        loss = penalised(network, batch, images, count)
+        loss = compute_loss(network, batch, images, count)
         return replace(loss, row={**loss.row, **drawn})

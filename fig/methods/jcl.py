@@ -11,7 +11,7 @@ from fig.frozen import frozen
 from fig.methods.batch import Batch
 from fig.methods.penalty import logits_of_both
 from fig.methods.protocol import NETWORK, Loss, Method, Player, Players
-from fig.methods.standard import seen, seen_of
+from fig.methods.standard import measure_logits, seen_of
 from fig.methods.table import JclSettings
 from fig.objectives import cross_entropy, divergence_from_uniform
 from fig.settings import settings
@@ -46,7 +46,7 @@ class JointConfidence(JclSettings, Method):
         """The critic's, the generator's and the network's loss in turn, as in the authors' code."""
         network, forge, critic = players[NETWORK], players[GENERATOR], players[CRITIC]
         inputs, total = batch.inputs, batch.total
-        forged = drawn(forge, self.latent, batch, generator)
+        forged = generate_images(forge, self.latent, batch, generator)
         yield Loss(verdict(critic, inputs, True, total) + verdict(critic, forged.detach(), False, total), {}, CRITIC)
 
         with frozen(network):
@@ -54,14 +54,14 @@ class JointConfidence(JclSettings, Method):
         yield Loss(verdict(critic, forged, True, total) + self.beta * unsure, {}, GENERATOR)
 
         with torch.no_grad():
-            forged = drawn(forge, self.latent, batch, generator)
+            forged = generate_images(forge, self.latent, batch, generator)
         logits, forged_logits = logits_of_both(network, batch, forged)
         loss = cross_entropy(logits, batch.labels, total) + self.beta * divergence_from_uniform(forged_logits, total)
         spread = {"generated_spread": spread_of(forged) / spread_of(inputs)}  # near 0: the generator has collapsed
-        yield Loss(loss, seen_of(logits, batch.labels) | seen("generated", forged_logits) | spread)
+        yield Loss(loss, seen_of(logits, batch.labels) | measure_logits("generated", forged_logits) | spread)
 
 
-def drawn(forge: nn.Module, latent: int, batch: Batch, generator: torch.Generator) -> Tensor:
+def generate_images(forge: nn.Module, latent: int, batch: Batch, generator: torch.Generator) -> Tensor:
     """This worker's of as many generated images as the mini-batch has: (b, channels, height, width), scaled."""
     z = torch.randn(batch.total, latent, 1, 1, generator=generator, device=generator.device)
     pixels = forge(batch.of_worker(z).to(batch.whole.device))

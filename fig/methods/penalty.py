@@ -25,7 +25,7 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     return id_logits, ood_logits
 
 
-def penalised(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int) -> Loss:
+def compute_loss(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int) -> Loss:
     """The objective of Eq. 20, negated.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.

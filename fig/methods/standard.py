@@ -22,7 +22,7 @@ class Standard(NoSettings, Method):
         yield Loss(cross_entropy(logits, batch.labels, batch.total), seen_of(logits, batch.labels))
 
 
-def seen(prefix: str, logits: Tensor) -> dict[str, Tensor]:
+def measure_logits(prefix: str, logits: Tensor) -> dict[str, Tensor]:
     """Confidence and energy (b,) of a batch's logits (b, C), as named in the history."""
     logits = logits.detach()
     return {f"{prefix}_confidence": confidence(logits), f"{prefix}_energy": energy(logits)}
@@ -30,4 +30,4 @@ def seen(prefix: str, logits: Tensor) -> dict[str, Tensor]:
 
 def seen_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """What the history keeps of ID images, from their logits (b, C) and labels (b,)."""
-    return seen("id", logits) | {"accuracy": (logits.argmax(dim=1) == labels).float()}
+    return measure_logits("id", logits) | {"accuracy": (logits.argmax(dim=1) == labels).float()}

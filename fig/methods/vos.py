@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from fig.methods.batch import Batch
 from fig.methods.protocol import NETWORK, Loss, Method, Player, Players
-from fig.methods.standard import seen, seen_of
+from fig.methods.standard import measure_logits, seen_of
 from fig.methods.table import VosSettings
 from fig.networks.heads import last_linear
-from fig.networks.taps import Tap, tapped
+from fig.networks.taps import Tap, tap_modules
 from fig.objectives import cross_entropy
 from fig.settings import settings
 
@@ -84,7 +84,7 @@ class Vos(VosSettings, Method):
         """The cross-entropy and the weighted logistic loss, for the network and, of the same logits, for its part."""
         network, uncertainty = players[NETWORK], players[UNCERTAINTY]
         assert isinstance(uncertainty, Uncertainty)
-        with tapped(network, {"": Tap(uncertainty.layer, given=True)}) as kept:
+        with tap_modules(network, {"": Tap(uncertainty.layer, given=True)}) as kept:
             logits = network(batch.inputs)
         loss, row = cross_entropy(logits, batch.labels, batch.total), seen_of(logits, batch.labels)
         uncertainty.epochs += batch.begins_epoch
@@ -98,7 +98,7 @@ class Vos(VosSettings, Method):
         total = batch.total + len(outliers)
         outlier_logits = network.get_submodule(uncertainty.layer)(outliers[batch.share(len(outliers))])
         unsure = self.weight / total * uncertainty(logits, outlier_logits)
-        yield Loss(loss + unsure, row | seen("generated", outlier_logits))
+        yield Loss(loss + unsure, row | measure_logits("generated", outlier_logits))
         yield Loss(self.weight / total * uncertainty(logits.detach(), outlier_logits.detach()), {}, UNCERTAINTY)
 
 

@@ -32,7 +32,7 @@ def build(name: str, classes: int, image_size: int, width: float = 1.0, seed: in
         return network
 
 
-def imported(factory: str) -> Maker[nn.Module]:
+def import_factory(factory: str) -> Maker[nn.Module]:
     """Import the function that `package.module:function` or `…:Class.method` names; raises ValueError if it is missing.
 
     Functions of Python's standard library are refused: they make no networks, and many could do harm.
@@ -69,7 +69,7 @@ def check_origin(factory: str, module: str) -> None:
 
 def made_by(factory: str, arguments: Mapping[str, object]) -> nn.Module:
     """Return a factory's network for these arguments; raises ValueError if it returns anything else."""
-    maker = imported(factory)
+    maker = import_factory(factory)
     try:
         network = maker(**arguments)
     except TypeError as error:  # arguments that it does not take

@@ -95,7 +95,7 @@ def output_of(model: nn.Module, images: Tensor, training: bool) -> object:
 
     Raises ValueError if the model does not take the images.
     """
-    with untouched(model):
+    with leave_untouched(model):
         try:
             return model.train(training)(images)
         except Exception as error:  # a foreign model may raise any type for images that it does not take
@@ -107,7 +107,7 @@ def output_of(model: nn.Module, images: Tensor, training: bool) -> object:
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
+def leave_untouched(model: nn.Module) -> Iterator[None]:
     """Restore, after the block, a model's modes and buffers and the CPU's random state; nothing in it is traced."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]

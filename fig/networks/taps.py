@@ -66,7 +66,7 @@ class EnoughError(Exception):
 
 
 @contextmanager
-def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> Iterator[dict[str, Tensor]]:
+def tap_modules(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> Iterator[dict[str, Tensor]]:
     """Give a dictionary that after each forward pass of `network` in the block holds what the taps kept.
 
     The forward result is unchanged, and gradients flow through the kept values. They are taken at once, before a later
@@ -110,7 +110,7 @@ def tapped(network: nn.Module, taps: Mapping[str, Tap], stop: bool = False) -> I
 
 def kept_at(network: nn.Module, tap: Tap, images: Tensor) -> Tensor:
     """Return what a tap keeps of a forward pass of `images` (B, channels, height, width), which ends at the tap."""
-    with tapped(network, {"": tap}, stop=True) as kept:
+    with tap_modules(network, {"": tap}, stop=True) as kept:
         try:
             network(images)
         except EnoughError:

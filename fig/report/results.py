@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from numpy.typing import NDArray
 
-from fig.intact import Layout, read_arrays, read_object, read_scores, refused
+from fig.intact import Layout, explain_damage, read_arrays, read_object, read_scores
 from fig.settings import Json
 from fig.study.selection import Key, Selection
 from fig.study.targets import Target
@@ -129,7 +129,10 @@ def is_evaluated(folder: Path) -> bool:
     card, metrics = folder / "discriminator.json", folder / "metrics.csv"
     if not (card.exists() and metrics.exists()):
         return False
-    with refused(metrics, "table of metrics", remedy_of(metrics)), metrics.open(newline="", encoding="utf-8") as file:
+    with (
+        explain_damage(metrics, "table of metrics", remedy_of(metrics)),
+        metrics.open(newline="", encoding="utf-8") as file,
+    ):
         first = next(csv.DictReader(file), {})
     return bool(first.get("key") == read_object(card, {"key": str}, remedy_of(card))["key"])
 
@@ -156,7 +159,7 @@ def remedy_of(path: Path) -> str:
 def read_laid_out(path: Path) -> Arrays:
     """Read the arrays of a file of a discriminator's that a figure shows; all but TEXTS are numbers."""
     found = read_arrays(path, LAYOUTS[path.stem], remedy_of(path))
-    with refused(path, "file of arrays", remedy_of(path)):
+    with explain_damage(path, "file of arrays", remedy_of(path)):
         if texts := [name for name in LAYOUTS[path.stem] if name not in TEXTS and found[name].dtype.kind not in "biuf"]:
             raise ValueError(f"{texts[0]} holds {found[texts[0]].dtype}")
     return found
@@ -171,7 +174,7 @@ def check_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
 def read_history(folder: Path) -> pd.DataFrame:
     """Read a discriminator's history.csv, whose columns are numbers."""
     path = folder / "history.csv"
-    with refused(path, "history", remedy_of(path)):
+    with explain_damage(path, "history", remedy_of(path)):
         found = pd.read_csv(path)
         check_columns(found, ["iteration"])
         return found.astype({"iteration": int} | {name: float for name in found if name != "iteration"})
@@ -180,7 +183,7 @@ def read_history(folder: Path) -> pd.DataFrame:
 def read_metrics(folder: Path) -> pd.DataFrame:
     """Read a discriminator's metrics.csv."""
     path = folder / "metrics.csv"
-    with refused(path, "table of metrics", remedy_of(path)):
+    with explain_damage(path, "table of metrics", remedy_of(path)):
         found = pd.read_csv(path, keep_default_na=False, na_values={"value": ["", "nan"]})
         check_columns(found, METRICS)
         return found.astype({"seed": int, "value": float})[METRICS]

@@ -146,7 +146,7 @@ def start_ray(arguments: dict[str, Any]) -> None:
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[None]:
+def connect_to_cluster(resources: Resources) -> Iterator[None]:
     """Connect to a cluster for these resources inside the block."""
     import ray
 
@@ -231,7 +231,7 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
     from ray.train.torch import TorchTrainer
 
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    with scratch_folder() as storage, connected(resources):
+    with scratch_folder() as storage, connect_to_cluster(resources):
         group: dict[str, Any] = {"torch_config": meeting_in(str(storage))} if alone else {}
         trainer = TorchTrainer(
             outcome_of,  # type: ignore[arg-type]  # Train hands what a loop returns to the driver

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fig.intact import AGAIN, Kinds, read_object, read_rows, refused
+from fig.intact import AGAIN, Kinds, explain_damage, read_object, read_rows
 from fig.runtime.record import read_record
 from fig.settings import Json, flatten
 
@@ -69,7 +69,7 @@ def read_folder(folder: Path) -> Contents:
     card = read_card(folder)
     path = folder / "history.csv"
     rows = rows_of(path)
-    with refused(path, "history", AGAIN):
+    with explain_damage(path, "history", AGAIN):
         if not rows:
             raise ValueError("it has no rows")
         times = [int(1000 * float(row["time"])) for row in rows]

@@ -19,7 +19,7 @@ def last_row(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def followed(path: Path, total: int, title: str) -> Iterator[None]:
+def show_progress(path: Path, total: int, title: str) -> Iterator[None]:
     """Show the column `iteration` of the file at `path` as a bar of `total`, and `loss`, while the block runs."""
     over = Event()
     seconds = 0.5 if sys.stderr.isatty() else 10.0  # a log file needs fewer lines

@@ -106,8 +106,8 @@ def mirror(folder: Path) -> str:
     name the file, if the folder cannot be read.
     """
     contents, run_folder = read_folder(folder), folder.parents[4]
-    with connected(run_folder.parent) as client:
-        return mirrored(client, contents, experiment_id(client, run_folder)).run_id
+    with connect_to_mlflow(run_folder.parent) as client:
+        return mirror_folder(client, contents, experiment_id(client, run_folder)).run_id
 
 
 def register(folder: Path) -> str:
@@ -121,13 +121,13 @@ def register(folder: Path) -> str:
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
     _load_pyfunc(str(folder))  # register only models that load; this runs the factory that the folder names
     files = provenance_key({file: file_hash(folder / file) for file in OF_A_MODEL} | {"loader": __name__})
-    with connected(run_folder.parent) as client:
-        found = mirrored(client, contents, experiment_id(client, run_folder), files)
-        return registered(client, contents, found, files)
+    with connect_to_mlflow(run_folder.parent) as client:
+        found = mirror_folder(client, contents, experiment_id(client, run_folder), files)
+        return register_version(client, contents, found, files)
 
 
 @contextmanager
-def connected(results: Path) -> Iterator["MlflowClient"]:
+def connect_to_mlflow(results: Path) -> Iterator["MlflowClient"]:
     """Give a client that is the only one at work in this results folder. Raises TrackingError if it fails."""
     import_module("mlflow")  # a missing library is not the server's fault
     with one_at_a_time(results):
@@ -180,13 +180,13 @@ class Mirrored:
     model: "LoggedModel"
 
 
-def mirrored(client: "MlflowClient", contents: Contents, experiment: str, files: str = "") -> Mirrored:
+def mirror_folder(client: "MlflowClient", contents: Contents, experiment: str, files: str = "") -> Mirrored:
     """Write a folder's parameters, history, metrics, data sets and artifacts into its MLflow run and model."""
     from mlflow.entities import LoggedModelStatus, Param
 
     card = contents.card
     found = client.search_runs([experiment], f"tags.`{KEY}` = '{card['key']}'", max_results=1)
-    run = found[0] if found else created(client, card, experiment, contents.started)
+    run = found[0] if found else create_run(client, card, experiment, contents.started)
     run_id = run.info.run_id
     model = model_of(client, card, run, files)
     if not run.data.params:  # a new run, or one whose mirroring stopped here
@@ -253,7 +253,7 @@ def metric_of(point: Point, model_id: str | None = None) -> "Metric":
     return Metric(point.name, point.value, point.time, point.step, model_id, name, digest)
 
 
-def created(client: "MlflowClient", card: dict[str, Json], experiment: str, started: int) -> "Run":
+def create_run(client: "MlflowClient", card: dict[str, Json], experiment: str, started: int) -> "Run":
     """Create a run with a discriminator's name and tags, `started` in milliseconds of the epoch."""
     architecture = card["architecture"]
     # The UI cuts off the end of a name, so variant and seed come first.
@@ -262,7 +262,7 @@ def created(client: "MlflowClient", card: dict[str, Json], experiment: str, star
     return client.create_run(experiment, start_time=started, tags=tags)
 
 
-def registered(client: "MlflowClient", contents: Contents, found: Mirrored, files: str) -> str:
+def register_version(client: "MlflowClient", contents: Contents, found: Mirrored, files: str) -> str:
     """Register a version of the model of the folder's ID data set, network and variant, or find it by its files' hash.
 
     Seeds are versions of one model. Return the version's address, models:/<name>/<version>.

@@ -13,7 +13,7 @@ import yaml
 
 from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
-from fig.settings import ChainsSettings, Json, dotted, read_settings, suggest
+from fig.settings import ChainsSettings, Json, join_keys, read_settings, suggest
 from fig.study.checks import check_config
 from fig.study.config import STANDARD, TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
 from fig.study.plain import parse_plain, read_plain
@@ -99,7 +99,7 @@ def check_finite(value: Json, where: str) -> None:
         raise ConfigError(f"{where} is {value}: it must be a finite number")
     inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, each in inner:
-        check_finite(each, dotted(where, [key]))
+        check_finite(each, join_keys(where, [key]))
 
 
 def build_config(stated: Stated) -> Config:

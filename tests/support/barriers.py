@@ -13,7 +13,7 @@ from support.workspace import HOOKS, Workspace
 BEFORE_CHECKPOINT = "before fig.checkpoint.save_checkpoint"
 WRITING_CHECKPOINT = "after fig.checkpoint.write_state"  # the new file is not yet in the place of the old one
 AFTER_CHECKPOINT = "after fig.checkpoint.save_checkpoint"
-BETWEEN_SCORES = "after fig.evaluation.evaluated"
+BETWEEN_SCORES = "after fig.evaluation.score_split"
 AFTER_DRAWING = "after fig.sampling.save_drawing"
 
 

@@ -18,17 +18,17 @@ from fig.evaluation import (
     MetricRow,
     by_detector,
     chosen_scores,
-    evaluated,
-    fitted,
+    fit_detectors,
     metric_rows,
     own_rows,
     row_of,
+    score_split,
 )
 from fig.files import replacing
 from fig.frozen import frozen
 from fig.memory import halve_until_it_fits
 from fig.sampler import Samples, sample
-from fig.sampling import CONFIDENT, joined
+from fig.sampling import CONFIDENT, join_samples
 from fig.seeding import generator
 from fig.settings import SamplerSettings
 from fig.stages.evaluate import Evaluate
@@ -54,9 +54,9 @@ def score(job: Evaluate) -> None:
     sets = {"id": job.test} | {path.parent.name: path for path in job.ood}
     found: dict[str, Evaluated] = {}
     with frozen(discriminator):
-        scorers = fitted(detectors, discriminator, open_split(job.train), card.seed, job.settings)
+        scorers = fit_detectors(detectors, discriminator, open_split(job.train), card.seed, job.settings)
         for name, path in tqdm(sets.items(), desc="evaluate", unit="data set"):
-            found[name] = evaluated(detectors, scorers, discriminator, open_split(path), job.settings)
+            found[name] = score_split(detectors, scorers, discriminator, open_split(path), job.settings)
     if parallel.rank():
         return
     grids = by_detector(found, list(scorers))
@@ -76,7 +76,7 @@ def draw_samples(discriminator: Discriminator, seed: int, settings: SamplerSetti
         noise = generator(seed, "samples")
         return sample(discriminator.network, SAMPLES, discriminator.shape, settings, noise, chains)
 
-    return reduce(joined, halve_until_it_fits(draw_chains, torch.arange(SAMPLES)))
+    return reduce(join_samples, halve_until_it_fits(draw_chains, torch.arange(SAMPLES)))
 
 
 def sample_rows(samples: Samples) -> list[MetricRow]:

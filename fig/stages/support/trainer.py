@@ -22,7 +22,7 @@ from fig.methods.protocol import Method
 from fig.methods.table import build_method
 from fig.runtime.cluster import run_on_workers
 from fig.runtime.ending import saving_first
-from fig.runtime.progress import followed
+from fig.runtime.progress import show_progress
 from fig.runtime.record import Origin, Times
 from fig.settings import Json, read_settings
 from fig.stages.support.training import FromRandomWeights, Training
@@ -177,7 +177,7 @@ def train_discriminator(job: Training, call: Callable[[Callable[[Call], None], C
             return
         try:
             steps = iterations_of(job.training, images)
-            with saving_first(folder / REQUEST), followed(folder / "history.csv", steps, f"{job.stage()} {name}"):
+            with saving_first(folder / REQUEST), show_progress(folder / "history.csv", steps, f"{job.stage()} {name}"):
                 call(train_on_this_worker, Call(job.absolute(), folder, key, job.origin()))
         except (DivergedError, FloatingPointError) as error:
             raise DivergedError(f"{job.stage()} of {name} diverged: {error}; its history is in {folder}") from error

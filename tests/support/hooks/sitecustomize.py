@@ -22,7 +22,7 @@ from typing import Any
 POINTS = {  # functions at which a process can be held, before and after them
     "fig.checkpoint": ("load_checkpoint", "save_checkpoint", "write_state"),
     "fig.discriminator": ("save",),
-    "fig.evaluation": ("fitted", "evaluated", "metric_rows"),
+    "fig.evaluation": ("fit_detectors", "score_split", "metric_rows"),
     "fig.runtime.tracking": ("try_to_mirror",),
     "fig.sampling": ("save_drawing",),
     "fig.stages.support.scoring": ("draw_samples", "write_metrics"),
