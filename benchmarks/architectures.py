@@ -236,7 +236,7 @@ def main(
     *names: Annotated[str, Parameter(help="Networks, by the beginnings of their names; all where none is named.")],
     output: Annotated[Path, Parameter(help="Folder that keeps the rows.")],
     data: Annotated[
-        Path | None, Parameter(help="Prepared training split, train.npy beside test.npy; the digits.")
+        Path | None, Parameter(help="Prepared training split, train.npy next to test.npy; the digits.")
     ] = None,
     iterations: Annotated[Count, Parameter(help="Iterations of standard training, at 32² pixels.")] = 300,
     finetuning: Annotated[Count, Parameter(help="Iterations of FIG, at 32² pixels.")] = 300,

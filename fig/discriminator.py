@@ -26,7 +26,7 @@ class Architecture:
     """All that building a discriminator needs, except its weights."""
 
     network: str
-    """A name of fig.networks.table or, with a factory, a name of one's own."""
+    """A name of fig.networks.table or, with a factory, a name that you choose."""
     classes: Annotated[int, Field(ge=1, le=10**8)]
     """Number of classes."""
     size: Annotated[int, Field(ge=1, le=4096)]
@@ -36,9 +36,9 @@ class Architecture:
     mean: Channels = (0.5, 0.5, 0.5)
     """Pixels in [0, 1] enter the network as (pixel - mean) / std; the default takes them to [-1, 1]."""
     std: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
-    """See `mean`; chains move in [-1, 1], which for a network of one's own are all pixels, whatever its scaling."""
+    """See `mean`; chains move in [-1, 1], which for your own network are all pixels in any scaling."""
     factory: str = ""
-    """Function that makes a network of one's own: package.module:function."""
+    """Function that makes your own network: package.module:function."""
     arguments: dict[str, Json] = field(default_factory=dict)
     """Arguments of the factory."""
     taps: tuple[str, ...] = ()

@@ -209,7 +209,7 @@ def read_decision(folder: Path, id_acceptance: float | None = None) -> Decision:
     """
     stored, scores = folder / DETECTOR, folder / ID_SCORES
     if stored.exists() and id_acceptance is None:
-        known = read_object(stored, remedy="`fig detect` makes it anew")
+        known = read_object(stored, remedy="`fig detect` rebuilds it")
         names = (field.name for field in fields(Decision))
         return read_settings(Decision, {name: known[name] for name in names if name in known}, str(stored))
     if not scores.exists():

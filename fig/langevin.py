@@ -38,7 +38,7 @@ class ChainState:
 
     images: Tensor  # (n, channels, height, width), in [-1, 1]
     chains: Tensor  # (n,) which of the `count` chains these are
-    recent: Tensor  # (n, 2 * window) confidences last seen, newest last; NaN where there was none yet
+    recent: Tensor  # (n, 2 * window) confidences last seen, newest last; NaN before the first
     running: Tensor  # (n,) whether the chain still moves
     steps: Tensor  # (n,) steps that the chain has taken
     last: ChainInfo  # of the images where a chain has ended, of those one step before where it runs
@@ -84,7 +84,7 @@ def initial(
 def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tensor) -> ChainState:
     """Chains that start at `images` (n, channels, height, width).
 
-    Raises ValueError where there is none, or a pixel lies outside [-1, 1], the range in which chains move.
+    Raises ValueError if there is no image, or if a pixel lies outside [-1, 1], the range in which chains move.
     """
     if not len(images):
         raise ValueError("no image was given for a chain to start at")
@@ -176,7 +176,7 @@ def step(
 
 
 def phase_of(settings: SamplerSettings, step: int) -> tuple[bool, bool, float]:
-    """What makes steps differ, apart from their tensors: may chains go on, may they stop, and how far do they move."""
+    """How steps differ, apart from their tensors: may chains continue, may they stop, and how far do they move."""
     return step < settings.max_steps, step >= settings.min_steps, step_size_at(settings, step)
 
 
@@ -186,7 +186,7 @@ def may_run(running: Tensor) -> bool:
 
 
 def seen_last(state: ChainState, info: ChainInfo) -> ChainInfo:
-    """What is known of each chain: anew where it was running, as before where it had ended; what broke stays so."""
+    """What is known of each chain: updated where it was running, as before where it had ended; what broke stays so."""
     values = {name: torch.where(state.running, value, getattr(state.last, name)) for name, value in vars(info).items()}
     return ChainInfo(**values | {"finite": values["finite"] & state.last.finite})
 

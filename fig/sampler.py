@@ -17,7 +17,7 @@ from fig.settings import SamplerSettings
 STRIDE = 5  # steps between looks at a GPU's results, each of which makes it wait
 FEW = 64  # chains that take a GPU as long as fewer do
 
-Watch = Callable[[ChainState, ChainInfo], None]  # told of the chains before each step, and of what the step saw
+Watch = Callable[[ChainState, ChainInfo], None]  # called with the chains before each step, and what the step saw
 
 
 @dataclass(frozen=True)

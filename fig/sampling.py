@@ -201,7 +201,7 @@ def check_found(request: Request, drawing: Drawing) -> None:
     if len(drawing) < request.count and drawing.done >= TRIES * max(request.count, request.batch):
         raise ValueError(
             f"only {len(drawing)} of {drawing.done} samples are predicted as class {request.wanted}: {request.count} "
-            "of them cannot be had; choose another class, seed or number of steps"
+            "of them are not available; choose another class, seed or number of steps"
         )
 
 

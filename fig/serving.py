@@ -26,7 +26,7 @@ from fig.metrics import threshold
 from fig.settings import Json
 
 ID_SCORES = "scores/baseline.npz"  # in a discriminator's folder; `id` are those of the ID test images
-EVALUATE = "evaluate the discriminator anew, with the detector `baseline`"
+EVALUATE = "evaluate the discriminator again, with the detector `baseline`"
 ID_ACCEPTANCE = 0.95
 BATCH = 256
 LARGEST = 2**25  # pixels of an encoded image: a few kilobytes may state thousands of megabytes of them

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, dataclass_
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-Json = Any  # a value from YAML or JSON, or on its way there: whoever reads it checks it
+Json = Any  # a value from YAML or JSON, or on its way there: its reader checks it
 Annotation = Any  # a type as `typing.get_type_hints` gives it: a class, or one of typing's own forms
 
 T = TypeVar("T")
@@ -355,7 +355,7 @@ class EmbeddingSettings:
     samples: Count = 1000
     """Low-entropy samples drawn."""
     confident: Share = 0.9
-    """Samples above this confidence are shown; if there are none, the twenty most confident."""
+    """Samples above this confidence are shown, or else the twenty most confident."""
     batch: Count = 128
     """Images at once."""
 

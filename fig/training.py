@@ -28,7 +28,7 @@ class Reading(Row):
     """Values by name that a device may still be computing: to read one is to wait for it."""
 
     def __init__(self, names: Sequence[str], values: Tensor, known: Row) -> None:
-        """Values (k,) under their names, beside those that are known already."""
+        """Values (k,) under their names, in addition to those that are known already."""
         self.names, self.computed, self.known = names, values, known
 
     @cached_property
@@ -164,7 +164,7 @@ def update(
     deterministic: bool = False,
     known: Row | None = None,
 ) -> Row:
-    """One step of every player on a batch: the losses, and the means over all workers' images of what they told."""
+    """One step of every player on a batch: the losses, and the means over all workers' images of what they reported."""
     for player in players.values():
         player.module.train()
     losses = method.losses({name: player.module for name, player in players.items()}, batch, noise)

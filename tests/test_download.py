@@ -45,7 +45,7 @@ def test_a_file_comes_whole_and_is_left_alone_once_it_is_there(publisher: Publis
 
 def test_an_interrupted_transfer_goes_on_where_it_stopped(publisher: Publisher, target: Path):
     publisher.cut["set.zip"] = [3 * CHUNK]
-    with pytest.raises(OSError, match="what came is kept, run again to go on"):
+    with pytest.raises(OSError, match="what came is kept, run again to resume"):
         download(target, offered(publisher), retries=0)
     assert not target.exists()
     publisher.cut["set.zip"] = [2 * CHUNK]

@@ -50,7 +50,7 @@ OF_EVALUATION = (
 )
 POINTS = {"pretrain": OF_TRAINING, "finetune": OF_TRAINING, "evaluate": OF_EVALUATION}
 SHARED = Path("/dev/shm")
-SENTENCE = "; run the same command again to go on"
+SENTENCE = "; run the same command again to resume"
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_a_model_whose_thresholds_are_damaged_is_neither_served_nor_exported(
     (DAMAGED_ARRAYS | own)[damage](folder / "scores/baseline.npz")
     with pytest.raises(ValueError) as refused:
         reader(folder)
-    assert_sentence(refused.value, ": evaluate the discriminator anew, with the detector", "scores/baseline.npz is no")
+    assert_sentence(refused.value, ": evaluate the discriminator again, with the detector", "scores/baseline.npz is no")
     assert not Path("it-ran").exists()
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_decision_is_named(damage: str, folder: Path):
     put(folder / "detector.json", DAMAGED_JSON[damage])
     with pytest.raises(ValueError) as refused:
         read_decision(folder)
-    assert_sentence(refused.value, "is no JSON object that can be read .*: `fig detect` makes it anew", "detector.json")
+    assert_sentence(refused.value, "is no JSON object that can be read .*: `fig detect` rebuilds it", "detector.json")
 
 
 def damage_file(name: str, content: str | bytes) -> Callable[[Path], object]:

@@ -102,7 +102,7 @@ def test_a_job_that_is_told_to_end_saves_first_and_says_by_what_it_was_ended(
     told = process.communicate()[1]
     assert process.returncode == status
     if what != "loses the interrupt":  # it can say nothing: it does not listen
-        assert told.startswith("error: ended by SIG") and told.endswith("; run the same command again to go on\n")
+        assert told.startswith("error: ended by SIG") and told.endswith("; run the same command again to resume\n")
         assert told.count("\n") == 1 and "Traceback" not in told
         assert not list(tmp_path.glob("*fig-job-*")) and not (tmp_path / "request").exists()
     assert (tmp_path / "saved").exists() == saved
@@ -131,7 +131,7 @@ def test_a_job_whose_snakemake_is_killed_saves_and_ends(tmp_path: Path):
     snakemake.kill()  # and a zombie until somebody looks after it
     told = process.communicate()[1]
     assert process.returncode == 143 and (tmp_path / "saved").exists()
-    assert told == "error: ended, for Snakemake has died; run the same command again to go on\n"
+    assert told == "error: ended, for Snakemake has died; run the same command again to resume\n"
 
 
 def test_a_job_in_a_container_takes_no_process_there_for_its_snakemake(tmp_path: Path):

@@ -109,7 +109,7 @@ def changed(path: str, value: object) -> dict:
         (
             "detectors",
             {"deconf": {}},
-            "studies[0]: detector deconf needs variants of the method deconf, standard is none: name the study's",
+            "studies[0]: detector deconf needs variants of the method deconf, standard is not one: name the study's",
         ),
         ("studies/0/detectors", ["odin"], "studies[0]: unknown detector 'odin'. Available: baseline"),
         ("detectors", {"odinn": {}}, "detectors.odinn: unknown detector 'odinn' (did you mean 'odin'?). Available:"),

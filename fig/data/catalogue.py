@@ -122,7 +122,7 @@ class IdDataset:
     as_published: bool = False
     """Whether the splits are a publisher's: test images that are training images too are reported, not refused."""
     title: Title = ""
-    """The paper's name of the data set, whose printed values stand beside ours."""
+    """The paper's name of the data set: its printed values are shown next to ours."""
     about: str = ""
     """What the images are, for the report."""
     terms: str = ""
@@ -149,7 +149,7 @@ class OodSource:
     published: dict[str, Part] = Field(default_factory=dict)
     """Ready-made OOD sets by suffix: r-odin, c-odin."""
     title: Title = ""
-    """The paper's name of the source, whose printed values stand beside ours."""
+    """The paper's name of the source: its printed values are shown next to ours."""
     about: str = ""
     """What the images are, for the report."""
     terms: str = ""

@@ -157,7 +157,7 @@ def fetch(url: str, target: Path, file: File, known: str, retries: int, timeout:
             failures += 1
             if failures > retries:
                 raise OSError(
-                    f"{url} could not be fetched ({type(error).__name__}): what came is kept, run again to go on from "
+                    f"{url} could not be fetched ({type(error).__name__}): what came is kept, run again to resume from "
                     "there, or name a mirror as data.mirror"
                 ) from error
             time.sleep(min(failures, MOST))

@@ -21,7 +21,7 @@ DRAWN = ("generated_confidence", "generated_energy", "steps")  # of samples, in 
 class ImplicitGenerator(FigSettings, Method):
     """FIG: low-entropy samples are a share K of each batch.
 
-    The samples are drawn anew for every batch, from the discriminator as it is at that moment or, where a `teacher`
+    Every batch gets new samples, from the discriminator as it is at that moment or, where a `teacher`
     network is given, from that fixed one (Section 4.6). They share one forward pass with the ID images, and so its
     batch statistics.
     """

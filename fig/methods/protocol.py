@@ -38,7 +38,7 @@ class Method(Protocol):
     head: ClassVar[str] = "linear"  # of the networks that it trains: see fig.networks.heads
 
     def companions(self, network: nn.Module, shape: tuple[int, ...], generator: torch.Generator) -> dict[str, Player]:
-        """The players beside the network, for images of this shape (channels, height, width), by name.
+        """The players next to the network, for images of this shape (channels, height, width), by name.
 
         Their weights are drawn from `generator`; weights and optimisers are saved in the checkpoints of a training.
         """

@@ -23,7 +23,7 @@ class Scratch(ImplicitGenerator):
         return {SNAPSHOT: Player(deepcopy(network))}
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
-        """The objective of Eq. 20, negated, on samples of the snapshot, which is taken anew before each epoch."""
+        """The objective of Eq. 20, negated, on samples of the snapshot, which is taken again before each epoch."""
         network, snapshot = players[NETWORK], players[SNAPSHOT]
         if batch.begins_epoch:
             snapshot.load_state_dict(network.state_dict())

@@ -139,7 +139,7 @@ class MethodRow:
         1.0  # time of an iteration relative to standard training, without samples: docs/results/performance.md
     )
     cost_of_step: float = 0.0  # for each of the `steps` in its settings, added to `cost`
-    cost_beside: float = 0.0  # arithmetic on an image of a GAN of 64 filters beside it, relative to a whole ResNet18's
+    cost_beside: float = 0.0  # arithmetic on an image of a GAN of 64 filters next to it, relative to a whole ResNet18's
 
 
 METHODS = {

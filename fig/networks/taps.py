@@ -155,8 +155,7 @@ def stages(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     found = tuple(by_resolution.values()) or tuple(each.name for each in called if not each.gives)[:-1]
     if not found:
         raise ValueError(
-            "none of its submodules gives features: (B, C, h, w), (B, h, w, C), (B, tokens, C) or, before the last, "
-            "(B, features)"
+            "no submodule gives features: (B, C, h, w), (B, h, w, C), (B, tokens, C) or, before the last, (B, features)"
         )
     return found
 

@@ -262,5 +262,5 @@ def run_trainer(call: dict[str, Any], resources: Resources) -> Outcome:
             raise RuntimeError(f"the workers failed {RESTARTS + 1} times, the last time by: {error}") from error
         except RayError as error:  # of the raylet or Train's controller, not of a worker
             reason = str(error).splitlines()[0]
-            raise RuntimeError(f"Ray died; run this again, and it goes on from what it saved: {reason}") from error
+            raise RuntimeError(f"Ray died; run this again, and it resumes from what it saved: {reason}") from error
     return outcome

@@ -45,7 +45,7 @@ def exit_on_error() -> Iterator[None]:
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
-        print(f"error: {told.reason or 'interrupted'}; run the same command again to go on", file=sys.stderr)
+        print(f"error: {told.reason or 'interrupted'}; run the same command again to resume", file=sys.stderr)
         raise SystemExit(told.status or 128 + signal.SIGINT) from error
     except ERRORS as error:
         print(f"error: {explain_failure(error) or error}", file=sys.stderr)

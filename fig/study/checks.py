@@ -203,7 +203,7 @@ def check_study(config: Config, study: Study, where: str) -> None:
     for variant, detector in product(study.variants, study.detectors):
         needed = detector_row(detector, config.detectors[detector]).method
         if needed and find_method(config, variant) != needed:
-            what = f"detector {detector} needs variants of the method {needed}, {variant} is none"
+            what = f"detector {detector} needs variants of the method {needed}, {variant} is not one"
             raise ConfigError(f"{where}: {what}: name the study's detectors")
 
 

@@ -135,7 +135,7 @@ class Variant:
     differences: Mapping[str, Stated] = Field(default_factory=dict)
     """What differs from the configuration's settings, by section."""
     per_id_dataset: Mapping[str, Mapping[str, Stated]] = Field(default_factory=dict)
-    """What differs besides on one ID data set, by section."""
+    """What else differs on one ID data set, by section."""
 
 
 @settings(kw_only=True)
@@ -151,7 +151,7 @@ class Config(Blocks):
     detectors: Mapping[str, Stated]
     """The detectors, by name: each with what differs from its default settings."""
     variants: Mapping[str, Variant]
-    """The variants besides `standard`, by name."""
+    """The variants other than `standard`, by name."""
     per_id_dataset: Mapping[str, Mapping[str, Stated]]
     """What of the sections differs on one ID data set."""
 

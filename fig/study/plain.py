@@ -54,7 +54,7 @@ class Check:
             refuse(f"the tag {tag} is not read: leave it out", event)
         if isinstance(event, yaml.AliasEvent):
             if any(each.anchor == event.anchor for each in self.around):
-                refuse(f"*{event.anchor} stands within what it names: write it out", event)
+                refuse(f"*{event.anchor} is within what it names: write it out", event)
             self.add(self.sizes.get(event.anchor, 1), None, event)
         elif isinstance(event, yaml.ScalarEvent):
             self.check_number(event)
@@ -150,4 +150,4 @@ def parse_plain(text: str, where: str) -> Json:
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is no text ({' '.join(str(error).split())}): save it as text in UTF-8") from None
     except ValueError as error:
-        raise ConfigError(f"{where} holds a date that is none ({error}): put it in quotes") from None
+        raise ConfigError(f"{where} holds an invalid date ({error}): put it in quotes") from None

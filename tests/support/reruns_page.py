@@ -242,13 +242,13 @@ def change_of_setting(name: str, path: Keys, value: Any) -> Change:
 
 MODEL = "results/everything/discriminators/digits/resnet18/standard/0"
 INPUTS = [
-    Change("a file of one's own images or labels, changed", Path("own/test.npz"), b"other"),
-    Change("a file of one's own images or labels, touched", Path("own/test.npz"), None),
-    Change("a folder of one's own images, with one more in it", Path("own/train/more.png"), b"other"),
+    Change("a file of your own images or labels, changed", Path("own/test.npz"), b"other"),
+    Change("a file of your own images or labels, touched", Path("own/test.npz"), None),
+    Change("a folder of your own images, with one more in it", Path("own/train/more.png"), b"other"),
     Change("an image in such a folder, changed in its place", Path("own/train/image.png"), b"other"),
     Change("a prepared array, changed", Path("data/32/digits/train.npy"), b"other"),
     Change("a prepared array, touched", Path("data/32/digits/train.npy"), None),
-    Change("a checkpoint of one's own network, changed", Path("weights.safetensors"), b"other"),
+    Change("a checkpoint of your own network, changed", Path("weights.safetensors"), b"other"),
     Change("the file with its factory, changed", Path("mymodels.py"), b"other"),
     Change("a standard discriminator's weights, changed", Path(f"{MODEL}/model.safetensors"), b"other"),
     Change("a discriminator's metrics, changed", Path(f"{MODEL}/metrics.csv"), b"other"),
@@ -330,7 +330,7 @@ configuration, threads, memory, time, profiles), or of a file's time alone.
 
 ## After results were copied, or `.snakemake` was lost
 
-Each job leaves a record beside its outputs (`*.record.json`): its code, its settings, and hashes of its inputs. So
+Each job leaves a record next to its outputs (`*.record.json`): its code, its settings, and hashes of its inputs. So
 `fig plan` finds what is stale without Snakemake's memory, which is the folder `.snakemake`, and without the files'
 times, which neither `cp -r` nor git keeps:
 
@@ -341,7 +341,7 @@ fig recover config/demo.yaml && snakemake --profile local    # makes just that, 
 
 `fig recover` tells Snakemake that everything else is up to date. It takes about a tenth of a second a job. Outputs
 without a record are taken as they are, and counted. Downloads are not checked again, since their hashes were checked
-on arrival; a prepared array is known by the hash in the JSON beside it.
+on arrival; a prepared array is known by the hash in the JSON file next to it.
 
 Snakemake does not see an image that changed in place in a folder of your own, because it looks at the folder: `touch`
 the folder. `fig plan` sees it if its size changed.

@@ -116,7 +116,7 @@ if workflow.is_main_process and (holder := find_holder(LOCK)):
 
 
 def lock_run():
-    """Refuse to work in the run's folder while another process does, from whatever working directory."""
+    """Refuse to work in the run's folder while another process does, from any working directory."""
     try:
         HELD.enter_context(hold_lock(LOCK, patience=5))
     except HeldError as holder:
@@ -129,7 +129,7 @@ def lock_run():
 
 
 def one_of(names):
-    """A wildcard's constraint to these names; one that matches nothing where there are none."""
+    """A wildcard's constraint to these names; one that matches nothing if there is no name."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 

@@ -23,7 +23,7 @@ def files_to_prepare(wildcards):
 
 
 def training_split_of_test(wildcards):
-    """An ID test split is prepared beside its training split: same classes, no image in both."""
+    """An ID test split is prepared next to its training split: same classes, no image in both."""
     found = CONFIG.datasets.get(wildcards.dataset)
     is_test = isinstance(found, IdDataset) and wildcards.split == "test"
     return [f"data/{wildcards.size}/{wildcards.dataset}/train.npy"] * is_test
@@ -46,7 +46,7 @@ def resolve(variant, id_dataset):
 
 
 def recipe_for(wildcards, variant):
-    """What a training is told of its variant: method, settings that differ, training, augmentation."""
+    """What a training needs to know of its variant: method, settings that differ, training, augmentation."""
     found = resolve(variant, wildcards.id_dataset)
     return {
         "variant": variant,
@@ -59,7 +59,7 @@ def recipe_for(wildcards, variant):
 
 
 def network_for(wildcards):
-    """What a training of a new network is told of it."""
+    """What a training of a new network needs to know of it."""
     return {
         "network": wildcards.network,
         "architecture": CONFIG.networks[wildcards.network].architecture(),
