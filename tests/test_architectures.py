@@ -76,7 +76,7 @@ NO_MAPS = {"gram": "it has no convolution beyond the first, so that there are no
 TWO_HEADS = {
     "vim": "pytorch_ood.detector.ViM needs a last linear layer that gives the logits: this network has another"
 }
-NO_LINEAR = dict.fromkeys(("knn", "vim"), "the network has no linear layer, so it has no penultimate features")
+NO_LINEAR = dict.fromkeys(("knn", "vim"), "the network has no linear layer, so its penultimate features do not exist")
 
 SWIN = "swin_tiny_patch4_window7_224"
 WINDOWS = {"embed_dim": 24, "window_size": 4, "depths": (1, 1), "num_heads": (2, 4)}

@@ -124,7 +124,7 @@ def last_linear(network: nn.Module, images: Tensor) -> tuple[str, nn.Linear]:
         for handle in handles:
             handle.remove()
     if not called:
-        raise ValueError("the network has no linear layer, so it has no penultimate features")
+        raise ValueError("the network has no linear layer, so its penultimate features do not exist")
     return names[called[-1]], called[-1]
 
 
