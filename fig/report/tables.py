@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 
 import pandas as pd
 
@@ -26,6 +26,36 @@ HEADINGS = {
     "calibration_error": "calibration error ↓",
     "harmonic_mean": "harmonic mean ↑",
     "sample_confidence": "confidence on own samples ↓",
+}
+
+TITLES = {"id_dataset": "ID data set", "ood_dataset": "OOD set"}  # of columns that people read
+
+# What columns mean, by headings without arrows: unit and sentence. A heading that begins or ends with one has its own.
+MEANINGS = {
+    "AUROC": ("%", "Probability that an ID image scores higher than an OOD image; 50 is chance, 100 is perfect."),
+    "AUROC gain over standard": ("points", "AUROC less that of the standard discriminator of the same seed."),
+    "FPR at 95 % TPR": ("%", "Share of OOD images accepted by the threshold that accepts 95 % of the ID images."),
+    "FPR at 95 % TPR, OOD positive": (
+        "%",
+        "Share of ID images rejected where 95 % of the OOD images are.",
+    ),
+    "detection error": (
+        "%",
+        "Mean of ID images rejected and OOD images accepted, at the best threshold.",
+    ),
+    "AUPR in": ("%", "Average precision with ID images as the positive class; chance is the share of ID images."),
+    "AUPR out": ("%", "Average precision with OOD images as the positive class; chance is the share of OOD images."),
+    "accuracy": ("%", "Share of ID test images that are classified correctly."),
+    "calibration error": ("%", "Mean distance between confidence and accuracy on ID test images; 0 is calibrated."),
+    "harmonic mean": ("%", "Harmonic mean of AUROC and accuracy: a gain on OOD images must not cost accuracy."),
+    "confidence on own samples": ("%", "Mean confidence in low-entropy samples, which show nothing: lower is better."),
+    "ID data set": ("", "In-distribution images: the kind that the discriminator was trained on."),
+    "OOD set": ("", "Out-of-distribution images, never seen in training, that the detector should reject."),
+    "network": ("", "Architecture of the discriminator."),
+    "variant": ("", "How the discriminator was trained: standard is before patching, fig is after it."),
+    "detector": ("", "Gives every image a score; higher means more in-distribution."),
+    "protocol": ("", "What chooses a detector's settings: oracle is each test OOD set, id-only is ID images alone."),
+    "seeds": ("", "Trainings that the numbers are over, which differ in their random seed alone."),
 }
 
 
@@ -64,9 +94,24 @@ def pivot_cells(rows: pd.DataFrame, place: Sequence[str], column: str) -> pd.Dat
     return wide[list(dict.fromkeys(rows[column]))].fillna("").rename_axis(columns=None).reset_index()
 
 
+def title_column(name: str) -> str:
+    """The heading of a column that readers see."""
+    return TITLES.get(name, name)
+
+
+def explain_column(heading: str) -> tuple[str, str]:
+    """Unit and meaning of a column by its heading, both empty where it explains itself.
+
+    AUROC photos-c or near AUROC are the AUROC of some OOD sets.
+    """
+    plain = heading.rstrip(" ↑↓")
+    fitting = [name for name in MEANINGS if plain == name or plain.startswith(f"{name} ") or plain.endswith(f" {name}")]
+    return MEANINGS[max(fitting, key=len)] if fitting else ("", "")
+
+
 def to_markdown(table: Table) -> str:
     """Write a table as Markdown."""
-    cells = table.cells.map(escape_markdown).rename(columns=escape_markdown)
+    cells = table.cells.rename(columns=title_column).map(escape_markdown).rename(columns=escape_markdown)
     notes = "".join(f"- {escape_markdown(note)}\n" for note in table.notes)
     return f"{escape_markdown(table.caption)}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n\n{notes}"
 
@@ -82,7 +127,8 @@ def to_latex(table: Table) -> str:
     LaTeX numbers tables itself, so the number before a caption is left out.
     """
     caption = escape_latex(re.sub(r"^Table \d+: ", "", table.caption))
-    text = table.cells.to_latex(index=False, escape=True, longtable=True, caption=caption, label=f"tab:{table.name}")
+    cells = table.cells.rename(columns=title_column)
+    text = cells.to_latex(index=False, escape=True, longtable=True, caption=caption, label=f"tab:{table.name}")
     text += "".join(f"\\par\\noindent {escape_latex(note)}\n" for note in table.notes)
     for sign, command in IN_LATEX.items():
         text = text.replace(sign, command)
@@ -96,14 +142,28 @@ def escape_latex(text: str) -> str:
 
 def to_html(table: Table) -> str:
     """Write a table as a part of an HTML page."""
-    notes = "".join(f"<li>{escape(note)}</li>\n" for note in table.notes)
+    notes = "".join(f"<li>{mark_code(note)}</li>\n" for note in table.notes)
     below = f'<ul class="notes">\n{notes}</ul>\n' if notes else ""
-    return f'<div class="wide"><p>{escape(table.caption)}</p>\n{html_cells(table.cells)}\n</div>\n{below}'
+    return f'<div class="wide"><p>{mark_code(table.caption)}</p>\n{html_cells(table.cells)}\n</div>\n{below}'
+
+
+def mark_code(text: str) -> str:
+    """Escape text for HTML; what is between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def html_cells(cells: pd.DataFrame) -> str:
-    """Write the cells of a table as HTML, with headings that say that they head columns."""
-    return str(cells.to_html(index=False, border=0)).replace("<th>", '<th scope="col">')
+    """Write the cells of a table as HTML, with headings that say what columns mean and in which unit they are."""
+    text = cells.rename(columns=title_column).to_html(index=False, border=0)
+    return re.sub("<th>(.*?)</th>", lambda found: html_heading(found[1]), text)
+
+
+def html_heading(heading: str) -> str:
+    """Write the heading of a column, which is escaped already, as HTML with its unit and, on hover, its meaning."""
+    unit, meaning = explain_column(unescape(heading))
+    title = f' title="{escape(meaning)}"' if meaning else ""
+    shown = f' <span class="unit">{unit}</span>' if unit else ""
+    return f'<th scope="col"{title}>{heading}{shown}</th>'
 
 
 def strip_page(page: str) -> str:
