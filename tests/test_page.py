@@ -18,7 +18,7 @@ from PIL import Image
 
 from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
-from fig.report.charts import Axis, Curve, bin_scores, draw_chart, score_range, thin_roc
+from fig.report.charts import Axis, Curve, Pair, bin_scores, draw_chart, draw_pairs, score_range, thin_roc
 from fig.report.claim import list_gains, state_claim
 from fig.report.page import (
     EMBEDDED,
@@ -31,7 +31,7 @@ from fig.report.page import (
 )
 from fig.report.results import Results, read_run
 from fig.report.single import show_samples
-from fig.report.tables import html_cells
+from fig.report.tables import HEADINGS, MEANINGS, explain_column, html_cells
 from fig.report.targets import make_target, render_tables
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS
@@ -240,6 +240,28 @@ def test_a_chart_puts_values_where_its_axes_say():
     assert "<title>no</title>" not in nothing and "nan" not in nothing
 
 
+def test_each_seed_is_drawn_as_a_pair_from_before_to_after():
+    drawn = str(draw_pairs([Pair("3", 50, 100), Pair("4", 100, 75)], Axis("per cent", 50, 100)))
+    assert 'class="up"><title>seed 3: 50.0 → 100.0</title><path d="M8 11H182"/>' in drawn
+    assert 'class="down"><title>seed 4: 100.0 → 75.0</title><path d="M182 22H95"/>' in drawn
+    assert 'aria-label="seed 3: 50.0 → 100.0, seed 4: 100.0 → 75.0"' in drawn
+
+
+def test_every_measure_has_a_unit_and_a_meaning_and_so_has_its_part_on_some_ood_sets():
+    for heading in HEADINGS.values():
+        assert all(explain_column(heading)), heading
+    assert explain_column("AUROC photos-c ↑") == explain_column("near AUROC ↑") == MEANINGS["AUROC"]
+    assert explain_column("far FPR at 95 % TPR, OOD positive ↓") == MEANINGS["FPR at 95 % TPR, OOD positive"]
+    assert explain_column("fig") == ("", "")
+
+
+def test_a_sentence_under_every_table_and_figure_says_how_to_read_it(run: Path):
+    assert all(target.reading.endswith(".") for target in ROWS)
+    text = (run / "report.html").read_text()
+    assert TARGETS["table1"].reading.replace("'", "&#39;") in text and TARGETS["finetuning"].reading in text
+    assert "snakemake table1 --profile local --configfile some.yaml" in text and 'href="tables/table1.html"' in text
+
+
 def test_long_times_are_told_in_hours():
     assert (format_duration(3599), format_duration(7200)) == ("59 min 59 s", "2.0 hours")
 
@@ -253,7 +275,9 @@ def test_every_link_leads_to_a_file_and_nothing_is_loaded_from_elsewhere(run: Pa
             if link.startswith("#"):
                 assert link[1:] in ids, f"{page}: {link} leads nowhere"
             elif not link.startswith("data:"):
-                assert ":" not in link and (page.parent / link).resolve().exists(), f"{page}: {link} leads nowhere"
+                name, _, place = link.partition("#")
+                assert ":" not in link and (page.parent / name).resolve().exists(), f"{page}: {link} leads nowhere"
+                assert not place or f'id="{place}"' in (page.parent / name).read_text(), f"{page}: {link} leads nowhere"
 
 
 def test_pages_are_in_order_for_those_who_do_not_see_them(run: Path):

@@ -19,7 +19,8 @@ from fig.report.markup import render
 
 WIDTH, HEIGHT = 640, 400  # of a chart, in units of which a letter is some 22 high
 LEFT, RIGHT, TOP, BOTTOM = 84, 14, 14, 74  # margins around the plot
-STRIP = 240  # width of a strip
+STRIP = 190  # width of a strip
+LINE = 11  # height of a pair of dots
 CHART_COLOURS = (
     "#0072b2",
     "#d55e00",
@@ -140,6 +141,27 @@ def draw_strip(marks: Sequence[Mark], axis: Axis) -> Markup:
         zero=zero,
         ends=[x for x, value in ((low, last.low), (high, last.high)) if axis.low <= value <= axis.high],
     )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The value of a seed before and after."""
+
+    seed: str
+    before: float
+    after: float
+
+    @property
+    def text(self) -> str:
+        """The pair in words."""
+        return f"seed {self.seed}: {self.before:.1f} → {self.after:.1f}"
+
+
+def draw_pairs(pairs: Sequence[Pair], axis: Axis) -> Markup:
+    """Draw a line for each pair, from a hollow dot before to a filled one after."""
+    ends = [axis.place([pair.before, pair.after], 8, STRIP - 8) for pair in pairs]
+    rows = [(pair, *at, LINE * number + LINE) for number, (pair, at) in enumerate(zip(pairs, ends, strict=True))]
+    return render("pairs.svg.j2", rows=rows, width=STRIP, height=LINE * (len(pairs) + 1))
 
 
 def score_range(*sets: Scores) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.charts import Axis, Mark, draw_strip, fit_axis
+from fig.report.charts import Axis, Mark, Pair, draw_pairs, draw_strip, fit_axis
 from fig.report.measures import PATCHED, SETTING, gains_by_setting
 from fig.report.results import group_by
 from fig.report.statistics import interval_over_seeds
@@ -32,7 +32,12 @@ class Gain:
     low: float
     high: float
     up: int  # seeds whose AUROC rose
-    seeds: int
+    pairs: tuple[Pair, ...]  # of each seed: standard's AUROC and the variant's, in per cent
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the gain is over."""
+        return len(self.pairs)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ def list_gains(metrics: pd.DataFrame) -> list[Gain]:
                 low=low,
                 high=high,
                 up=int((gains > 0).sum()),
-                seeds=len(gains),
+                pairs=tuple(Pair(str(r.seed), 100 * r.standard, 100 * r.value) for r in rows.itertuples()),
             )
         )
     return sorted(found, key=lambda gain: not gain.compared)
@@ -137,3 +142,17 @@ def draw_gains(gains: list[Gain], shown: list[Gain], others: bool) -> list[Marku
     axis = fit_gains(gains)
     around = group_by(gains if others else (), lambda gain: gain.place)
     return [draw_strip([*(g.mark for g in around.get(own.place, ()) if g != own), own.mark], axis) for own in shown]
+
+
+def fit_pairs(gains: list[Gain]) -> Axis:
+    """The axis of all drawings of pairs, in per cent."""
+    return fit_axis("per cent", [end for gain in gains for pair in gain.pairs for end in (pair.before, pair.after)])
+
+
+def draw_rows(gains: list[Gain], shown: list[Gain], others: bool) -> list[tuple[Gain, Markup, Markup]]:
+    """Draw each gain that is shown twice: with its interval, and its seeds as pairs of dots, on the axes of all."""
+    if not shown:
+        return []
+    axis = fit_pairs(gains)
+    seeds = [draw_pairs(gain.pairs, axis) for gain in shown]
+    return list(zip(shown, draw_gains(gains, shown, others), seeds, strict=True))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
+
+from fig.report.tables import html_heading
 
 FOLDER = Path(__file__).with_name("templates")
 LOSSLESS = 64  # pixels a side up to which images are shown pixel by pixel; larger ones are compressed
@@ -19,13 +21,15 @@ INCH = 110  # CSS pixels for an inch of a figure
 @cache
 def load_templates() -> Environment:
     """The templates, in which a name that is not given is an error."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["heading"] = lambda text: Markup(html_heading(escape(text)))
+    return environment
 
 
 def render(template: str, **values: object) -> Markup:

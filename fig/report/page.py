@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from math import isfinite
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from fig.intact import read_object, read_scores
-from fig.report.claim import draw_gains, fit_gains, list_gains, state_claim
+from fig.report.claim import draw_rows, fit_gains, fit_pairs, list_gains, state_claim
 from fig.report.markup import encode_file, render, width_of
 from fig.report.measures import PATCHED, STANDARD, is_compared, tidy_by_seed
 from fig.report.results import KEY, Results, describe_missing, group_by, read_laid_out, read_run, remedy_of
 from fig.report.single import Single, address_of, render_single
-from fig.report.tables import format_percent, html_cells, strip_page
+from fig.report.tables import MEANINGS, format_percent, html_cells, strip_page
 from fig.settings import Json
 from fig.study.selection import Key
 from fig.study.targets import Target
@@ -211,8 +212,15 @@ def list_tables(tables: Sequence[tuple[Target, str]]) -> Iterator[tuple[Target, 
     """Each table with its caption; one that is the same as that of the table before is left out."""
     before = ""
     for target, part in tables:
-        yield target, "" if target.caption == before else target.caption, Markup(part)
+        shown = part.replace(f"<p>{escape(target.title)}; ", "<p>")  # the title is its heading
+        yield target, "" if target.caption == before else target.caption, Markup(shown)
         before = target.caption
+
+
+def list_outputs(run: Path, target: Target) -> dict[str, list[str]]:
+    """The files of a target that are in the run's folder, below it: of its tables and of its figure."""
+    there = [path for path in target.outputs() if (run / path).exists()]
+    return {kind: [path for path in there if path.startswith(kind)] for kind in ("tables", "figures")}
 
 
 def locate_figure(target: Target, png: bytes) -> str:
@@ -235,12 +243,14 @@ def render_page(page: RunPage) -> str:
         configuration=page.configuration,
         facts=count_parts(results, times),
         claim=list(state_claim(gains)),
-        patched=list(zip(patched, draw_gains(gains, patched, others=True), strict=True)) if patched else [],
-        gains=list(zip(gains, draw_gains(gains, gains, others=False), strict=True)) if gains else [],
-        axis=fit_gains(gains) if gains else None,
+        patched=draw_rows(gains, patched, others=True),
+        gains=draw_rows(gains, gains, others=False),
+        axes=(fit_gains(gains), fit_pairs(gains)) if gains else None,
         troubles=list(list_troubles(results)),
         few=FEW,
         tables=list(list_tables(page.tables)),
+        files={target.name: list_outputs(results.run, target) for target, _ in [*page.tables, *page.figures]},
+        meanings=MEANINGS,
         figures=[(target, locate_figure(target, png), width_of(png)) for target, png in page.figures],
         detectors=" or ".join(detectors),
         discriminators=list(list_discriminators(results)),

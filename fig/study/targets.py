@@ -20,6 +20,7 @@ class Target:
     module: str  # of fig.report.targets
     title: str
     caption: str  # what one has to know to read it
+    reading: str = ""  # what a reader may conclude from it, in a sentence
     table: bool = False  # whether it makes tables/<name>.{csv,md,tex,html}
     figure: bool = False  # whether it makes figures/<name>.{png,csv}
     function: str = "make"
@@ -80,6 +81,7 @@ ROWS = (
         "paper_tables",
         "Table 1: AUROC of standard and FIG under each detector",
         PAPER,
+        reading="FIG helps a detector where its column exceeds standard's by more than the standard deviations.",
         table=True,
         function="make_table1",
     ),
@@ -88,6 +90,7 @@ ROWS = (
         "paper_tables",
         "Table 2: AUROC on each OOD set, of each method",
         PAPER,
+        reading="The best method on an OOD set has the highest number of its row, if the deviations are smaller.",
         table=True,
         function="make_table2",
     ),
@@ -96,6 +99,7 @@ ROWS = (
         "paper_tables",
         "Table 3: AUROC on each OOD set, of each method (in the paper on MiniImageNet)",
         PAPER,
+        reading="The best method on an OOD set has the highest number of its row, if the deviations are smaller.",
         table=True,
         function="make_table3",
     ),
@@ -104,6 +108,7 @@ ROWS = (
         "paper_tables",
         "Table 4: harmonic mean of AUROC and accuracy, of each method",
         PAPER,
+        reading="A method that gains AUROC by losing accuracy has a lower harmonic mean than one that keeps both.",
         table=True,
         function="make_table4",
     ),
@@ -112,6 +117,7 @@ ROWS = (
         "throughput",
         "Table 5: throughput of the sampler",
         "Images a second that the sampler draws from the standard discriminators, and the paper's numbers.",
+        reading="More is faster; only rows with the same image size and device compare.",
         table=True,
         needs=(),
         throughput=True,
@@ -124,6 +130,7 @@ ROWS = (
         "both were evaluated on the same OOD sets. The figure has the mean rank of each method over combinations of ID "
         "data set, network and OOD set, the first being the best. Methods whose ranks are closer than the critical "
         "difference are not significantly different.",
+        reading="FIG is better than a method if the difference is positive and its interval does not contain zero.",
         table=True,
         figure=True,
         shows=("table2", "table3"),
@@ -135,6 +142,7 @@ ROWS = (
         "All metrics of every variant under every detector, mean and standard deviation over seeds, averaged over OOD "
         "sets. Where a detector has settings to choose, oracle chooses on each test OOD set, id-only with ID images "
         "alone.",
+        reading="Arrows say which way is better; differences smaller than the deviations may be chance.",
         table=True,
         whole_run=True,
     ),
@@ -145,6 +153,7 @@ ROWS = (
         "AUROC and FPR at 95 % TPR with OOD as the positive class, averaged over the OOD sets of each group, then over "
         "seeds; the standard deviation over seeds is the population's (ddof 0). Of a detector with settings, ID images "
         "alone choose.",
+        reading="Near OOD sets resemble the ID images and are harder to reject: compare methods within a group.",
         table=True,
         by_group=True,
     ),
@@ -154,6 +163,7 @@ ROWS = (
         "Figure 1: AUROC against K",
         "K is the share of low-entropy samples in a batch, relative to its ID images; 0 is plain fine-tuning. Means "
         "over OOD sets; bars are standard deviations over seeds, dashed lines the standard discriminators.",
+        reading="FIG's samples help where the curve rises above its value at K = 0, fine-tuning without samples.",
         figure=True,
         needs=("metrics.csv", "discriminator.json"),
     ),
@@ -163,6 +173,7 @@ ROWS = (
         "Figure 2: which teacher the sampler may follow",
         "Improvement of AUROC over standard, paired by seed, for each student network: training from scratch, "
         "fine-tuning on samples of a fixed teacher, and on samples of the network in training, which is FIG.",
+        reading="Positive cells are gains; a fixed teacher does as well as FIG where its column is as high.",
         figure=True,
         over_standard=True,
     ),
@@ -172,6 +183,7 @@ ROWS = (
         "Figure 3: fine-tuning from the inside",
         "Confidence and energy of the ID images of each batch, and of the low-entropy samples before the batch's "
         "update. FIG works where the confidence of the samples falls towards chance and that of ID images stays.",
+        reading="Look for orange falling towards the dotted line, a random guess, while blue stays high.",
         figure=True,
         needs=("history.csv", "discriminator.json"),
     ),
@@ -181,6 +193,7 @@ ROWS = (
         "Figure 4: features of test images and of low-entropy samples",
         "A t-SNE of the penultimate layer's features, before and after FIG: a tenth of the ID test images, and samples "
         "to which the discriminator gives a confidence above 90 %. After FIG there should be few or none of these.",
+        reading="FIG worked if the confident samples that are far from all test images are gone after it.",
         figure=True,
         needs=("embedding.npz",),
         first_seed=True,
@@ -191,6 +204,7 @@ ROWS = (
         "Figure 5: samples after long chains",
         "Images from chains that do not stop early and are to be taken for one class, of the standard discriminator "
         "and of FIG's, with the confidence each gives them.",
+        reading="The lower the confidence in noise, the better the discriminator knows that it shows nothing.",
         figure=True,
         function="make_fig5",
         needs=("chains.npz",),
@@ -205,6 +219,7 @@ ROWS = (
         "power of the luminance; the excess is the binary logarithm of an OOD set's power at high frequencies (above "
         "0.25 cycles a pixel) over the ID test images'. A rank correlation over so few sets, several of which are the "
         "same photographs, is a description and no test.",
+        reading="Where gains grow with the excess, the detector responds to resizing more than to content.",
         table=True,
         figure=True,
         images=True,
@@ -217,6 +232,7 @@ ROWS = (
         "Confidence and energy of the ID images of each batch, and of the low-entropy samples before the batch's "
         "update. Where the sampler follows a teacher, the samples' curves are the teacher's own, which does not "
         "change. Thin lines are seeds.",
+        reading="A variant works as intended if orange falls while blue stays high.",
         figure=True,
         function="make_finetuning",
         needs=("history.csv",),
@@ -229,6 +245,7 @@ ROWS = (
         "How often each score of the common detector occurs among ID and OOD test images, all seeds together. The less "
         "the filled ID histogram and the OOD outlines overlap, the better the discriminator separates them. Other "
         "variants and detectors are on the discriminators' pages.",
+        reading="Less overlap between filled and outlined histograms means fewer mistakes at any threshold.",
         figure=True,
         needs=("scores",),
         whole_run=True,
@@ -240,6 +257,7 @@ ROWS = (
         "Low-entropy samples of each discriminator, with the class and the confidence it gives them. They begin as "
         "noise and follow the discriminator's energy; none of them shows a digit or a photograph, so confidence here "
         "is misplaced. Of the first seed; others are on the discriminators' pages.",
+        reading="No image shows anything: the lower the percentages, the better.",
         figure=True,
         needs=("samples.npz",),
         whole_run=True,
