@@ -234,7 +234,7 @@ def test_a_histogram_holds_every_score_also_those_in_the_tails():
 
 def test_a_chart_puts_values_where_its_axes_say():
     drawn = str(draw_chart("a line", [Curve("up", [0, 1], [0, 2], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
-    assert 'd="M84 326l542 -312"' in drawn  # from the lower left corner of the plot to the upper right one
+    assert 'd="M92 326l534 -312"' in drawn  # from the lower left corner of the plot to the upper right one
     assert 'aria-label="a line"' in drawn and "<title>up</title>" in drawn
     nothing = str(draw_chart("none", [Curve("no", [0], [np.nan], "#000")], Axis("x", 0, 1), Axis("y", 0, 2)))
     assert "<title>no</title>" not in nothing and "nan" not in nothing
@@ -326,6 +326,12 @@ def test_a_discriminators_page_is_small_and_says_how_to_make_it_again(run: Path)
     scores = np.load(run / "discriminators/digits/resnet18/fig/1/scores/gram.npz")
     assert f"photos-c: AUROC {100 * auroc(scores['id'], scores['photos-c']):.1f} %" in text
     assert text.count("A sample taken for class3 with confidence 97 %") >= 1
+
+
+def test_a_discriminators_page_draws_the_interval_of_each_auroc_and_says_what_its_own_measures_mean(run: Path):
+    text = (run / "pages" / "digits" / "resnet18" / "fig" / "1.html").read_text()
+    assert text.count('<svg class="strip"') == len(OOD) * len(DETECTORS) and "&lt;svg" not in text
+    assert "<dt>accuracy</dt><dd>91.0%</dd>" in text and "classified correctly: more is better" in text
 
 
 @pytest.mark.parametrize("side", [32, 224])

@@ -18,7 +18,7 @@ from fig.metrics import Scores, joined
 from fig.report.markup import render
 
 WIDTH, HEIGHT = 640, 400  # of a chart, in units of which a letter is some 22 high
-LEFT, RIGHT, TOP, BOTTOM = 84, 14, 14, 74  # margins around the plot
+LEFT, RIGHT, TOP, BOTTOM = 92, 14, 14, 74  # margins around the plot
 STRIP = 190  # width of a strip
 LINE = 11  # height of a pair of dots
 CHART_COLOURS = (
@@ -126,10 +126,10 @@ class Mark:
     high: float
 
 
-def draw_strip(marks: Sequence[Mark], axis: Axis) -> Markup:
-    """Draw values on a line, the last with its interval, and zero. An end of it beyond the axis has no bar."""
+def draw_strip(marks: Sequence[Mark], axis: Axis, chance: float = 0.0) -> Markup:
+    """Draw values on a line, the last with its interval, and chance. An end of it beyond the axis has no bar."""
     *others, last = marks
-    low, at, high, zero = axis.place([last.low, last.value, last.high, 0.0], 8, STRIP - 8)
+    low, at, high, middle = axis.place([last.low, last.value, last.high, chance], 8, STRIP - 8)
     return render(
         "strip.svg.j2",
         width=STRIP,
@@ -138,7 +138,8 @@ def draw_strip(marks: Sequence[Mark], axis: Axis) -> Markup:
         low=low,
         at=at,
         high=high,
-        zero=zero,
+        middle=middle,
+        chance=chance,
         ends=[x for x, value in ((low, last.low), (high, last.high)) if axis.low <= value <= axis.high],
     )
 

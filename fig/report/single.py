@@ -7,23 +7,36 @@ from itertools import cycle, islice
 import pandas as pd
 from markupsafe import Markup
 
-from fig.report.charts import CHART_COLOURS, Axis, Curve, bin_scores, draw_chart, fit_axis, score_range, thin_roc
+from fig.report.charts import (
+    CHART_COLOURS,
+    Axis,
+    Curve,
+    Mark,
+    bin_scores,
+    draw_chart,
+    draw_strip,
+    fit_axis,
+    score_range,
+    thin_roc,
+)
 from fig.report.markup import encode_image, render
 from fig.report.measures import COMPARABLE, choose_detector
 from fig.report.results import Arrays
-from fig.report.tables import HEADINGS
+from fig.report.tables import HEADINGS, title_column
 from fig.settings import Json
 from fig.study.selection import Key
 
 MOST_SAMPLES = 24  # shown, at most
 SAMPLE_BYTES = 90_000  # for all of them
-OWN = {
-    "accuracy": "accuracy on ID test images",
-    "calibration_error": "expected calibration error",
-    "sample_confidence": "mean confidence on its own samples",
-    "sample_share_confident": "share of its samples above 0.9",
-    "sample_energy": "mean energy of its samples",
-    "sample_steps": "mean steps of a chain",
+CHANCE = 50.0  # AUROC of a detector that guesses, in per cent
+SHARE, NUMBER = "{:.1%}", "{:.1f}"
+OWN = {  # of the discriminator itself: title, form and meaning
+    "accuracy": ("accuracy", SHARE, "of ID test images classified correctly: more is better"),
+    "calibration_error": ("calibration error", SHARE, "mean distance of confidence from accuracy: 0 is calibrated"),
+    "sample_confidence": ("confidence in its samples", SHARE, "mean over low-entropy samples: less is better"),
+    "sample_share_confident": ("samples above 90 %", SHARE, "low-entropy samples that it is sure of: less is better"),
+    "sample_energy": ("energy of its samples", NUMBER, "mean over low-entropy samples: low where it is sure"),
+    "sample_steps": ("steps of a chain", NUMBER, "mean of Langevin steps that a sample takes"),
 }
 
 
@@ -55,13 +68,20 @@ def draw_history(history: pd.DataFrame) -> Iterator[tuple[str, Markup, list[Curv
         groups.setdefault(column.rpartition("_")[2], []).append(column)
     across = fit_axis("iteration", history["iteration"])
     for word, columns in groups.items():
-        title = word if len(columns) > 1 else columns[0].replace("_", " ")
+        title = word if len(columns) > 1 else title_quantity(columns[0])
         curves = [
-            Curve(column.replace("_", " ").replace("id ", "ID "), history["iteration"], history[column], colour)
+            Curve(title_quantity(column), history["iteration"], history[column], colour)
             for column, colour in zip(columns, CHART_COLOURS, strict=False)
         ]
         up = fit_axis("", *(history[column] for column in columns))
         yield title, draw_chart(f"{title} along training", curves, across, up), curves if len(curves) > 1 else []
+
+
+def title_quantity(column: str) -> str:
+    """What a column of a history holds, for people: generated_energy is the energy of low-entropy samples."""
+    subjects = {"id": " of ID images", "generated": " of samples"}
+    subject, _, quantity = column.partition("_")
+    return quantity + subjects[subject] if subject in subjects else column.replace("_", " ")
 
 
 def choose_looks(sets: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -104,25 +124,28 @@ def draw_scores(single: Single, looks: Mapping[str, tuple[str, str]]) -> Iterato
 
 
 def lay_out_metrics(metrics: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Headings, and a row of texts in per cent for each detector, protocol and OOD set."""
+    """Headings, and a row of texts in per cent for each detector, protocol and OOD set; AUROC's interval is drawn."""
     scored = metrics[(metrics["detector"] != "") & (metrics["protocol"] != "grid")]
     place = ["detector", "protocol", "setting", "ood_dataset"]
     wide = scored.pivot(index=place, columns="metric", values="value").reindex(scored[place].drop_duplicates())
     shown = [name for name in HEADINGS if name in wide]
-    ends = wide[["auroc_low", "auroc_high"]].to_numpy()
-    interval = [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ends]
-    rows = [
-        [*names[:2], names[3], *(f"{100 * value:.1f}" for value in values), between, names[2]]
-        for names, values, between in zip(wide.index, wide[shown].to_numpy(), interval, strict=True)
-    ]
-    headings = ["detector", "protocol", "OOD set", *(HEADINGS[name] for name in shown)]
-    return [*headings, "AUROC, 95 % over images", "setting"], rows
+    aurocs = 100 * wide[["auroc", "auroc_low", "auroc_high"]].to_numpy()
+    axis = fit_axis("per cent", aurocs, [CHANCE])
+    marks = [Mark(f"{low:.1f} to {high:.1f}", value, low, high) for value, low, high in aurocs]
+    interval = [Markup(mark.name) + draw_strip([mark], axis, CHANCE) for mark in marks]
+    shares = wide[shown].mul(100).map("{:.1f}".format).rename(columns=HEADINGS)
+    table = wide.index.to_frame(index=False).join(shares.reset_index(drop=True))
+    table.insert(5, "AUROC, 95 % interval over images", pd.Series(interval, dtype=object))
+    table = table[[name for name in table if name not in ("protocol", "setting") or table[name].any()]]
+    return [title_column(name) for name in table], table.to_numpy().tolist()
 
 
-def describe_itself(metrics: pd.DataFrame) -> dict[str, str]:
-    """The measures of the discriminator itself, of no detector."""
+def describe_itself(metrics: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Title, value and meaning of each measure of the discriminator itself, of no detector."""
     values = metrics[metrics["detector"] == ""].set_index("metric")["value"]
-    return {heading: f"{values[name]:.3f}" for name, heading in OWN.items() if name in values}
+    return [
+        (title, form.format(values[name]), meaning) for name, (title, form, meaning) in OWN.items() if name in values
+    ]
 
 
 def show_samples(samples: Arrays, classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:

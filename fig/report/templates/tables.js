@@ -63,6 +63,21 @@ function filterable(table) {
   (table.closest(".wide") ?? table).before(label);
 }
 
+// What the columns mean shows on hover; this list is for keys, touch and screen readers.
+function explain(table) {
+  const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells].filter((heading) => heading.title);
+  if (!headings.length) return;
+  const box = document.createElement("details"), list = document.createElement("dl");
+  box.className = "meanings";
+  box.append(Object.assign(document.createElement("summary"), { textContent: "What the columns mean" }), list);
+  for (const heading of headings) {
+    for (const [tag, text] of [["dt", heading.textContent], ["dd", heading.title]]) {
+      list.append(Object.assign(document.createElement(tag), { textContent: text }));
+    }
+  }
+  (table.closest(".wide") ?? table).after(box);
+}
+
 // A table that is wider than the screen scrolls in its box, by keys too.
 for (const box of document.querySelectorAll(".wide:not([tabindex])")) {
   const above = (heading) => heading.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING;
@@ -74,6 +89,7 @@ for (const box of document.querySelectorAll(".wide:not([tabindex])")) {
 
 for (const table of document.querySelectorAll("table.sortable, table.dataframe")) {
   if (!table.tHead || !table.tBodies.length) continue;
+  explain(table);
   sortable(table);
   if (table.tBodies[0].rows.length > LONG) filterable(table);
 }
