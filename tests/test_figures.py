@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from fig.report.probe import draw_probes
 from fig.report.results import Results
-from fig.report.spectra import Spectrum, excess, spectrum
+from fig.report.spectra import Spectrum, measure_excess, measure_spectrum
 from fig.report.targets import embedding, k_sweep, resampling, samples, teachers, training
 from fig.report.titles import ood_titles, split_ood_name
 from support.runs import OOD, PLACE, make_metrics, make_results, make_selection, make_study, read_text
@@ -179,7 +179,7 @@ def grey(luminance: np.ndarray) -> np.ndarray:
 
 def test_white_noise_has_its_variance_at_every_frequency():
     noise = np.random.default_rng(0).normal(128, 20, (400, 32, 32))
-    found = spectrum(grey(noise))
+    found = measure_spectrum(grey(noise))
     np.testing.assert_allclose(found.frequency, np.arange(1, 17) / 32)
     variance = (20 / 255) ** 2
     np.testing.assert_allclose(found.power[1:], variance, rtol=0.06)
@@ -189,7 +189,7 @@ def test_white_noise_has_its_variance_at_every_frequency():
 @pytest.mark.parametrize("cycles", [3, 6, 12])
 def test_a_cosine_is_a_peak_at_its_frequency_that_a_window_spreads_by_one(cycles: int):
     wave = 128 + 100 * np.cos(2 * np.pi * cycles * np.arange(32) / 32)
-    found = spectrum(grey(np.broadcast_to(wave, (1, 32, 32))))
+    found = measure_spectrum(grey(np.broadcast_to(wave, (1, 32, 32))))
     assert found.frequency[found.power.argmax()] == pytest.approx(cycles / 32)
     near = np.abs(found.frequency * 32 - cycles) <= 2
     assert found.power[~near].sum() < 1e-3 * found.power.sum()
@@ -197,9 +197,9 @@ def test_a_cosine_is_a_peak_at_its_frequency_that_a_window_spreads_by_one(cycles
 
 def test_twice_the_contrast_is_four_times_the_power_so_an_excess_of_two():
     noise = np.random.default_rng(1).normal(0, 10, (100, 16, 16))
-    one, twice = spectrum(grey(128 + noise)), spectrum(grey(128 + 2 * noise))
-    assert excess(twice, one) == pytest.approx(2, abs=0.05)
-    assert excess(one, one) == 0
+    one, twice = measure_spectrum(grey(128 + noise)), measure_spectrum(grey(128 + 2 * noise))
+    assert measure_excess(twice, one) == pytest.approx(2, abs=0.05)
+    assert measure_excess(one, one) == 0
 
 
 def test_gains_are_compared_with_the_excess_of_high_frequencies_by_rank_correlation(

@@ -61,11 +61,11 @@ DAMAGED_ARRAYS: dict[str, Callable[[Path], object]] = {
     "a bomb": bombed,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
 }
-SHOWN = {  # a file of a discriminator's: the target that shows it, and what makes it anew
-    "samples.npz": ("samples", "delete .*samples.npz and run the study again: its rule evaluate makes it anew"),
-    "chains.npz": ("fig5", "delete .*chains.npz and run the study again: its rule chains makes it anew"),
-    "embedding.npz": ("fig4", "delete .*embedding.npz and run the study again: its rule embedding makes it anew"),
-    "scores/baseline.npz": ("scores", "delete .*/scores and run the study again: its rule evaluate makes it anew"),
+SHOWN = {  # a file of a discriminator's: the target that shows it, and what makes it again
+    "samples.npz": ("samples", "delete .*samples.npz and run the study again: its rule evaluate makes it again"),
+    "chains.npz": ("fig5", "delete .*chains.npz and run the study again: its rule chains makes it again"),
+    "embedding.npz": ("fig4", "delete .*embedding.npz and run the study again: its rule embedding makes it again"),
+    "scores/baseline.npz": ("scores", "delete .*/scores and run the study again: its rule evaluate makes it again"),
 }
 
 
@@ -94,7 +94,7 @@ def test_a_job_that_reads_damaged_arrays_ends_with_one_sentence_and_earlier_resu
     done += [subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)]
     assert [each.returncode for each in done] == [0, 1], done[0].stderr
     assert done[1].stderr.count("error: ") == 1 and "Traceback" not in done[1].stderr
-    assert "its rule chains makes it anew" in done[1].stderr
+    assert "its rule chains makes it again" in done[1].stderr
     assert results_below(run) == before and (run / "figures" / "fig5.png").exists()
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_card_throughput_or_description_is_named(damage: str, run: Pat
         put(path, DAMAGED_JSON[damage])
         with pytest.raises(ValueError) as refused:
             MakeTarget(target=target, selection=SELECTION, folder=run).run(Times())
-        assert_sentence(refused.value, "delete .* and run the study again: it makes it anew", str(path))
+        assert_sentence(refused.value, "delete .* and run the study again: it makes it again", str(path))
         path.write_bytes(kept)
 
 

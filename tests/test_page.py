@@ -377,7 +377,17 @@ addEventListener("load", () => {
       found.sorted[name] = {focused, rounds};
     }
   }
-  const box = document.querySelector(".filter input");
+  const sample = document.querySelector(".samples button"), viewer = document.querySelector("dialog");
+  if (sample) {
+    sample.click();
+    found.enlarged = [viewer.open, viewer.querySelector("img").alt, viewer.querySelector("img").clientWidth >= 3 * 32];
+    viewer.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+    found.enlarged.push(viewer.querySelector("img").alt);
+    viewer.click();
+    found.enlarged.push(viewer.open);
+  }
+  found.meanings = [...document.querySelectorAll("details.meanings dt")].map((each) => each.textContent);
+  const box = [...document.querySelectorAll(".filter input")].at(-1);
   box.value = "odin coco-c";
   box.dispatchEvent(new Event("input"));
   found.filtered = texts(box.closest("label").nextElementSibling.querySelector("table"), 0).length;
@@ -437,3 +447,6 @@ def test_in_a_browser_pages_fit_narrow_and_wide_screens_and_tables_sort(run: Pat
         assert [texts for _, texts in found[390]["sorted"]["fig"]["rounds"]] == [cells, [cells[1], cells[0], cells[2]]]
     else:
         assert found[390]["filtered"] == 1
+        names = [f"A sample taken for class{number} with confidence 97 %" for number in (0, 1)]
+        assert found[390]["enlarged"] == [True, names[0], True, names[1], False]
+        assert "FPR at 95 % TPR ↓ %" in found[390]["meanings"]

@@ -153,7 +153,7 @@ def remedy_of(path: Path) -> str:
     """How a damaged file of a run is made again: Snakemake makes what is missing."""
     missing = path.parent if path.parent.name == "scores" else path
     rule = f"its rule {RULES[missing.name]}" if missing.name in RULES else "it"
-    return f"delete {missing} and run the study again: {rule} makes it anew"
+    return f"delete {missing} and run the study again: {rule} makes it again"
 
 
 def read_laid_out(path: Path) -> Arrays:

@@ -161,11 +161,11 @@ def show_samples(samples: Arrays, classes: Sequence[str]) -> Iterator[tuple[str,
         yield source, classes[predicted] if classes else f"class {predicted}", f"{100 * confidence:.0f} %"
 
 
-def flatten(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
+def list_texts(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as pairs of a dotted name and a text."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from flatten(inner, f"{name}.{key}" if name else key)
+            yield from list_texts(inner, f"{name}.{key}" if name else key)
     else:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -195,5 +195,5 @@ def render_single(single: Single, run: str, home: str, configuration: str) -> st
         samples=list(show_samples(single.samples, single.classes)),
         drawn=len(single.samples["images"]),
         jobs=sorted(single.records, key=lambda job: job["started"]),
-        provenance=list(flatten(single.card["provenance"])),
+        provenance=list(list_texts(single.card["provenance"])),
     )

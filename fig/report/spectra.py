@@ -29,7 +29,7 @@ def luminance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return weighted
 
 
-def rings(size: int) -> NDArray[np.int64]:
+def index_rings(size: int) -> NDArray[np.int64]:
     """The ring on which each frequency of a transform (size, size) lies: its radius in cycles an image, rounded."""
     along = np.fft.fftfreq(size, d=1 / size)
     across, down = np.meshgrid(along, along)
@@ -37,7 +37,7 @@ def rings(size: int) -> NDArray[np.int64]:
     return radii
 
 
-def spectrum(images: NDArray[np.uint8]) -> Spectrum:
+def measure_spectrum(images: NDArray[np.uint8]) -> Spectrum:
     """The spectrum of images (N, size, size, 3), each less its mean.
 
     A Hann window takes the jump from each border to the opposite one out of the transform: it would pass for detail.
@@ -50,13 +50,13 @@ def spectrum(images: NDArray[np.uint8]) -> Spectrum:
         grey = luminance(images[start : start + BATCH])
         grey -= grey.mean(axis=(1, 2), keepdims=True)
         total += (np.abs(np.fft.fft2(grey * window)) ** 2).sum(axis=0)
-    ring = rings(size).ravel()
+    ring = index_rings(size).ravel()
     power = np.bincount(ring, (total / (len(images) * (window**2).sum())).ravel()) / np.bincount(ring)
     radii = np.arange(1, size // 2 + 1)
     return Spectrum(radii / size, power[radii])
 
 
-def excess(images: Spectrum, reference: Spectrum) -> float:
+def measure_excess(images: Spectrum, reference: Spectrum) -> float:
     """How far images' high frequencies are from a reference's: the binary logarithm of the ratio of their mean powers.
 
     0 means as much, 1 twice as much, -1 half as much.

@@ -21,7 +21,7 @@ from fig.report.measures import (
 )
 from fig.report.plots import COLOURS, LINES, MARKERS, Style, add_legend, add_notes, make_empty, make_panels
 from fig.report.results import Results, note_missing
-from fig.report.spectra import HIGH, Spectrum, excess, spectrum
+from fig.report.spectra import HIGH, Spectrum, measure_excess, measure_spectrum
 from fig.report.tables import ABSENT, Table, format_number, format_percent, format_seeds, pivot_cells
 from fig.report.targets import Made
 from fig.report.titles import network_title, ood_titles, split_ood_name, variant_title
@@ -68,7 +68,7 @@ def find_spectra(results: Results, selection: Selection) -> Spectra:
             for place in ((sizes.get(id_dataset, ""), name) for name in (id_dataset, *study.ood_datasets)):
                 if place in results.images:
                     if place not in found:
-                        found[place] = spectrum(open_images(results.images[place]))
+                        found[place] = measure_spectrum(open_images(results.images[place]))
                     own[place[1]] = found[place]
     return by_id
 
@@ -87,7 +87,9 @@ def note_images(selection: Selection, spectra: Spectra) -> Iterator[str]:
 def excess_of(spectra: Spectra, id_dataset: str, ood_dataset: str) -> float:
     """The excess of an OOD set over an ID data set; NaN where images are missing."""
     sets = spectra[id_dataset]
-    return excess(sets[ood_dataset], sets[id_dataset]) if {id_dataset, ood_dataset} <= set(sets) else float("nan")
+    return (
+        measure_excess(sets[ood_dataset], sets[id_dataset]) if {id_dataset, ood_dataset} <= set(sets) else float("nan")
+    )
 
 
 def compare_sets(aurocs: pd.DataFrame, gains: pd.DataFrame, spectra: Spectra) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 "use strict";
 // A press on a column's heading sorts the table by it, up and then down; a box above long tables filters their rows.
 // Without this script the tables keep the order in which they were written.
-const LONG = 12;
+const LONG = 8;
 
 function number(text) {
   const found = text.replace(/[−–]/g, "-").match(/^[+-]?\d[\d,]*(\.\d+)?(?=$|[\s%(])/);
