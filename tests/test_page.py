@@ -20,6 +20,7 @@ from fig.data.arrays import Description
 from fig.metrics import auroc, auroc_interval, fpr95_id_positive
 from fig.report.charts import Axis, Curve, Pair, bin_scores, draw_chart, draw_pairs, score_range, thin_roc
 from fig.report.claim import list_gains, state_claim
+from fig.report.markup import FOLDER
 from fig.report.page import (
     EMBEDDED,
     build_pages,
@@ -42,6 +43,7 @@ PLACE = ("digits", "resnet18")
 OOD = [f"{source}-{way}" for source in ("photos", "coco") for way in ("r-antialias", "r-bilinear", "r-nearest", "c")]
 DETECTORS = ("baseline", "odin", "mahalanobis", "residual_flow", "gram")
 SHIFTS = {"standard": (1.0, 1.2, 0.9), "fig": (1.5, 1.6, 1.7), "gaussian": (0.6, 0.9, 1.0)}  # variant -> by seed
+STYLE = (FOLDER / "style.css").read_text()
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -288,6 +290,28 @@ def test_pages_are_in_order_for_those_who_do_not_see_them(run: Path):
         assert all(fields.get("alt") for tag, fields in found if tag == "img")
         assert all(fields.get("scope") for tag, fields in found if tag == "th")
         assert all(fields.get("aria-label") for tag, fields in found if tag == "svg" and "aria-hidden" not in fields)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, #rrggbb or #rgb, by WCAG 2."""
+    both = []
+    for colour in (one, other):
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        shares = np.array([int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)])
+        linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        both.append(linear @ [0.2126, 0.7152, 0.0722])
+    return (max(both) + 0.05) / (min(both) + 0.05)
+
+
+def test_text_and_drawings_stand_out_from_the_page_in_light_and_in_dark():
+    assert contrast("#000", "#ffffff") == pytest.approx(21) and contrast("#777", "#fff") == pytest.approx(
+        4.48, abs=0.01
+    )
+    light, dark = (dict(re.findall(r"--(\w+): (#\w+);", block)) for block in re.findall(":root {(.*?)}", STYLE))
+    for colours in (light, {**light, **dark}):
+        for ground in ("ground", "pale", "good", "bad"):
+            assert all(contrast(colours[text], colours[ground]) >= 4.5 for text in ("ink", "soft", "link")), ground
+        assert all(contrast(colours[mark], colours["ground"]) >= 3 for mark in ("blue", "red", "edge"))
 
 
 def test_the_page_says_what_was_run_what_came_out_and_what_is_missing(run: Path):
