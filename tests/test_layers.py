@@ -4,8 +4,11 @@ Which module may import which is stated as contracts in pyproject.toml, which `m
 """
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,28 @@ def test_a_module_says_its_subject_documents_what_is_public_and_stays_short(modu
     for node in public:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node) or node.name == "forward", node.name
+
+
+def drawn(kind: str) -> list[str]:
+    """The names in the boxes of one kind, from top to bottom, in the drawing of the architecture page."""
+    drawing = (ROOT / "docs/images/architecture.svg").read_text()
+    return list(chain(*(box.split(", ") for box in re.findall(rf'class="{kind}">([^<]+)<', drawing))))
+
+
+def test_the_drawing_of_the_architecture_shows_every_layer_of_the_contract_in_its_order():
+    (stated,) = [
+        contract["layers"]
+        for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    ]
+    depths = {name.removeprefix("fig."): depth for depth, row in enumerate(stated) for name in row.split(" : ")}
+    found = [
+        depths[name.removeprefix("fig/")] for name in drawn("layer") if name not in ("Snakefile", "workflow/rules")
+    ]
+    assert set(found) == set(range(len(stated))) and found == sorted(found)
+
+
+def test_the_drawing_of_the_architecture_shows_every_rule():
+    rules = re.compile(r"^(?:rule|use rule \w+ as) (\w+)", re.MULTILINE)
+    stated = chain(*(rules.findall(path.read_text()) for path in ROOT.glob("workflow/rules/*.smk")))
+    assert sorted(drawn("rules")) == sorted([*stated, "targets"])

@@ -86,7 +86,7 @@ def test_the_page_on_ones_own_images_does_what_it_says(tmp_path: Path, monkeypat
         write_csv(Path(f"pets/{name}.csv"), [("path", "label"), *rows])
     write_zip(Path())
     Path("all.zip").rename("holidays.zip")
-    (python,), (stated,) = (blocks(ROOT / "docs" / "data.md", language) for language in ("python", "yaml"))
+    (_, python), (stated,) = (blocks(ROOT / "docs" / "data.md", language) for language in ("python", "yaml"))
     scope: dict = {}
     exec(python, scope)
     assert [len(scope[name].images) for name in ("train", "test", "other")] == [6, 6, 12]

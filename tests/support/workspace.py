@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fig.study.targets import TARGETS
+from support.guides import read_blocks
 
 ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("hooks")
@@ -88,7 +89,7 @@ def linked_project(folder: Path) -> Iterator[Path]:
 
 def blocks(page: Path, language: str) -> list[str]:
     """The code of a page of documentation in one language."""
-    return [rest.partition("```")[0] for rest in page.read_text().split(f"```{language}\n")[1:]]
+    return [block.code for block in read_blocks(page) if block.language == language]
 
 
 def copy_of_project(folder: Path) -> Workspace:
