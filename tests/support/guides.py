@@ -83,7 +83,7 @@ def follow(pages: Iterable[str], folder: Path, places: Mapping[str, str]) -> str
     """Paste the pages' blocks into one shell in a clone, up to the first that fails, and return what it printed.
 
     The environment is that of a new terminal: it has the clone's packages on its PATH only if a page says so.
-    `places` maps the paths and names that a page leaves to its reader to those of the test.
+    `places` maps the paths that a page leaves to its reader, and amounts that take long, to those of the test.
     """
     script = "set -euo pipefail\n"
     for page in pages:
