@@ -20,7 +20,7 @@ ROUTES = {
     "paper": (pytest.mark.pipeline, ("docs/reproducing.md",)),
     "openood": (pytest.mark.pipeline, ("docs/openood.md",)),
     "cluster": (pytest.mark.pipeline, ("docs/cluster.md",)),
-    "extension": (pytest.mark.pipeline, ("docs/extending.md",)),
+    "extension": (LONG, ("docs/extending.md",)),
     "contribution": (pytest.mark.slow, ("CONTRIBUTING.md",)),
 }
 GUIDES = [page for _, pages in ROUTES.values() for page in pages]
