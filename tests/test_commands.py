@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fig.__main__ import COMMANDS
+from fig.__main__ import GROUPS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, load_card, save
 from fig.networks.building import build
@@ -40,7 +40,7 @@ def folder(small: Discriminator, tmp_path: Path) -> Path:
     return output
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name for names in GROUPS.values() for name in names])
 def test_help_has_an_example(command: str):
     assert f"fig {command}" in fig(command, "--help").stdout.partition("Example")[2]
 

@@ -102,7 +102,7 @@ def test_the_table_has_near_and_far_columns_of_the_very_scores(done: Workspace):
 
 def test_it_goes_out_as_openood_writes_it(done: Workspace):
     folders = [f"{FOLDER}/{seed}" for seed in (0, 1)]
-    done.run("fig", "openood", *folders, "--config", "small.yaml", "--out", "out")
+    done.run("fig", "openood", *folders, "--study", "small.yaml", "--out", "out")
     out = done.folder / "out/cifar10-openood_resnet18_standard"
     metrics = pd.read_csv(done.folder / "results/openood/tables/openood.csv").fillna({"group": "", "ood_dataset": ""})
     means = metrics[metrics["ood_dataset"] == ""].set_index(["measure", "group"])["mean"]
@@ -153,8 +153,8 @@ def test_openoods_checkpoints_are_the_standard_discriminators_each_of_its_seed(d
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--config", "tests/tiny.yaml"], "no study of tiny has groups of OOD sets and shows cifar10-openood/resnet18"),
-        (["--config", "small.yaml", f"{FOLDER}/7"], "7"),
+        (["--study", "tests/tiny.yaml"], "no study of tiny has groups of OOD sets and shows cifar10-openood/resnet18"),
+        (["--study", "small.yaml", f"{FOLDER}/7"], "7"),
     ],
 )
 def test_what_cannot_be_written_is_refused_in_a_sentence(done: Workspace, words: list[str], sentence: str):

@@ -151,7 +151,7 @@ def test_two_syncs_at_once_write_nothing_twice(tmp_path: Path, monkeypatch: pyte
         discriminator(tmp_path, seed)
     command = [sys.executable, "-m", "fig", "sync", str(tmp_path)]
     syncs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [each.communicate()[0] for each in syncs] == ["4 discriminators are in MLflow\n"] * 2
+    assert [each.communicate()[0] for each in syncs] == ["4 discriminators are in MLflow.\n"] * 2
     client, runs = runs_of(tmp_path)
     assert sorted(run.data.params["seed"] for run in runs) == ["0", "1", "2", "3"]
     for run in runs:

@@ -1,4 +1,4 @@
-"""fig adopt: make a discriminator's folder of a checkpoint file, for the other commands."""
+"""fig adopt: make a discriminator's folder from a checkpoint file, for the other commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Path as Exists
 
+from fig.commands.answers import Answer
 from fig.commands.options import Count, parse_json
 
 Channels = tuple[float, float, float]
@@ -17,7 +18,7 @@ def adopt(
         Path | None,
         Parameter(
             validator=Exists(exists=True, dir_okay=False),
-            help="The weights, safetensors or a state dict; without it those count that the factory gives the network.",
+            help="The weights, as safetensors or a state dict; by default those that the factory gives.",
         ),
     ] = None,
     /,
@@ -28,20 +29,26 @@ def adopt(
     arguments: Annotated[str, Parameter(help="Arguments of the factory, as JSON.")] = "{}",
     classes: Annotated[Count, Parameter(help="Number of classes.")],
     size: Annotated[Count, Parameter(help="Pixels a side of the images as the network sees them.")],
-    mean: Annotated[Channels, Parameter(help="Pixels in [0, 1] enter as (pixel - mean) / std.")] = HALVES,
-    std: Annotated[Channels, Parameter(help="See mean.")] = HALVES,
+    mean: Annotated[Channels, Parameter(help="Pixels in [0, 1] enter as (pixel - mean) / std.", negative=())] = HALVES,
+    std: Annotated[Channels, Parameter(help="See mean.", negative=())] = HALVES,
     out: Annotated[Path, Parameter(help="Folder of the discriminator, to be written.")],
-) -> None:
-    """Make a discriminator's folder of a trained classifier: what fig patch, probe, sample and detect take.
+) -> Answer:
+    r"""Make a discriminator's folder from a trained classifier, for the other commands.
 
     The folder names the factory, which makes the network again whenever it is loaded.
 
-    Example: fig adopt resnet.pt --factory timm:create_model --arguments '{"model_name": "resnet18", "num_classes": 10}'
-    --classes 10 --size 32 --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26 --out mine
+    Example:
+        fig adopt resnet.pt --factory timm:create_model \
+          --arguments '{"model_name": "resnet18", "num_classes": 10}' \
+          --classes 10 --size 32 --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26 \
+          --out mine
 
-    Example: fig adopt --factory transformers:AutoModelForImageClassification.from_pretrained
-    --arguments '{"pretrained_model_name_or_path": "microsoft/resnet-18"}' --classes 1000 --size 224
-    --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --out resnet
+        fig adopt \
+          --factory transformers:AutoModelForImageClassification.from_pretrained \
+          --arguments '{"pretrained_model_name_or_path": "microsoft/resnet-18"}' \
+          --classes 1000 --size 224 --mean 0.485 0.456 0.406 \
+          --std 0.229 0.224 0.225 --out resnet
+
     """
     import torch
 
@@ -57,4 +64,5 @@ def adopt(
     out.mkdir(parents=True, exist_ok=True)
     key = provenance_key({"adopted": key_of(discriminator.network, {})})
     save(out, discriminator, Card(architecture, "own", "standard", 0, key))
-    print(f"the discriminator is in {out}")
+    print(f"The discriminator is in {out}.")
+    return {"discriminator": out}

@@ -1,4 +1,4 @@
-"""fig openood: discriminators, scores and results as OpenOOD has them."""
+"""fig openood: discriminators, scores and results in OpenOOD's formats."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import ConfigFile, Folder
+from fig.commands.answers import Answer
+from fig.commands.options import ConfigFile, Folder, check_folders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,26 +23,31 @@ if TYPE_CHECKING:
 def openood(
     *discriminators: Folder,
     out: Annotated[Path, Parameter(help="Folder to be written.")],
-    config: Annotated[
+    study: Annotated[
         ConfigFile | None,
         Parameter(help="The study's configuration; its groups of OOD sets are OpenOOD's near and far ones."),
     ] = None,
-) -> None:
-    """Write discriminators as checkpoints that OpenOOD's ResNet18_32x32 loads and, with --config, scores and results.
+) -> Answer:
+    r"""Write checkpoints that OpenOOD's ResNet18_32x32 loads and, with --study, scores and results.
 
     In <out>/<data>_<network>_<variant>, s<seed>/best.ckpt are the weights, s<seed>/normalization.json the mean and std
     of the inputs, s<seed>/<postprocessor>/scores/<data set>.npz and ood.csv what OpenOOD's evaluator writes, and
     ood/<postprocessor>.csv means over the seeds.
 
-    Example: fig openood results/openood/discriminators/cifar10-openood/resnet18/fig/* --config config/openood.yaml
-    --out openood
+    Example:
+        fig openood \
+          results/openood/discriminators/cifar10-openood/resnet18/fig/* \
+          --study config/openood.yaml --out openood
+
     """
     from fig import parallel
     from fig.discriminator import load, load_card
     from fig.openood import check_layout, write_checkpoint, write_means
     from fig.study import read_config
 
-    study = read_config([config]) if config else None
+    check_folders(discriminators, "openood")
+    config = read_config([study]) if study else None
+    checkpoints: list[Path] = []
     runs: dict[Path, list[Results]] = {}
     for folder in discriminators:
         card = load_card(folder)
@@ -49,12 +55,14 @@ def openood(
         place = out / f"{card.id_dataset}_{card.architecture.network}_{card.variant}"
         loaded = load(folder).to(parallel.own_device())
         write_checkpoint(place / f"s{card.seed}", loaded)
-        for name, results in write_scored(folder, card, loaded, study, place / f"s{card.seed}") if study else ():
+        for name, results in write_scored(folder, card, loaded, config, place / f"s{card.seed}") if config else ():
             runs.setdefault(place / "ood" / f"{name}.csv", []).append(results)
-        print(place / f"s{card.seed}", flush=True)
+        checkpoints.append(place / f"s{card.seed}")
+        print(checkpoints[-1], flush=True)
     for path, found in runs.items():
         write_means(path, found)
         print(path)
+    return {"checkpoints": checkpoints, "means": list(runs)}
 
 
 def write_scored(

@@ -1,6 +1,7 @@
-"""The arguments that commands share."""
+"""The arguments that commands share; an option with one name has one type and one meaning."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,9 @@ Folder = Annotated[
 TrustFactory = Annotated[
     bool,
     Parameter(
-        help="Run the factory that the folder names, which is code; folders below results/ are trusted.", negative=()
+        help="Run the factory that the folder names, which is code; folders below results/ are trusted.",
+        negative=(),
+        show_default=False,
     ),
 ]
 ConfigFile = Annotated[
@@ -30,14 +33,22 @@ ConfigFile = Annotated[
         help="The study's configuration; of several files later ones take precedence.",
     ),
 ]
-Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of the chains.")]
+Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of every random draw.")]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
-Batch = Annotated[
-    int, Parameter(validator=Number(gte=1), help="Chains at once; fewer are run where memory does not suffice.")
+Acceptance = Annotated[
+    float, Parameter(validator=Number(gt=0, lte=1), help="Share of the ID images that the threshold accepts.")
 ]
+Batch = Annotated[int, Parameter(validator=Number(gte=1), help="Chains at once; fewer if memory does not suffice.")]
 Settings = Annotated[
-    str, Parameter(help="What differs from the paper's sampler, as JSON; see fig.sampler in config/README.md.")
+    str,
+    Parameter(help="Settings of the sampler, as JSON; the paper's by default; see fig.sampler in config/README.md."),
 ]
+
+
+def check_folders(discriminators: Sequence[Path], command: str) -> None:
+    """Raise ValueError if a command that takes several discriminators got no folder."""
+    if not discriminators:
+        raise ValueError(f"fig {command} needs the folder of at least one discriminator")
 
 
 def is_trusted(folder: Path, trust_factory: bool) -> bool:

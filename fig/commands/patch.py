@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
 
+from fig.commands.answers import Answer
 from fig.commands.options import Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json, prepare_images
 
 
@@ -29,16 +30,18 @@ def patch(
     padding: Annotated[
         int, Parameter(validator=Number(gte=0), help="Zeros around an image before its random crop, in pixels.")
     ] = 0,
-    flip: Annotated[bool, Parameter(help="Mirror images at random.", negative=())] = False,
+    flip: Annotated[bool, Parameter(help="Mirror images at random.", negative=(), show_default=False)] = False,
     seed: Seed = 0,
     settings: Settings = "{}",
     trust_factory: TrustFactory = False,
-) -> int:
+) -> Answer:
     """Fine-tune a discriminator by FIG, in this process.
 
-    Stopped by Ctrl-C or killed, the same command resumes. The defaults are the paper's.
+    After Ctrl-C or a crash, the same command resumes. The defaults are the paper's.
 
-    Example: fig patch mine data/pets/train --out patched
+    Example:
+        fig patch mine data/pets/train --out patched
+
     """
     from fig.data.arrays import description_of
     from fig.discriminator import check_no_factory, load_card
@@ -75,6 +78,6 @@ def patch(
         train_discriminator(job, lambda function, call: function(call))
     except KeyboardInterrupt:
         print(f"interrupted: the same command resumes from {job.checkpoints}", file=sys.stderr)
-        return 130
-    print(f"the fine-tuned discriminator is in {out}")
-    return 0
+        sys.exit(130)
+    print(f"The fine-tuned discriminator is in {out}.")
+    return {"discriminator": out}

@@ -1,10 +1,12 @@
-"""fig plan: what a study costs and what of it is left to do, before anything runs."""
+"""fig plan: what a study costs and what is left to do, before anything runs."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from fig.commands.answers import Answer
 from fig.commands.options import ConfigFile, Count
 
 
@@ -13,23 +15,25 @@ def plan(
     /,
     *more: ConfigFile,
     workers: Annotated[Count, Parameter(help="Jobs that run side by side, for the time it takes.")] = 1,
-    device: Annotated[str, Parameter(help="GPU or CPU, by a part of its name: A100, say.")] = "",
-) -> None:
-    """Print jobs, hours and disk by rule, what is done, and what is stale; nothing runs.
+    device: Annotated[str, Parameter(help="GPU or CPU, by a part of its name, such as A100.")] = "",
+) -> Answer:
+    """Print the jobs, hours and disk that a study needs, and what is done or stale; run nothing.
 
     An output is stale if its job would now write another record next to it; Snakemake's own memory does not count.
 
     Hours are a worker's on a device (a GPU where the configuration gives workers one): by default the one of the
     trainings in results/, else the slowest with a known rate. These trainings correct the rates of fig/rates.py.
 
-    Example: fig plan config/paper.yaml --device A100 --workers 64
+    Example:
+        fig plan config/paper.yaml --device A100 --workers 64
+
     """
     from rich.console import Console
     from rich.table import Table
 
     from fig import costs
     from fig.commands.jobs import list_jobs
-    from fig.commands.stale import find_stale, print_stale
+    from fig.commands.stale import describe_stale, find_stale, print_stale
     from fig.rates import choose_device, kind_of
     from fig.study import list_splits, read_config
 
@@ -48,8 +52,15 @@ def plan(
         console.print(costs.UNPREPARED)
     console.print(f"In all {total:,.1f} {kind.upper()}-hours, {total / workers:,.1f} hours with {workers} at a time.")
     console.print(f"Images of 32 x 32 pixels that a worker trains on in a second ({chosen.name}):")
-    for load in costs.list_loads(study):
-        rate = chosen.rate(load)
+    rates = {load: chosen.rate(load) for load in costs.list_loads(study)}
+    for load, rate in rates.items():
         print(f"  {load.network}, width {load.width:g}, {load.precision}: {rate.images:,.0f} ({rate.source})")
-    if Path("results", study.run).exists():
-        print_stale(find_stale(list_jobs([config, *more])))
+    stale = find_stale(list_jobs([config, *more])) if Path("results", study.run).exists() else {}
+    print_stale(stale)
+    return {
+        "rules": {rule: asdict(row) for rule, row in shown.items()},
+        "device": chosen.name,
+        "hours": total,
+        "rates": [{**load._asdict(), "images": rate.images, "source": rate.source} for load, rate in rates.items()],
+        "stale": describe_stale(stale),
+    }

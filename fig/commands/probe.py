@@ -5,12 +5,23 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fig.commands.options import Batch, Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json
+from fig.commands.answers import Answer
+from fig.commands.options import (
+    Batch,
+    Count,
+    Folder,
+    Seed,
+    Settings,
+    TrustFactory,
+    check_folders,
+    is_trusted,
+    parse_json,
+)
 
 
 def probe(
     *discriminators: Folder,
-    out: Annotated[Path, Parameter(help="JSON to be written; the picture goes beside it, as .png.")] = Path(
+    out: Annotated[Path, Parameter(help="JSON to be written; the picture goes next to it, as .png.")] = Path(
         "probe.json"
     ),
     count: Annotated[Count, Parameter(help="Chains for each discriminator.")] = 256,
@@ -19,16 +30,18 @@ def probe(
     seed: Seed = 0,
     settings: Settings = "{}",
     trust_factory: TrustFactory = False,
-) -> None:
-    """Report how vulnerable discriminators are: their confidence on their own low-entropy samples.
+) -> Answer:
+    r"""Report how vulnerable discriminators are: their confidence on their own low-entropy samples.
 
     Chains take all their steps; where the sampler's rule would have stopped each of them is reported too. The number
     that fine-tuning by FIG lowers is `confidence`, the mean where the rule stops.
 
-    Example: fig probe results/demo/discriminators/digits/resnet18/{standard,fig}/0 --out probe.json
+    Example:
+        fig probe results/demo/discriminators/digits/resnet18/{standard,fig}/0 \
+          --out probe.json
+
     """
-    if not discriminators:
-        raise ValueError("fig probe needs the folder of at least one discriminator")
+    check_folders(discriminators, "probe")
     import json
     from dataclasses import asdict
 
@@ -45,11 +58,13 @@ def probe(
         loaded = load(folder, is_trusted(folder, trust_factory)).to(parallel.own_device())
         report = run_probe(loaded.network, count, loaded.shape, steps, chosen, seed, batch)
         reports["/".join(folder.resolve().parts[-4:])] = report
-        what = f"after {report.steps:.1f} steps; {100 * report.share_confident:.0f} % of the samples above 0.9"
+        what = f"after {report.steps:.1f} steps; {100 * report.share_confident:.0f} % of the samples above 0.9."
         print(f"{folder}: confidence {report.confidence:.3f} on its own samples {what}")
+    found = {name: asdict(report) for name, report in reports.items()}
+    answer: Answer = {"settings": asdict(chosen), "seed": seed, "discriminators": found}
     with replacing(out) as partial:
-        texts = {name: asdict(report) for name, report in reports.items()}
-        partial.write_text(json.dumps({"settings": asdict(chosen), "seed": seed, "discriminators": texts}) + "\n")
+        partial.write_text(json.dumps(answer) + "\n")
     with replacing(out.with_suffix(".png")) as partial:
         draw_probes(reports).savefig(partial, format="png")
-    print(f"the report is in {out}, its picture in {out.with_suffix('.png')}")
+    print(f"The report is in {out}, its picture in {out.with_suffix('.png')}.")
+    return answer

@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
+from fig.commands.answers import Answer
 from fig.commands.options import ConfigFile
 
 
-def recover(config: ConfigFile, /, *more: ConfigFile) -> None:
-    """Prepare a study for Snakemake after its results were copied without their times, or .snakemake was lost.
+def recover(config: ConfigFile, /, *more: ConfigFile) -> Answer:
+    """Restore Snakemake's memory of a study after .snakemake was lost or results were copied.
 
-    What is up to date counts as just made. Of what is stale the record is removed, and the report with it, so that
-    Snakemake, run as always, makes what is stale and what follows from it, and nothing else.
+    Outputs that are up to date count as just made. The records of stale outputs are removed, and the report with them.
+    The next run of Snakemake then makes what is stale and what follows from it, and nothing else.
 
-    Example: fig recover config/paper.yaml && snakemake --profile slurm
+    Example:
+        fig recover config/paper.yaml && snakemake --profile slurm
+
     """
     from fig.commands.jobs import list_jobs, remember_outputs
-    from fig.commands.stale import UNKNOWN, find_stale, print_stale
+    from fig.commands.stale import UNKNOWN, describe_stale, find_stale, print_stale
 
     jobs = list_jobs([config, *more])
     found = find_stale(jobs)
@@ -25,3 +28,4 @@ def recover(config: ConfigFile, /, *more: ConfigFile) -> None:
     for path in records + pages * bool(records):  # Snakemake makes a missing file where a missing report needs it
         path.unlink(missing_ok=True)
     remember_outputs([config, *more])
+    return {"stale": describe_stale(found)}

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from fig.commands.answers import Answer
 from fig.commands.options import ConfigFile
 
 
@@ -15,15 +16,17 @@ def report(
     *more: ConfigFile,
     override: Annotated[
         tuple[str, ...],
-        Parameter("--config", help="KEY=VALUE, as Snakemake got them.", consume_multiple=True, negative=()),
+        Parameter("--config", help="KEY=VALUE, the same as Snakemake's.", consume_multiple=True, negative=()),
     ] = (),
-) -> None:
-    """Make tables, figures and a page of those discriminators of a run that are there, and name the others.
+) -> Answer:
+    """Build tables, figures and a page from the results so far, and name what is missing.
 
-    The workflow makes them when everything is there; this is for a run some of whose jobs failed, and its page is
-    partial.html. Snakemake does not count them as made: run again, it makes tables, figures and report.html.
+    The workflow builds report.html when all results exist. This command is for a run some of whose jobs failed, and
+    its page is partial.html. The next run of Snakemake still makes tables, figures and report.html.
 
-    Example: fig report config/paper.yaml
+    Example:
+        fig report config/paper.yaml
+
     """
     from fig.report.page import PARTIAL
     from fig.report.results import read_results, read_run
@@ -60,4 +63,6 @@ def report(
         write_pages(page, partial=True)
         for record in [run / "metrics.record.json", *(run / row.record for row in rows)]:
             record.unlink(missing_ok=True)  # Snakemake makes a missing record where a missing report needs it
-    print(f"{run / PARTIAL} shows {len(results.folders)} of {len(everything.list_keys())} discriminators")
+    shown, planned = len(results.folders), len(everything.list_keys())
+    print(f"{run / PARTIAL} shows {shown} of {planned} discriminators.")
+    return {"page": run / PARTIAL, "shown": shown, "discriminators": planned}

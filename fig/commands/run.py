@@ -23,10 +23,12 @@ def run(
 ) -> NoReturn:
     """Run a study: Snakemake on its Snakefile, in the working directory.
 
-    Results go to results/<run>/, prepared data to data/. What is up to date does not run again. What follows the
-    configuration is for Snakemake: --cores 4, --dry-run, --profile slurm, table1.
+    Results go to results/<run>/, prepared data to data/. What is up to date does not run again. Snakemake gets
+    everything after the configuration: --cores 4, --dry-run, --profile slurm, table1. Its exit status is fig run's.
 
-    Example: fig run mine.yaml --cores 4
+    Example:
+        fig run mine.yaml --cores 4
+
     """
     from fig.study import read_yaml
 

@@ -1,4 +1,4 @@
-"""fig sample: draw what a discriminator is confidently wrong about."""
+"""fig sample: draw inputs on which a discriminator is confidently wrong."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from fig.commands.answers import Answer
 from fig.commands.options import Batch, Count, Folder, Seed, Settings, TrustFactory, is_trusted, parse_json
 
 
@@ -14,7 +15,7 @@ def sample(
     discriminator: Folder,
     /,
     *,
-    out: Annotated[Path, Parameter(help="Picture to be written; the arrays go beside it, as .npz.")],
+    out: Annotated[Path, Parameter(help="Picture to be written; the arrays go next to it, as .npz.")],
     count: Annotated[Count, Parameter(help="Samples.")] = 64,
     steps: Annotated[
         Count | None, Parameter(help="Take exactly so many steps, instead of stopping when confidence has converged.")
@@ -27,13 +28,16 @@ def sample(
     seed: Seed = 0,
     settings: Settings = "{}",
     trust_factory: TrustFactory = False,
-) -> int:
-    """Draw low-entropy samples from a discriminator.
+) -> Answer:
+    r"""Draw low-entropy samples from a discriminator.
 
-    Stopped by Ctrl-C or killed, the same command resumes.
+    After Ctrl-C or a crash, the same command resumes.
 
-    Example, the setting of the paper's Figure 5:
-    fig sample results/cifar10/discriminators/cifar10/resnet18/fig/0 --steps 10000 --class 5 --out dogs.png
+    Example:
+        # as in the paper's Figure 5
+        fig sample results/cifar10/discriminators/cifar10/resnet18/fig/0 \
+          --steps 10000 --class 5 --out dogs.png
+
     """
     from dataclasses import asdict, replace
 
@@ -57,8 +61,8 @@ def sample(
         samples = draw_into(loaded.network, request, unfinished)
     except KeyboardInterrupt:
         print(f"interrupted: the same command resumes from {unfinished}", file=sys.stderr)
-        return 130
+        sys.exit(130)
     write_samples(out, samples)
-    confidence = samples.confidence.mean()
-    print(f"{count} samples of mean confidence {confidence:.3f} are in {out} and {out.with_suffix('.npz')}")
-    return 0
+    confidence, arrays = float(samples.confidence.mean()), out.with_suffix(".npz")
+    print(f"{count} samples of mean confidence {confidence:.3f} are in {out} and {arrays}.")
+    return {"samples": count, "confidence": confidence, "picture": out, "arrays": arrays}

@@ -1,4 +1,4 @@
-"""fig stale: find the outputs of a study that are out of date, by their records and not by Snakemake's memory."""
+"""Find the outputs of a study that are out of date, by their records and not by Snakemake's memory."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from tqdm import tqdm
 from fig.commands.jobs import PlannedJob
 from fig.runtime.record import read_record
 
-UNKNOWN = "no record beside it says what it was made of"
+UNKNOWN = "no record next to it says what it was made of"
 
 
 def stale_reason(planned: PlannedJob) -> str:
@@ -25,8 +25,13 @@ def stale_reason(planned: PlannedJob) -> str:
 
 def find_stale(jobs: Iterable[PlannedJob]) -> dict[PlannedJob, str]:
     """The jobs whose outputs are out of date, each with the reason; what follows from them is not among them."""
-    shown = tqdm(list(jobs), desc="records", unit="job", leave=False, delay=2)
+    shown = tqdm(list(jobs), desc="records", unit="job", leave=False, delay=2, disable=None)
     return {job: reason for job in shown if (reason := stale_reason(job))}
+
+
+def describe_stale(found: Mapping[PlannedJob, str]) -> list[dict[str, str]]:
+    """Describe the jobs whose outputs are out of date: rule, first output and reason of each, for programs."""
+    return [{"rule": job.rule, "output": job.output[0], "reason": reason} for job, reason in found.items()]
 
 
 def print_stale(found: Mapping[PlannedJob, str]) -> None:
