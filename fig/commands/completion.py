@@ -1,9 +1,13 @@
 """fig completion: make the shell complete commands and options."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell that reads the script.")], /
+) -> None:
     """Print a script that makes a shell complete commands, options and files.
 
     For zsh, write it to a file _fig in a folder of $fpath; for fish, to ~/.config/fish/completions/fig.fish.
