@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from fig.__main__ import GROUPS
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, load, load_card, save
 from fig.networks.building import build
@@ -38,11 +37,6 @@ def folder(small: Discriminator, tmp_path: Path) -> Path:
     output.mkdir(parents=True)
     save(output, small, Card(small.architecture, "stripes", "standard", 0, "untrained"))
     return output
-
-
-@pytest.mark.parametrize("command", [name for names in GROUPS.values() for name in names])
-def test_help_has_an_example(command: str):
-    assert f"fig {command}" in fig(command, "--help").stdout.partition("Example")[2]
 
 
 def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
