@@ -190,6 +190,6 @@ def test_a_folder_without_a_discriminator_is_named(tmp_path: Path):
     assert done.stderr.startswith(f"error: {tmp_path} holds no discriminator.json")
 
 
-def test_the_commands_start_without_torch():
-    code = "import sys, fig.__main__; sys.exit('torch' in sys.modules)"
+def test_the_commands_start_without_torch_and_pydantic():
+    code = "import sys, fig.__main__ as fig; fig.build_app(); sys.exit(bool({'torch', 'pydantic'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0

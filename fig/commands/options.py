@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Exists
 
-from fig.settings import Json
+if TYPE_CHECKING:
+    from fig.settings import Json
 
 Folder = Annotated[
     Path,
@@ -79,7 +80,7 @@ def prepare_images(images: Path, folder: Path, size: int, labelled: bool = True)
     return output
 
 
-def parse_json(text: str, option: str) -> dict[str, Json]:
+def parse_json(text: str, option: str) -> "dict[str, Json]":
     """Parse the JSON object in an option's text; raises ValueError naming the option if it is anything else."""
     try:
         value = json.loads(text)

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.logging import RichHandler
 
 from fig.extras import missing_extra
 from fig.files import explain_failure
 from fig.runtime.ending import told
-from fig.settings import explain
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
 
@@ -31,14 +29,20 @@ def announce() -> None:
     logging.getLogger("fig").setLevel(logging.INFO)
 
 
+def describe_error(error: Exception) -> str:
+    """Describe an error in one sentence. Pydantic is not imported for it: only code that did so raises its errors."""
+    if (pydantic := sys.modules.get("pydantic")) and isinstance(error, pydantic.ValidationError):
+        from fig.settings import explain
+
+        return explain(error, "")
+    return explain_failure(error) or str(error)
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Turn an error in the block into one sentence and exit status 1, and an interrupt into 128 + the signal."""
     try:
         yield
-    except ValidationError as error:
-        print(f"error: {explain(error, '')}", file=sys.stderr)
-        raise SystemExit(1) from error
     except ModuleNotFoundError as error:
         if not (sentence := missing_extra(error.name)):
             raise
@@ -48,7 +52,7 @@ def exit_on_error() -> Iterator[None]:
         print(f"error: {told.reason or 'interrupted'}; run the same command again to resume", file=sys.stderr)
         raise SystemExit(told.status or 128 + signal.SIGINT) from error
     except ERRORS as error:
-        print(f"error: {explain_failure(error) or error}", file=sys.stderr)
+        print(f"error: {describe_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error
 
 
