@@ -1,7 +1,7 @@
 """Measure what the commands take on a study of thousands of jobs without training or scoring; no device.
 
 The files are real. Functions of the project write them with their records, and make its tables, figures and pages, so
-`fig stale` finds nothing. Weights are a few bytes, and scores, histories and samples are random.
+`fig plan` finds nothing stale. Weights are a few bytes, and scores, histories and samples are random.
 
 Example: python benchmarks/big_study.py --variants 78 --seeds 8
 """

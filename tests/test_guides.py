@@ -17,6 +17,7 @@ ROUTES = {
     "classifier": (LONG, ("docs/patching.md", "docs/export.md")),
     "study": (LONG, ("docs/own_study.md",)),
     "data": (pytest.mark.slow, ("docs/data.md",)),
+    "commands": (pytest.mark.slow, ("docs/commands.md",)),
     "paper": (pytest.mark.pipeline, ("docs/reproducing.md",)),
     "openood": (pytest.mark.pipeline, ("docs/openood.md",)),
     "cluster": (pytest.mark.pipeline, ("docs/cluster.md",)),

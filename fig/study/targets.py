@@ -73,6 +73,7 @@ ROWS = (
         "confidence it gives them, and its scores of ID and OOD test images. None of the drawn images shows anything, "
         "so confidence in them is misplaced. The less the filled ID histogram and OOD outlines overlap, the better. "
         "The AUROC is the mean over the OOD sets, with this one seed.",
+        reading="FIG works if the lower row has less confidence in its drawn images and less overlap than the upper.",
         figure=True,
         needs=("metrics.csv", "samples.npz", "scores"),
     ),
