@@ -8,6 +8,7 @@ import yaml
 
 from support.guides import ROOT, copy_as_clone, follow, read_blocks
 from support.openood import write_benchmarks
+from support.workspace import SMALL_STUDY
 
 LONG = (pytest.mark.pipeline, pytest.mark.long, pytest.mark.timeout(1800))
 
@@ -30,15 +31,7 @@ QUICK = {  # the demo with less of everything
     "seeds": [0],
     "pretraining": {"epochs": 1},
     "finetuning": {"iterations": 5, "batch_size": 64},
-    "studies": [
-        {
-            "id_datasets": ["digits"],
-            "ood_datasets": ["photos-c"],
-            "networks": ["resnet18"],
-            "variants": ["standard", "fig"],
-            "targets": ["table1"],
-        }
-    ],
+    "studies": [SMALL_STUDY],
 }
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from fig.data.arrays import Split
 from fig.discriminator import Card, Discriminator, save
+from support.workspace import SMALL_STUDY
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -73,15 +74,7 @@ TINY = {
     "run": "small",
     "seeds": [0],
     "networks": {"resnet18": {"width": 0.0625}},
-    "studies": [
-        {
-            "id_datasets": ["digits"],
-            "ood_datasets": ["photos-c"],
-            "networks": ["resnet18"],
-            "variants": ["standard", "fig"],
-            "targets": ["table1"],
-        }
-    ],
+    "studies": [SMALL_STUDY],
     "detectors": {"baseline": {}},
     "variants": {"fig": {"method": "fig"}},
     "pretraining": {"iterations": 10, "batch_size": 64},

@@ -32,6 +32,10 @@ def test_nothing_reruns_after_touching_code_and_data(workspace: Workspace):
     assert workspace.planned() == set()
 
 
+def test_a_list_on_the_command_line_overrides_the_files(workspace: Workspace):
+    assert workspace.planned("--config", "seeds=[9]") >= {"pretrain", *AFTER_PRETRAINING}
+
+
 def test_editing_the_sampler_reruns_fine_tuning_and_later_but_no_pretraining(workspace: Workspace):
     workspace.edit("fig/langevin.py", "step_size / 2 * direction_of(", "step_size / 3 * direction_of(")
     assert workspace.planned() == AFTER_PRETRAINING

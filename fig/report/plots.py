@@ -1,5 +1,6 @@
 """What the figures share: colours that colour-blind people and grey printers tell apart, panels, notes, legends."""
 
+from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
 
@@ -56,11 +57,16 @@ def make_strips(
     rows = []
     for part in figure.subfigures(count, squeeze=False).flat:
         axes = list(part.subplots(1, columns, squeeze=False)[0])
-        for each in axes:
-            each.set(xticks=[], yticks=[])
-            each.spines[:].set_visible(False)
+        hide_frames(axes)
         rows.append((part, axes))
     return figure, rows
+
+
+def hide_frames(axes: Iterable[Axes]) -> None:
+    """Leave of the axes what is drawn on them: an image needs no ticks and no frame."""
+    for each in axes:
+        each.set(xticks=[], yticks=[])
+        each.spines[:].set_visible(False)
 
 
 def add_notes(figure: Figure, *notes: str) -> Figure:

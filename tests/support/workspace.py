@@ -16,6 +16,13 @@ ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("hooks")
 PARTS = ("Snakefile", "workflow", "fig", "config", "profiles", "envs", "tests", "local", "slurm")
 
+SMALL_STUDY = {  # as a configuration states it
+    "id_datasets": ["digits"],
+    "ood_datasets": ["photos-c"],
+    "networks": ["resnet18"],
+    "variants": ["standard", "fig"],
+    "targets": ["table1"],
+}
 SECRETS = {  # of an environment; none of these values may be written anywhere
     name: f"planted-{name.lower()}"
     for name in (

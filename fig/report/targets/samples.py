@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fig.report.measures import PATCHED, STANDARD
@@ -82,8 +83,13 @@ def draw_image_rows(rows: Sequence[tuple[str, Arrays]], columns: int, note: str)
     figure, strips = make_strips(min(len(rows), MOST), columns, SIDE, TITLES)
     for (part, axes), (title, arrays) in zip(strips, rows, strict=False):
         part.suptitle(title, x=0.01, ha="left", fontsize=8)
-        shown = zip(axes, arrays["images"], arrays["predicted"], arrays["confidence"], strict=False)
-        for each, image, predicted, confidence in shown:
-            each.imshow(image, interpolation="nearest")
-            each.set_xlabel(f"{predicted}\n{100 * confidence:.0f} %", fontsize=7, labelpad=2)
+        draw_images(axes, arrays)
     return add_notes(figure, note_left_out(len(strips), len(rows)), note)
+
+
+def draw_images(axes: Sequence[Axes], arrays: Arrays) -> None:
+    """Draw the first images of `arrays`, one on each of the axes, with the predicted class and its confidence."""
+    shown = zip(axes, arrays["images"], arrays["predicted"], arrays["confidence"], strict=False)
+    for each, image, predicted, confidence in shown:
+        each.imshow(image, interpolation="nearest")
+        each.set_xlabel(f"{predicted}\n{100 * confidence:.0f} %", fontsize=7, labelpad=2)

@@ -1,6 +1,6 @@
 """Scores before and after FIG: histograms of standard's and FIG's on ID and OOD test images, seeds together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -65,11 +65,7 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
     grouped = dict(iter(values.groupby(NAMES, sort=False)))
     places: list[tuple[str, str]] = list(dict.fromkeys(names[:2] for names in grouped))
     variants = sorted(dict.fromkeys(names[2] for names in grouped), key=lambda name: name != STANDARD)
-    others = [colour for colour in COLOURS if colour != ID_COLOUR]
-    looks = {
-        name: {"color": others[i % len(others)], "linestyle": LINES[i // len(others) % len(LINES)]}
-        for i, name in enumerate(name for name in values["dataset"].unique() if name != "id")
-    }
+    looks = choose_looks(values["dataset"].unique())
     figure, axes = make_panels(min(len(places), MOST // len(variants)), len(variants), height=2.2)
     for line, place in zip(axes, places, strict=False):
         for each, variant in zip(line, variants, strict=True):
@@ -82,6 +78,15 @@ def draw_histograms(values: pd.DataFrame, titles: Mapping[str, str], note: str) 
             each.set(title=title, xlabel=f"{rows['detector'].iloc[0]} score")
     add_legend(figure)
     return add_notes(figure, note_left_out(len(axes), len(places)), note)
+
+
+def choose_looks(names: Iterable[str]) -> dict[str, Style]:
+    """Choose colours and lines that tell the outlines of OOD sets apart; the ID images are filled."""
+    others = [colour for colour in COLOURS if colour != ID_COLOUR]
+    return {
+        name: {"color": others[i % len(others)], "linestyle": LINES[i // len(others) % len(LINES)]}
+        for i, name in enumerate(name for name in names if name != "id")
+    }
 
 
 def draw_histogram(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Style]) -> None:
