@@ -15,7 +15,7 @@ help:
 	@echo "make demo      run the study of config/demo.yaml: snakemake --profile local"
 	@echo "make slurm-demo  the same on a Slurm of two nodes on this machine, started for it: root and Debian's slurm-wlm are needed"
 	@echo "make check     in 90 seconds: format, lint, types, import contracts, tests of the mathematics and the parts"
-	@echo "make test      in ten minutes: these, and the pipeline for real"
+	@echo "make test      in twenty minutes: these, and the pipeline for real"
 	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
 	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
 	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
