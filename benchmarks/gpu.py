@@ -66,8 +66,8 @@ def main(
     for title, command in commands(device, rehearse).items():
         printed, trouble = run(command, minutes)
         failed = failed or bool(trouble)
-        told = f"\n**{trouble}**\n" if trouble else ""
-        page.append(f"## {title}\n\n`{' '.join(['python', *command])}`\n\n{printed.strip()}\n{told}")
+        warning = f"\n**{trouble}**\n" if trouble else ""
+        page.append(f"## {title}\n\n`{' '.join(['python', *command])}`\n\n{printed.strip()}\n{warning}")
         print(page[-1], flush=True)
         if output:
             output.write_text("\n".join(page))

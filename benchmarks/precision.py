@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d, linear
 from torch.nn.grad import conv2d_input
 
 from fig.langevin import initial, logits_and_gradient
-from fig.sampler import prepared, sample
+from fig.sampler import prepare_network, sample
 from fig.seeding import generator
 from fig.settings import Precision, SamplerSettings
 
@@ -71,7 +71,7 @@ def emulate_tf32(network: nn.Module) -> Iterator[None]:
 def find_signs(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
     """Signs of the energy's gradient by the images, on the network as the sampler holds it."""
     settings = SamplerSettings(precision=precision)
-    with prepared(network, images, settings):
+    with prepare_network(network, images, settings):
         if precision == "tf32" and images.device.type == "cpu":
             with emulate_tf32(network):
                 return logits_and_gradient(network, images, settings.c)[1].sign()

@@ -78,10 +78,10 @@ def initial(
     """Chains at x0 ~ U(-1, 1), drawn for all `count` of them and then indexed by `chains` (n,)."""
     uniform = noise_of(torch.rand, shape, count, generator)
     images = (2 * uniform - 1).to(chains.device)[chains].contiguous(memory_format=torch.channels_last)
-    return started(images, settings, count, chains)
+    return start_chains(images, settings, count, chains)
 
 
-def started(images: Tensor, settings: SamplerSettings, count: int, chains: Tensor) -> ChainState:
+def start_chains(images: Tensor, settings: SamplerSettings, count: int, chains: Tensor) -> ChainState:
     """Chains that start at `images` (n, channels, height, width).
 
     Raises ValueError if there is no image, or if a pixel lies outside [-1, 1], the range in which chains move.
@@ -155,7 +155,7 @@ def step(
     logits = traced.detach().float()
     confidences = confidence(logits)
     recent = torch.cat([state.recent[:, 1:], confidences[:, None]], dim=1)
-    running = state.running & ~stopped(recent, confidences, state.step, settings)
+    running = state.running & ~must_stop(recent, confidences, state.step, settings)
     goes_on = leaf.requires_grad and may_run(running)
     gradient = backward(leaf, traced, settings.c) if goes_on else torch.zeros_like(leaf)
     finite = logits.isfinite().all(dim=1) & gradient.flatten(1).isfinite().all(dim=1)
@@ -191,7 +191,7 @@ def seen_last(state: ChainState, info: ChainInfo) -> ChainInfo:
     return ChainInfo(**values | {"finite": values["finite"] & state.last.finite})
 
 
-def converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
+def have_converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
     """Which chains' confidence has converged: (n, 2 * window) confidences -> (n,).
 
     A single step's confidence jumps with its noise, so means are compared: a chain has converged when the mean over
@@ -202,7 +202,7 @@ def converged(recent: Tensor, settings: SamplerSettings) -> Tensor:
     return (last - before).abs() < settings.tolerance
 
 
-def stopped(recent: Tensor, confidences: Tensor, steps: int, settings: SamplerSettings) -> Tensor:
+def must_stop(recent: Tensor, confidences: Tensor, steps: int, settings: SamplerSettings) -> Tensor:
     """Which chains end at the images with these confidences (n,), to which `steps` steps led: -> (n,)."""
     if steps >= settings.max_steps:
         return torch.ones_like(confidences, dtype=torch.bool)
@@ -210,7 +210,7 @@ def stopped(recent: Tensor, confidences: Tensor, steps: int, settings: SamplerSe
         return torch.zeros_like(confidences, dtype=torch.bool)
     if settings.stop == "batch":
         return (confidences.mean() > settings.confident).expand(len(confidences))
-    return converged(recent, settings)
+    return have_converged(recent, settings)
 
 
 def stopping_steps(confidences: Tensor, settings: SamplerSettings) -> Tensor:
@@ -220,7 +220,7 @@ def stopping_steps(confidences: Tensor, settings: SamplerSettings) -> Tensor:
     running = torch.ones_like(steps, dtype=torch.bool)
     for taken, confidence_now in enumerate(confidences.T):
         recent = torch.cat([recent[:, 1:], confidence_now[:, None]], dim=1)
-        stops = running & stopped(recent, confidence_now, taken, settings)
+        stops = running & must_stop(recent, confidence_now, taken, settings)
         steps[stops] = taken
         running &= ~stops
     return steps

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Scores = NDArray[np.float64]
 
 
-def checked(id_scores: Scores, ood_scores: Scores) -> None:
+def check_scores(id_scores: Scores, ood_scores: Scores) -> None:
     """Raise ValueError where a set of scores is empty or has a value that is not finite."""
     for name, scores in (("ID", id_scores), ("OOD", ood_scores)):
         if not len(scores):
@@ -20,9 +20,9 @@ def checked(id_scores: Scores, ood_scores: Scores) -> None:
             raise ValueError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} {name} scores are not finite")
 
 
-def joined(id_scores: Scores, ood_scores: Scores) -> tuple[NDArray[np.int64], Scores]:
+def join_scores(id_scores: Scores, ood_scores: Scores) -> tuple[NDArray[np.int64], Scores]:
     """Is-ID labels and scores of both sets after one another: (N,), (M,) -> (N + M,), (N + M,)."""
-    checked(id_scores, ood_scores)
+    check_scores(id_scores, ood_scores)
     return np.repeat([1, 0], [len(id_scores), len(ood_scores)]), np.concatenate([id_scores, ood_scores])
 
 
@@ -30,21 +30,21 @@ def auroc(id_scores: Scores, ood_scores: Scores) -> float:
     """Probability that an ID image scores above an OOD image, a tie counting one half; in [0, 1]."""
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(*joined(id_scores, ood_scores)))
+    return float(roc_auc_score(*join_scores(id_scores, ood_scores)))
 
 
 def aupr_in(id_scores: Scores, ood_scores: Scores) -> float:
     """Average precision with ID as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(*joined(id_scores, ood_scores)))
+    return float(average_precision_score(*join_scores(id_scores, ood_scores)))
 
 
 def aupr_out(id_scores: Scores, ood_scores: Scores) -> float:
     """Average precision with OOD as the positive class; in [0, 1], and dependent on the sizes of the two sets."""
     from sklearn.metrics import average_precision_score
 
-    is_id, scores = joined(id_scores, ood_scores)
+    is_id, scores = join_scores(id_scores, ood_scores)
     return float(average_precision_score(1 - is_id, -scores))
 
 
@@ -61,7 +61,7 @@ def fpr95_id_positive(id_scores: Scores, ood_scores: Scores) -> float:
     This is the convention of the baseline, ODIN and FIG papers. The other one, with OOD as the positive class,
     asks what share of ID images is rejected when 95 % of the OOD images are; the two are not equal.
     """
-    checked(id_scores, ood_scores)
+    check_scores(id_scores, ood_scores)
     return float(np.mean(ood_scores >= threshold(id_scores, 0.95)))
 
 
@@ -70,7 +70,7 @@ def fpr95_ood_positive(id_scores: Scores, ood_scores: Scores) -> float:
 
     This is OpenOOD's convention since version 1.5.
     """
-    checked(id_scores, ood_scores)
+    check_scores(id_scores, ood_scores)
     return fpr95_id_positive(-ood_scores, -id_scores)
 
 
@@ -78,7 +78,7 @@ def detection_error(id_scores: Scores, ood_scores: Scores) -> float:
     """Smallest mean, over thresholds, of the shares of ID images rejected and of OOD images accepted; in [0, 1/2]."""
     from sklearn.metrics import roc_curve
 
-    is_id, scores = joined(id_scores, ood_scores)
+    is_id, scores = join_scores(id_scores, ood_scores)
     accepted_ood, accepted_id, _ = roc_curve(is_id, scores)
     return float(np.min((1 - accepted_id + accepted_ood) / 2))
 
@@ -87,7 +87,7 @@ def auroc_interval(
     id_scores: Scores, ood_scores: Scores, level: float = 0.95, replicates: int = 300, seed: int = 0
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of AUROC in [0, 1]; ID and OOD images are resampled independently."""
-    checked(id_scores, ood_scores)
+    check_scores(id_scores, ood_scores)
     draw = np.random.default_rng(seed)
     values, codes = np.unique(np.concatenate([id_scores, ood_scores]), return_inverse=True)
     id_codes, ood_codes = codes[: len(id_scores)], codes[len(id_scores) :]

@@ -66,11 +66,11 @@ class Recording:
 
 def warm_up(function: Callable[[], object]) -> None:
     """Run a function once on another stream, so that libraries do the set-up that no graph may record."""
-    beside, current = torch.cuda.Stream(), torch.cuda.current_stream()
-    beside.wait_stream(current)
-    with torch.cuda.stream(beside):
+    side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
         function()
-    current.wait_stream(beside)
+    current.wait_stream(side)
 
 
 class Recordings:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fig.folding import fold_network
 from fig.frozen import frozen
-from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, started, step
+from fig.langevin import ChainInfo, ChainState, draw_noise, initial, phase_of, start_chains, step
 from fig.precision import LOWER, computing, lower_weights
 from fig.replay import addresses_of, recordings_of, replays_on
 from fig.settings import SamplerSettings
@@ -32,7 +32,7 @@ class Samples:
 
 
 @contextmanager
-def prepared(network: nn.Module, images: Tensor, settings: SamplerSettings) -> Iterator[nn.Module]:
+def prepare_network(network: nn.Module, images: Tensor, settings: SamplerSettings) -> Iterator[nn.Module]:
     """Hold a network as sampling wants it: frozen, batch norms folded, in the wanted precision; then restore it."""
     chosen, lower = settings.precision, LOWER.get(settings.precision)
     with (
@@ -150,9 +150,9 @@ def sample(
     if begin is None:
         state = initial(count, shape, settings, generator, chains)
     else:
-        state = started(begin.to(chains.device)[chains], settings, count, chains)
-    with prepared(network, state.images, settings):
-        return assembled([ended for ended, _ in advance(network, state, settings, generator, stride, watch)])
+        state = start_chains(begin.to(chains.device)[chains], settings, count, chains)
+    with prepare_network(network, state.images, settings):
+        return assemble_samples([ended for ended, _ in advance(network, state, settings, generator, stride, watch)])
 
 
 def device_of(network: nn.Module, generator: torch.Generator) -> torch.device:
@@ -169,7 +169,7 @@ def check_finite(broken: int, state: ChainState) -> None:
         )
 
 
-def assembled(ended: list[ChainState]) -> Samples:
+def assemble_samples(ended: list[ChainState]) -> Samples:
     """Samples in the order of their chains, from the groups in which the chains ended."""
     order = torch.cat([state.chains for state in ended]).argsort()
 

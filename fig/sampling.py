@@ -14,7 +14,7 @@ from fig.checkpoint import key_of, read_state, write_state
 from fig.files import replacing
 from fig.intact import explain_damage
 from fig.langevin import ChainInfo, ChainState, initial, stopping_steps
-from fig.sampler import Samples, Watch, advance, assembled, device_of, prepared
+from fig.sampler import Samples, Watch, advance, assemble_samples, device_of, prepare_network
 from fig.seeding import generator
 from fig.settings import Json, SamplerSettings
 
@@ -155,7 +155,7 @@ def renumber(watch: Watch | None, first: int) -> Watch | None:
 
 def finish_drawing(request: Request, drawing: Drawing) -> Drawing:
     """Add the samples of the running chains to the drawing, once all of them have ended."""
-    new = assembled(list(drawing.ended))
+    new = assemble_samples(list(drawing.ended))
     done = drawing.done + len(new.images)
     if request.wanted is not None:
         new = samples_where(new, new.predicted == request.wanted)
@@ -179,7 +179,7 @@ def drawings(
         noise.set_state(state)
         renumbered = renumber(watch, first=drawing.done - drawing.done % request.batch)  # chain 0 of this batch
         try:
-            with prepared(network, running.images, request.settings):
+            with prepare_network(network, running.images, request.settings):
                 steps = advance(network, running, request.settings, noise, watch=renumbered)
                 for ended, running in steps:
                     groups = (*drawing.ended, ended) if len(ended.chains) else drawing.ended

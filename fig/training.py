@@ -169,7 +169,7 @@ def update(
         player.module.train()
     losses = method.losses({name: player.module for name, player in players.items()}, batch, noise)
     found: dict[str, Tensor] = {}  # scalars of this worker, whose sum over workers is wanted
-    told: dict[str, Tensor] = {}
+    reported: dict[str, Tensor] = {}
     while True:
         with computing(precision, batch.whole.device, deterministic):
             loss = next(losses, None)
@@ -177,14 +177,14 @@ def update(
                 break
             name = "loss" if loss.player == NETWORK else f"{loss.player}_loss"
             found[name] = loss.value.detach()
-            told |= loss.row
+            reported |= loss.row
             with torch.autocast(batch.whole.device.type, enabled=False):
                 step(players[loss.player], loss.value, scale_of(precision))
-    sums = torch.stack([value.double().sum() for value in (*found.values(), *told.values())])
-    counts = sums.new_tensor([value.numel() for value in told.values()])
+    sums = torch.stack([value.double().sum() for value in (*found.values(), *reported.values())])
+    counts = sums.new_tensor([value.numel() for value in reported.values()])
     parallel.sum_over_workers([sums, counts])
     values = torch.cat([sums[: len(found)], sums[len(found) :] / counts])
-    return Reading([*found, *told], values, known or {})
+    return Reading([*found, *reported], values, known or {})
 
 
 def train(

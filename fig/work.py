@@ -65,8 +65,8 @@ def work_of_training(
         passes = share * steps_of(sampler) * 2 * FORWARD
         parts.append((drawn, images * passes * area_of(drawn.network, size)))
     if row.cost_beside:
-        beside, thin = Load("resnet18", 1.0, load.precision), settings["filters"] / FILTERS
-        parts.append((beside, images * row.cost_beside * thin**2 * (size / SIDE) ** 2))
+        companion, thin = Load("resnet18", 1.0, load.precision), settings["filters"] / FILTERS
+        parts.append((companion, images * row.cost_beside * thin**2 * (size / SIDE) ** 2))
     return add_work(*parts)
 
 

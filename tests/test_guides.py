@@ -12,8 +12,8 @@ from support.workspace import SMALL_STUDY
 
 LONG = (pytest.mark.pipeline, pytest.mark.long, pytest.mark.timeout(1800))
 
-# The pages that a reader goes through in one clone, in this order: a later one uses what an earlier one has made. They need
-# what `make install` installs, so none runs with the lowest versions.
+# The pages that a reader goes through in one clone, in this order: a later one uses what an earlier one has made. All
+# need the packages of `make install`, so none runs with the lowest versions.
 ROUTES = {
     "demo": (LONG, ("README.md", "docs/running.md", "docs/hub.md", "docs/mlflow.md", "docs/reruns.md")),
     "classifier": (LONG, ("docs/patching.md", "docs/export.md")),

@@ -11,7 +11,7 @@ from fig import sampler
 from fig.discriminator import Discriminator
 from fig.langevin import logits_and_gradient
 from fig.precision import computing, scale_of_rows, warn_where_slow
-from fig.sampler import prepared, sample
+from fig.sampler import prepare_network, sample
 from fig.settings import Precision, SamplerSettings
 
 PRECISIONS = get_args(Precision)
@@ -47,9 +47,9 @@ def trained(small: Discriminator) -> Discriminator:
 def test_a_gradient_has_the_size_and_nearly_all_signs_of_float64s(precision: Precision, trained: Discriminator):
     images = 2 * torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
     exact = deepcopy(trained.network).double()
-    with prepared(exact, images.double(), SamplerSettings()):
+    with prepare_network(exact, images.double(), SamplerSettings()):
         _, expected = logits_and_gradient(exact, images.double(), 5.0)
-    with prepared(trained.network, images, SamplerSettings(precision=precision)):
+    with prepare_network(trained.network, images, SamplerSettings(precision=precision)):
         _, gradient = logits_and_gradient(trained.network, images, 5.0)
     assert (gradient.sign() != expected.sign()).double().mean() < FLIPS[precision]
     assert gradient.double().norm().item() == pytest.approx(expected.norm().item(), rel=0.05)
@@ -91,7 +91,7 @@ def test_no_gradient_of_float16_is_lost_where_logits_are_large(trained: Discrimi
     with torch.no_grad():
         trained.network.fc.weight.mul_(30 / trained.network(torch.zeros(1, 3, 16, 16)).abs().max())
     images = 2 * torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)) - 1
-    with prepared(trained.network, images, SamplerSettings(precision="float16")):
+    with prepare_network(trained.network, images, SamplerSettings(precision="float16")):
         _, gradient = logits_and_gradient(trained.network, images, 5.0)
     assert gradient.isfinite().all() and (gradient == 0).float().mean() < 0.01
 

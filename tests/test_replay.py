@@ -12,7 +12,7 @@ from fig import sampler
 from fig.discriminator import Discriminator
 from fig.frozen import frozen
 from fig.replay import MOST, Recording, Recordings, addresses_of, recordings_of
-from fig.sampler import Samples, batch_for, prepared, sample
+from fig.sampler import Samples, batch_for, prepare_network, sample
 from fig.settings import SamplerSettings
 
 SHAPE = (3, 16, 16)
@@ -104,7 +104,7 @@ def test_weights_that_stand_in_are_where_they_were_and_others_are_noticed(small:
     network, settings = small.network, SamplerSettings(precision=precision)
 
     def found() -> tuple[int, ...]:
-        with prepared(network, torch.zeros(1, *SHAPE), settings):
+        with prepare_network(network, torch.zeros(1, *SHAPE), settings):
             return addresses_of(network)
 
     first = found()

@@ -14,17 +14,17 @@ from fig.discriminator import Discriminator
 from fig.energy import confidence, energy
 from fig.langevin import (
     backward,
-    converged,
     draw_noise,
+    have_converged,
     initial,
     logits_and_gradient,
-    started,
+    must_stop,
+    start_chains,
     step,
     step_size_at,
-    stopped,
     stopping_steps,
 )
-from fig.sampler import advance, device_of, prepared, sample
+from fig.sampler import advance, device_of, prepare_network, sample
 from fig.settings import SamplerSettings
 
 SHAPE = (3, 8, 8)
@@ -131,7 +131,7 @@ def test_equal_settings_give_equal_bits(small: Discriminator):
 
 def signs(network: nn.Module, settings: SamplerSettings) -> torch.Tensor:
     images = initial(64, (3, 16, 16), settings, again(), torch.arange(64)).images
-    with prepared(network, images, settings):
+    with prepare_network(network, images, settings):
         return logits_and_gradient(network, images, settings.c)[1].sign()
 
 
@@ -158,7 +158,7 @@ def test_a_prepared_network_has_its_batch_norms_folded_and_computes_in_the_wante
     images, weight = torch.zeros(1, 3, 16, 16), small.network.conv1.weight
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         settings = SamplerSettings(precision=precision)
-        with prepared(small.network, images, settings) as network:
+        with prepare_network(small.network, images, settings) as network:
             assert network.conv1.weight is not weight and network(images).dtype == dtype
             logits, gradient = logits_and_gradient(network, images, settings.c)
             assert logits.dtype == gradient.dtype == torch.float32
@@ -197,27 +197,27 @@ def test_a_chain_stops_when_its_confidence_has_converged_between_10_and_100_step
 def test_convergence_compares_the_means_of_two_windows():
     settings = SamplerSettings(window=2, tolerance=0.1)
     recent = torch.tensor([[0.5, 0.7, 0.7, 0.55], [0.2, 0.4, 0.6, 0.8], [torch.nan, 0.5, 0.5, 0.5]])
-    assert converged(recent, settings).tolist() == [True, False, False]
+    assert have_converged(recent, settings).tolist() == [True, False, False]
 
 
 def test_means_that_differ_by_the_tolerance_have_not_converged():
     recent = torch.tensor([[0.5, 0.75], [0.75, 0.5], [0.5, 0.625]])
-    assert converged(recent, SamplerSettings(window=1, tolerance=0.25)).tolist() == [False, False, True]
+    assert have_converged(recent, SamplerSettings(window=1, tolerance=0.25)).tolist() == [False, False, True]
 
 
 def test_chains_stop_at_the_most_steps_and_not_before_the_fewest():
     settings = SamplerSettings(min_steps=3, max_steps=5, window=1, tolerance=0.1)
     same, apart = torch.full((2, 2), 0.5), torch.tensor([[0.1, 0.9], [0.9, 0.1]])
-    found = {steps: stopped(same, same[:, 1], steps, settings).tolist() for steps in range(2, 6)}
+    found = {steps: must_stop(same, same[:, 1], steps, settings).tolist() for steps in range(2, 6)}
     assert found == {2: [False] * 2, 3: [True] * 2, 4: [True] * 2, 5: [True] * 2}
-    found = {steps: stopped(apart, apart[:, 1], steps, settings).tolist() for steps in range(2, 6)}
+    found = {steps: must_stop(apart, apart[:, 1], steps, settings).tolist() for steps in range(2, 6)}
     assert found == {2: [False] * 2, 3: [False] * 2, 4: [False] * 2, 5: [True] * 2}
 
 
 def test_the_authors_rule_asks_for_a_mean_above_its_confidence():
     settings = SamplerSettings(stop="batch", confident=0.5, min_steps=0)
     for confidences, stop in (([0.25, 0.75], False), ([0.25, 0.875], True)):
-        assert stopped(torch.zeros(2, 10), torch.tensor(confidences), 1, settings).tolist() == [stop, stop]
+        assert must_stop(torch.zeros(2, 10), torch.tensor(confidences), 1, settings).tolist() == [stop, stop]
 
 
 def test_a_chain_that_was_followed_stops_where_it_first_would_have():
@@ -270,7 +270,7 @@ def one_logit(images: torch.Tensor) -> torch.Tensor:
 def test_chains_whose_logits_or_gradients_break_are_counted(broken: Callable, pixel: int):
     images = torch.zeros(3, *SHAPE)
     images[1, 0, 0, pixel] = -0.5
-    state = started(images, QUIET, 3, torch.arange(3))
+    state = start_chains(images, QUIET, 3, torch.arange(3))
     with pytest.raises(FloatingPointError, match="step 0: logits or gradients of 1 of 3 chains"):
         next(advance(Called(broken), state, QUIET, again()))
 
@@ -289,7 +289,7 @@ class Called(nn.Module):
 
 def test_a_chain_that_broke_between_two_looks_is_not_forgotten(linear: nn.Module):
     broken = Called(lambda images: linear(images) * (torch.nan if broken.calls == 2 else 1))
-    state = started(torch.zeros(2, *SHAPE), QUIET, 2, torch.arange(2))
+    state = start_chains(torch.zeros(2, *SHAPE), QUIET, 2, torch.arange(2))
     with pytest.raises(FloatingPointError, match="logits or gradients of 2 of 2 chains"):
         next(advance(broken, state, QUIET, again(), stride=4))
 
@@ -304,7 +304,7 @@ def test_chains_of_no_steps_need_no_gradient_and_stay_where_they_started(linear:
 
 def test_chains_may_start_at_the_ends_of_the_range(linear: nn.Module):
     images = torch.cat([torch.ones(1, *SHAPE), -torch.ones(1, *SHAPE)])
-    assert started(images, QUIET, 2, torch.arange(2)).images.equal(images)
+    assert start_chains(images, QUIET, 2, torch.arange(2)).images.equal(images)
 
 
 def test_a_network_without_weights_is_sampled_and_one_sample_too():

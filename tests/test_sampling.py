@@ -9,7 +9,7 @@ from torch import nn
 
 from fig.discriminator import Discriminator
 from fig.energy import confidence
-from fig.langevin import started
+from fig.langevin import start_chains
 from fig.sampler import sample
 from fig.sampling import Request, Trajectories, draw, drawings, load_drawing, run_probe, save_drawing
 from fig.seeding import generator
@@ -112,9 +112,9 @@ def test_chains_that_start_out_of_range_are_refused(pixel: float, ends: str):
     images = torch.zeros(2, *SHAPE)
     images[1, 0, 0, 0] = pixel
     with pytest.raises(ValueError, match=rf"pixels between {ends}: they must lie in \[-1, 1\]"):
-        started(images, SamplerSettings(), 2, torch.arange(2))
+        start_chains(images, SamplerSettings(), 2, torch.arange(2))
     with pytest.raises(ValueError, match="no image was given"):
-        started(torch.zeros((0, *SHAPE)), SamplerSettings(), 2, torch.arange(0))
+        start_chains(torch.zeros((0, *SHAPE)), SamplerSettings(), 2, torch.arange(0))
 
 
 @pytest.mark.parametrize(("key", "value"), [("count", 0), ("batch", 0)])

@@ -1,4 +1,4 @@
-"""What becomes of a process that is told to end, and what it leaves behind, done to real processes."""
+"""What becomes of a process that is asked to end, and what it leaves behind, done to real processes."""
 
 import math
 import os
@@ -83,7 +83,7 @@ def start_job(what: str, place: Path, before: signal.Handlers = signal.SIG_DFL, 
     [
         ("saves", [INT], 130, True),
         ("saves", [TERM], 143, True),
-        ("saves", [TERM, TERM, TERM], 143, True),  # by Slurm, by Snakemake, and for Snakemake has died
+        ("saves", [TERM, TERM, TERM], 143, True),  # by Slurm, by Snakemake, and because Snakemake died
         ("saves", [INT, TERM], 130, True),  # Ctrl-C in a terminal reaches the job and Snakemake
         ("cannot save", [INT], 130, False),
         ("cannot save", [TERM, TERM], 143, False),
@@ -99,11 +99,13 @@ def test_a_job_that_is_told_to_end_saves_first_and_says_by_what_it_was_ended(
     process = start_job(what, tmp_path)
     for each in signals:
         process.send_signal(each)
-    told = process.communicate()[1]
+    printed = process.communicate()[1]
     assert process.returncode == status
     if what != "loses the interrupt":  # it can say nothing: it does not listen
-        assert told.startswith("error: ended by SIG") and told.endswith("; run the same command again to resume\n")
-        assert told.count("\n") == 1 and "Traceback" not in told
+        assert printed.startswith("error: ended by SIG") and printed.endswith(
+            "; run the same command again to resume\n"
+        )
+        assert printed.count("\n") == 1 and "Traceback" not in printed
         assert not list(tmp_path.glob("*fig-job-*")) and not (tmp_path / "request").exists()
     assert (tmp_path / "saved").exists() == saved
 
@@ -113,8 +115,8 @@ def test_ctrl_c_again_does_not_wait_for_a_checkpoint(tmp_path: Path):
     process.send_signal(TERM)
     wait_for((tmp_path / "request").exists, "request for a checkpoint")
     process.send_signal(INT)
-    told = process.communicate()[1]
-    assert process.returncode == 143 and told.startswith("error: ended by SIGTERM")
+    printed = process.communicate()[1]
+    assert process.returncode == 143 and printed.startswith("error: ended by SIGTERM")
 
 
 def test_a_signal_that_the_shell_has_a_job_ignore_stays_ignored(tmp_path: Path):
@@ -129,9 +131,9 @@ def test_a_job_whose_snakemake_is_killed_saves_and_ends(tmp_path: Path):
     snakemake = subprocess.Popen(["sleep", "600"])
     process = start_job("saves", tmp_path, **{SNAKEMAKE: f"{snakemake.pid} {here()}"})
     snakemake.kill()  # and a zombie until somebody looks after it
-    told = process.communicate()[1]
+    printed = process.communicate()[1]
     assert process.returncode == 143 and (tmp_path / "saved").exists()
-    assert told == "error: ended, for Snakemake has died; run the same command again to resume\n"
+    assert printed == "error: ended because Snakemake died; run the same command again to resume\n"
 
 
 def test_a_job_in_a_container_takes_no_process_there_for_its_snakemake(tmp_path: Path):

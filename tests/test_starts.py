@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from fig.energy import energy
-from fig.langevin import started, step
+from fig.langevin import start_chains, step
 from fig.methods.batch import Batch
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.protocol import NETWORK
@@ -101,7 +101,7 @@ def test_a_step_by_the_gradient_is_in_proportion_to_it_and_as_long_as_a_step_by_
     images, moves = uniform(2) / 2, {}
     for direction in ("sign", "gradient"):
         settings = SamplerSettings(direction=direction, noise="none")
-        state = started(images, settings, 2, torch.arange(2))
+        state = start_chains(images, settings, 2, torch.arange(2))
         moves[direction] = step(linear, state, torch.zeros_like(images), settings)[0].images - images
     leaf = images.clone().requires_grad_()
     (slope,) = torch.autograd.grad(energy(linear(leaf), 5.0).sum(), leaf)

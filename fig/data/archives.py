@@ -48,7 +48,7 @@ class Archive:
             return read_file(self.path / name)
         if (size := self.size(name)) > LARGEST:
             raise ValueError(f"{self.path} is refused: its member {name} would unpack to {size} bytes, above {LARGEST}")
-        with told_if_damaged(self.path), self.stream(name) as file:
+        with explain_damaged_archive(self.path), self.stream(name) as file:
             return file.read()
 
     def copy(self, name: str, target: IO[bytes]) -> None:
@@ -56,7 +56,7 @@ class Archive:
         disk = os.statvfs(target.fileno())
         if self.size(name) > disk.f_bavail * disk.f_frsize:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
-        with told_if_damaged(self.path), self.stream(name) as file:
+        with explain_damaged_archive(self.path), self.stream(name) as file:
             shutil.copyfileobj(file, target)
 
     def size(self, name: str) -> int:
@@ -126,7 +126,7 @@ def read_file(path: Path) -> bytes:
 
 
 @contextmanager
-def told_if_damaged(path: Path) -> Iterator[None]:
+def explain_damaged_archive(path: Path) -> Iterator[None]:
     """Raise ValueError naming the archive if the block finds it truncated or cannot read it."""
     try:
         yield
@@ -235,17 +235,17 @@ def open_archive(path: Path, names: Iterable[str] | None = None) -> Iterator[Arc
         raise FileNotFoundError(f"there is no {path}")
     if not path.is_file():
         raise ValueError(f"{path} is neither a folder nor a zip or tar file")
-    with told_if_damaged(path):
+    with explain_damaged_archive(path):
         tar = open_tar(path)  # first: the end of a zip file may be found in a tar file that holds one
         file = None if tar or not zipfile.is_zipfile(path) else zipfile.ZipFile(path)
     if tar:
         with tar:
-            with told_if_damaged(path):
+            with explain_damaged_archive(path):
                 listed = list_tar(path, tar)
             yield Archive(path, listed, tar)
     elif file:
         with file:
-            with told_if_damaged(path):
+            with explain_damaged_archive(path):
                 listed = list_zip(path, file)
             yield Archive(path, listed, file)
     else:

@@ -16,7 +16,7 @@ from fig.intact import explain_damage
 from fig.settings import Json
 
 Images = NDArray[np.uint8]  # (N, height, width, 3)
-ANEW = "prepare it again"
+REMEDY = "prepare it again"
 Channels = tuple[float, float, float]
 
 
@@ -133,18 +133,18 @@ def write_description(
 def description_of(path: Path) -> Description:
     """Read the JSON next to a prepared array."""
     file = path.with_suffix(".json")
-    with explain_damage(file, "description of a prepared split", ANEW):
+    with explain_damage(file, "description of a prepared split", REMEDY):
         return Description(**json.loads(file.read_bytes()))
 
 
 def open_split(path: Path) -> Split:
     """Open a prepared split. Its images stay on disk until you index them."""
     description = description_of(path)
-    with explain_damage(path, "array", ANEW):
+    with explain_damage(path, "array", REMEDY):
         images = np.lib.format.open_memmap(path, mode="r")
     if images.dtype != np.uint8 or images.shape != (description.count, *description.shape):
         raise ValueError(
             f"{path} holds {images.dtype} {images.shape}, not the {description.count} images of "
-            f"{path.with_suffix('.json')}: {ANEW}"
+            f"{path.with_suffix('.json')}: {REMEDY}"
         )
     return Split(images, description)

@@ -75,8 +75,8 @@ def report_classes(counts: dict[str, int], where: str) -> None:
     fewest, most = next((name for name in ranked if counts[name]), ranked[0]), ranked[-1]
     if counts[most] >= UNEVEN * counts[fewest]:
         ratio = f"{counts[most] / counts[fewest]:.0f} times as many"
-        told = "%s: the classes are uneven: %d images of %s, %d of %s, %s"
-        log.warning(told, where, counts[fewest], fewest, counts[most], most, ratio)
+        message = "%s: the classes are uneven: %d images of %s, %d of %s, %s"
+        log.warning(message, where, counts[fewest], fewest, counts[most], most, ratio)
 
 
 @dataclass(frozen=True)
@@ -91,20 +91,20 @@ class Taken:
     def check(self, where: str, train: Description | None, own: bool) -> None:
         """Raise ValueError where too many were broken or test images are among the training images."""
         count, reasons = len(self.rows) + len(self.broken), Counter(self.broken.values())
-        told = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
         if len(self.broken) > BROKEN * count:
             raise ValueError(
                 f"{where}: {len(self.broken)} of {count} images cannot be read, the first is {next(iter(self.broken))} "
-                f"({told}); at most {BROKEN:.0%} may be skipped"
+                f"({why}); at most {BROKEN:.0%} may be skipped"
             )
         if self.broken:
             names = list(self.broken)[:5]
-            log.warning("%s: %d images cannot be read and were skipped (%s): %s", where, len(self.broken), told, names)
+            log.warning("%s: %d images cannot be read and were skipped (%s): %s", where, len(self.broken), why, names)
         if self.deep:
-            told = (
+            message = (
                 "%s: %d of %d images hold 16 bits a value and become 8: grey is divided by 257, of colour the upper 8"
             )
-            log.warning(f"{told} are kept; the first is %s", where, len(self.deep), len(self.rows), self.deep[0])
+            log.warning(f"{message} are kept; the first is %s", where, len(self.deep), len(self.rows), self.deep[0])
         if train and (shared := len(set(self.hashes) & set(train.made["hashes"]))):
             same = f"{where}: {shared} test images are also training images, byte for byte"
             if own:

@@ -37,7 +37,7 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
             if info.file_size > max(LARGEST, RATIO * info.compress_size):
                 many = f"{info.file_size} bytes, above {RATIO} times its {info.compress_size}"
                 raise ValueError(f"{path} is refused: its {info.filename} would unpack to {many}: save it as .npy")
-        with explain_damage(path, "array", DOWNLOAD), told_if_pickled():
+        with explain_damage(path, "array", DOWNLOAD), refuse_pickles():
             found = {name: loaded[name] for name in names if name in loaded}
         if odd := next((name for name, array in found.items() if not isinstance(array, np.ndarray)), None):
             raise ValueError(f"{path} holds {odd}, which is no array")
@@ -50,13 +50,13 @@ def open_numpy(path: Path) -> "Array | NpzFile[np.int64]":
     """Open a NumPy file without loading pickles."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no file")
-    with explain_damage(path, "array", DOWNLOAD), told_if_pickled():
+    with explain_damage(path, "array", DOWNLOAD), refuse_pickles():
         found: Array | NpzFile[np.int64] = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
 
 
 @contextmanager
-def told_if_pickled() -> Iterator[None]:
+def refuse_pickles() -> Iterator[None]:
     """Replace NumPy's message, which advises loading Python objects anyway."""
     try:
         yield

@@ -133,8 +133,8 @@ def hash_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and sizes of all files in a folder."""
     if path.is_dir():
         sizes = ((name, path / name) for name in names_below(path))
-        told = "\n".join(f"{name} {file.stat().st_size if file.exists() else 0}" for name, file in sizes)
-        return hashlib.sha256(os.fsencode(told)).hexdigest()  # a name may be no text
+        listed = "\n".join(f"{name} {file.stat().st_size if file.exists() else 0}" for name, file in sizes)
+        return hashlib.sha256(os.fsencode(listed)).hexdigest()  # a name may be no text
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -41,8 +41,8 @@ def list_named(
     with open_archive(root, placed) as archive:
         missing = [name for name in placed if name not in archive.members]
         if missing:
-            told = f"{len(missing)} of {len(names)} images that {table} names are not in {root}"
-            raise FileNotFoundError(f"{told}, the first is {missing[0]}")
+            missed = f"{len(missing)} of {len(names)} images that {table} names are not in {root}"
+            raise FileNotFoundError(f"{missed}, the first is {missing[0]}")
         yield list_members(archive, placed, labels, classes)
 
 

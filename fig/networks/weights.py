@@ -148,15 +148,15 @@ def adapt_names(found: Weights, wanted: Weights) -> dict[str, Tensor]:
 def describe_misfit(found: Weights, wanted: Weights) -> str:
     """Describe which of the `wanted` weights of a network `found` lacks, or has in addition; empty if they fit."""
     lacking = [name for name in wanted if name not in found and not name.endswith(COUNTER)]
-    besides = [name for name in found if name not in wanted]
+    unknown = [name for name in found if name not in wanted]
     common = [name for name in found if name in wanted]
     shapes = [name for name in common if found[name].shape != wanted[name].shape]
-    told = [f"it lacks {count_names(lacking)}"] if lacking else []
-    told += [f"it has {count_names(besides)}, unknown to the network"] if besides else []
-    told += [f"its {name} is {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}" for name in shapes[:1]]
+    reasons = [f"it lacks {count_names(lacking)}"] if lacking else []
+    reasons += [f"it has {count_names(unknown)}, unknown to the network"] if unknown else []
+    reasons += [f"its {name} is {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}" for name in shapes[:1]]
     kinds = [name for name in common if found[name].is_floating_point() != wanted[name].is_floating_point()]
-    told += [f"its {name} is of {found[name].dtype}, not {wanted[name].dtype}" for name in kinds[:1]]
-    return " and ".join(told)
+    reasons += [f"its {name} is of {found[name].dtype}, not {wanted[name].dtype}" for name in kinds[:1]]
+    return " and ".join(reasons)
 
 
 def count_names(names: list[str]) -> str:

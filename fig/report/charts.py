@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
-from fig.metrics import Scores, joined
+from fig.metrics import Scores, join_scores
 from fig.report.markup import render
 
 WIDTH, HEIGHT = 640, 400  # of a chart, in units of which a letter is some 22 high
@@ -179,7 +179,7 @@ def bin_scores(scores: Scores, low: float, high: float) -> tuple[Numbers, Number
 
 def thin_roc(id_scores: Scores, ood_scores: Scores) -> tuple[Numbers, Numbers]:
     """The ROC curve, shares of OOD and of ID images accepted; evenly many points where it is steep or flat."""
-    accepted_ood, accepted_id, _ = roc_curve(*joined(id_scores, ood_scores))
+    accepted_ood, accepted_id, _ = roc_curve(*join_scores(id_scores, ood_scores))
     along = accepted_ood + accepted_id
     chosen = np.unique(np.searchsorted(along, np.linspace(0, 2, POINTS)))
     return accepted_ood[chosen], accepted_id[chosen]

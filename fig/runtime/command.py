@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 
 from fig.extras import missing_extra
 from fig.files import explain_failure
-from fig.runtime.ending import told
+from fig.runtime.ending import ending
 
 ERRORS = (ArithmeticError, ValueError, OSError, RuntimeError)
 
@@ -49,8 +49,8 @@ def exit_on_error() -> Iterator[None]:
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt as error:
-        print(f"error: {told.reason or 'interrupted'}; run the same command again to resume", file=sys.stderr)
-        raise SystemExit(told.status or 128 + signal.SIGINT) from error
+        print(f"error: {ending.reason or 'interrupted'}; run the same command again to resume", file=sys.stderr)
+        raise SystemExit(ending.status or 128 + signal.SIGINT) from error
     except ERRORS as error:
         print(f"error: {describe_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -15,11 +15,11 @@ from types import FrameType
 
 SNAKEMAKE = "FIG_SNAKEMAKE"  # in a job's environment: the process whose end also ends the job
 GRACE = 20.0  # seconds for a checkpoint, and again for the rest: Slurm kills a job 30 s after its signal
-TOLD = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
-class Told:
+class Ending:
     """The signal that this process got, and its work before it ends."""
 
     reason: str = ""  # why it ends; empty while it runs
@@ -28,21 +28,21 @@ class Told:
     due: bool = False  # whether the next signal interrupts at once
 
 
-told = Told()
+ending = Ending()
 
 
 def interrupt() -> None:
     """End this process by KeyboardInterrupt after the workers have saved. If the interrupt is lost, exit directly."""
-    if request := told.request:
+    if request := ending.request:
         with suppress(OSError):
             request.touch()
         until = time.monotonic() + GRACE
         while request.exists() and time.monotonic() < until:
             time.sleep(0.02)
-    told.due = True
+    ending.due = True
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
-    os._exit(told.status)
+    os._exit(ending.status)
 
 
 def listen(act: Callable[[], None] = interrupt) -> None:
@@ -53,14 +53,14 @@ def listen(act: Callable[[], None] = interrupt) -> None:
     """
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if told.due or (told.reason and number == signal.SIGINT):
-            told.due = False
-            raise KeyboardInterrupt(told.reason)
-        if not told.reason:
-            told.reason, told.status = f"ended by {signal.Signals(number).name}", 128 + number
+        if ending.due or (ending.reason and number == signal.SIGINT):
+            ending.due = False
+            raise KeyboardInterrupt(ending.reason)
+        if not ending.reason:
+            ending.reason, ending.status = f"ended by {signal.Signals(number).name}", 128 + number
             _thread.start_new_thread(act, ())  # takes no lock that the interrupted thread may hold
 
-    for each in TOLD:
+    for each in SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, hear)
 
@@ -88,8 +88,8 @@ def follow_snakemake() -> None:
             snakemake = psutil.Process(int(number))
             while snakemake.is_running() and snakemake.status() != psutil.STATUS_ZOMBIE:
                 time.sleep(1)
-        if not told.reason:
-            told.reason, told.status = "ended, for Snakemake has died", 128 + signal.SIGTERM
+        if not ending.reason:
+            ending.reason, ending.status = "ended because Snakemake died", 128 + signal.SIGTERM
             interrupt()
 
     _thread.start_new_thread(follow, ())
@@ -98,18 +98,18 @@ def follow_snakemake() -> None:
 @contextmanager
 def saving_first(request: Path) -> Iterator[None]:
     """In the block, a signal creates the file `request`. The process ends when a worker has saved and removed it."""
-    told.request = request
+    ending.request = request
     try:
         yield
     finally:
-        told.request = None
+        ending.request = None
         request.unlink(missing_ok=True)
 
 
 @contextmanager
 def own_handlers() -> Iterator[None]:
     """Restore the handlers of signals after the block, in which Ray sets its own."""
-    before = {each: signal.getsignal(each) for each in TOLD}
+    before = {each: signal.getsignal(each) for each in SIGNALS}
     try:
         yield
     finally:
@@ -122,7 +122,7 @@ def tell_jobs() -> None:
     """Interrupt this Snakemake, and send SIGTERM to all of its jobs, including those that are about to start."""
     import psutil
 
-    told.due = True
+    ending.due = True
     os.kill(os.getpid(), signal.SIGTERM)
     known = set()
     while True:

@@ -158,16 +158,16 @@ def experiment_id(client: "MlflowClient", run_folder: Path) -> str:
     A server decides where artifacts go. With a SQLite file, they go next to the run, not into the working directory.
     """
     uri, experiment = uri_of(run_folder.parent), client.get_experiment_by_name(run_folder.name)
-    beside = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve()
+    own_artifacts = (run_folder.parent / "mlflow-artifacts" / run_folder.name).resolve()
     if experiment is not None:
         if experiment.lifecycle_stage == "deleted":
             restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             raise TrackingError(f"the experiment {run_folder.name} was deleted: {restore}")
         place = Path(unquote(experiment.artifact_location.removeprefix("file://")))
-        if uri == default_uri(run_folder.parent) and place.resolve() != beside:
+        if uri == default_uri(run_folder.parent) and place.resolve() != own_artifacts:
             raise TrackingError(f"{sqlite_file(uri)} was moved, its artifacts belong into {place}: move the file away")
         return experiment.experiment_id
-    artifacts = beside.as_uri() if sqlite_file(uri) else None
+    artifacts = own_artifacts.as_uri() if sqlite_file(uri) else None
     kind = {"mlflow.experimentKind": "custom_model_development"}  # makes the UI show trainings, not prompts
     return client.create_experiment(run_folder.name, artifact_location=artifacts, tags=kind)
 
