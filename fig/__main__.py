@@ -85,6 +85,7 @@ def main() -> None:
     with exit_on_error():
         try:
             build_app()(sys.argv[1:], print_error=False, exit_on_error=False, result_action="return_value")
+            sys.stdout.flush()
         except CycloptsError as error:
             print(f"error: {explain_usage(error)}", file=sys.stderr)
             sys.exit(2)

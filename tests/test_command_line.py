@@ -292,6 +292,17 @@ def test_bash_completes_commands_options_and_choices(
     assert "complete -F _fig fig" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("plan", "config/demo.yaml"), ("plan", "config/demo.yaml", "--json")])
+def test_a_pipe_that_closes_early_ends_a_command_without_an_error_message(words: tuple[str, ...]):
+    command = subprocess.Popen(
+        [sys.executable, "-m", "fig", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert command.stdout and command.stderr
+    command.stdout.close()  # as `| true` does
+    assert not re.search("error|exception", command.stderr.read(), re.IGNORECASE) and command.wait() == 1
+
+
 def test_the_page_states_every_command_in_its_words_and_every_exit_status(app: App):
     page = PAGE.read_text()
     for title, names in GROUPS.items():

@@ -40,7 +40,10 @@ def describe_error(error: Exception) -> str:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turn an error in the block into one sentence and exit status 1, and an interrupt into 128 + the signal."""
+    """Turn an error in the block into one sentence and exit status 1, and an interrupt into 128 + the signal.
+
+    If a pipe closed standard output, as `| head` does, the process exits with 1 and no sentence, as Rich does it.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -51,6 +54,9 @@ def exit_on_error() -> Iterator[None]:
     except KeyboardInterrupt as error:
         print(f"error: {ending.reason or 'interrupted'}; run the same command again to resume", file=sys.stderr)
         raise SystemExit(ending.status or 128 + signal.SIGINT) from error
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes it
+        raise SystemExit(1) from error
     except ERRORS as error:
         print(f"error: {describe_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error
