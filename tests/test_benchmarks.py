@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fig.discriminator import Card, save
 from fig.methods.table import METHODS
 
 pytestmark = [
@@ -138,6 +139,39 @@ def test_emulated_tf32_keeps_ten_bits_of_a_mantissa(monkeypatch: pytest.MonkeyPa
     ]
     assert ((rounded(values) - values).abs() <= 2.0**-11 * values.abs()).all()
     assert rounded(rounded(values)).equal(rounded(values)) and rounded(-values).equal(-rounded(values))
+
+
+def test_frequencies_of_a_studys_discriminators_are_compared(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(FOLDER)
+    from digits import load_digits, train_some, write_digits
+
+    trained = train_some("resnet18", load_digits(), 1, 0.0625)
+    for variant, method in {"standard": {}, "gaussian": {"K": 0.1}, "fig": {"K": 0.1, "starts": ["phases"]}}.items():
+        card = Card(trained.architecture, "digits", variant, 0, "key", settings={"method": method})
+        (tmp_path / variant / "0").mkdir(parents=True)
+        save(tmp_path / variant / "0", trained, card)
+    images = str(write_digits(tmp_path, "test"))
+    words = ["--variants", "gaussian", "fig", "--id-images", images, "--ood-images", images, "--count", "12"]
+    printed = run("frequencies.py", str(tmp_path), *words, "--output", str(tmp_path / "out"))
+    check_tables(printed, "cpu", 0)
+    assert "| `gaussian` | 50.0 (+0.0) | " in printed and "| `fig` | 1.000 | 1.000 | 1.000 | 1.000 |" in printed
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"chains.png", "frequencies.png"}
+
+
+def test_noise_of_a_band_has_its_frequencies_alone_and_smoothing_halves_its_cutoff(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from frequencies import STRENGTH, draw_band, linear_cka, smooth
+
+    noise = torch.Generator().manual_seed(0)
+    power = torch.fft.fft2(draw_band(torch.zeros(2, 3, 32, 32), 1 / 8, 1 / 4, noise)).abs().square()
+    radii = torch.hypot(torch.fft.fftfreq(32)[:, None], torch.fft.fftfreq(32))
+    assert power[..., (radii <= 1 / 8) | (radii > 1 / 4)].max() < 1e-6 * power.max()
+    torch.testing.assert_close(power.mean(dim=(1, 2, 3)) / 32**2, torch.full((2,), STRENGTH**2))
+    wave = torch.cos(2 * torch.pi * torch.arange(32) / 4).expand(1, 3, 32, 32) / 2  # a quarter of a cycle a pixel
+    torch.testing.assert_close(smooth(wave, 0.25), wave / 2)
+    features, turn = torch.randn(20, 4, generator=noise), torch.linalg.qr(torch.randn(4, 4, generator=noise))[0]
+    assert linear_cka(features, 3 * features @ turn + 1) == pytest.approx(1)
+    assert linear_cka(torch.eye(3)[:, :1], torch.tensor([[1.0], [1.0], [-2.0]])) == pytest.approx(0.25)
 
 
 def test_scaling_takes_a_finished_run_apart_and_schedules_the_papers_study(run, tmp_path: Path):
