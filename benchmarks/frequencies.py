@@ -39,7 +39,7 @@ STANDARD = "standard"
 CUTOFFS = (0.5, 0.35, 0.25, 0.18, 0.125)  # cycles a pixel, where a smoothed image's amplitude is half of what it was
 BANDS = ((0, 1 / 16), (1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 1))  # cycles a pixel
 SMOOTHED = ["as it is", *(f"{cutoff:g}" for cutoff in CUTOFFS)]
-NOISED = ["no noise", *(f"{low:g} to {high:g}" for low, high in BANDS)]
+NOISED = ["no noise", "≤ 1/16", "1/16 to 1/8", "1/8 to 1/4", "> 1/4"]  # BANDS
 CHAINS = ["variant", "confidence at the start, %", "at the end, %", "moved by", "excess at the start", "at the end"]
 STRENGTH = 0.2  # of a band's noise: root mean square, in the input space [-1, 1]
 SHOWN = 8  # images of a strip
@@ -114,7 +114,7 @@ def draw(folder: Path, network: nn.Module, images: Tensor, seed: int) -> Drawn |
     found, noise = load_card(folder).settings.get("method") or {}, generator(seed, "frequencies")
     if not isinstance(found, dict) or not found.get("K"):
         return None
-    if set(found) == {"K"}:
+    if set(found) <= {"K", "penalty"}:
         read_settings(GaussianSettings, found, str(folder))
         starts = torch.randn(images.shape, generator=noise).to(images).clamp(-1, 1)
         return Drawn(starts, starts)
@@ -186,7 +186,7 @@ def draw_spectra(axes: Axes, spectra: Mapping[str, Spectrum]) -> None:
     """Draw power against frequency, on logarithmic axes."""
     for place, (name, each) in enumerate(spectra.items()):
         style = LINES[place // len(COLOURS) % len(LINES)]
-        axes.loglog(each.frequency, each.power, style, color=COLOURS[place % len(COLOURS)], label=name, linewidth=1.2)
+        axes.semilogy(each.frequency, each.power, style, color=COLOURS[place % len(COLOURS)], label=name, linewidth=1.2)
     axes.set(xlabel="cycles a pixel", ylabel="power", title="Spectra")
     axes.legend(frameon=False, fontsize=6)
 
@@ -195,7 +195,7 @@ def draw_lines(axes: Axes, ticks: Sequence[str], lines: Mapping[str, Sequence[fl
     """Draw a line for each network."""
     for place, (name, values) in enumerate(lines.items()):
         axes.plot(range(len(ticks)), values, color=COLOURS[place % len(COLOURS)], marker="o", markersize=3, label=name)
-    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xticks(range(len(ticks)), ticks, fontsize=7)
     axes.set(**labels)
     axes.legend(frameon=False, fontsize=6)
 

@@ -1,5 +1,6 @@
-"""What trainings minimise: cross-entropy on ID images, negative entropy on OOD ones (Eqs. 19 and 20)."""
+"""What trainings minimise: cross-entropy on ID images, and a penalty of confidence on OOD ones (Eqs. 19 and 20)."""
 
+from collections.abc import Callable
 from math import log
 
 import torch.nn.functional as F
@@ -27,9 +28,24 @@ def divergence_from_uniform(logits: Tensor, total: int | None = None) -> Tensor:
     return divergences.sum() / (total or len(logits))
 
 
+PENALTIES: dict[str, Callable[[Tensor, int | None], Tensor]] = {
+    "entropy": negative_entropy,
+    "uniform": divergence_from_uniform,
+}
+
+
 def fig_objective(
-    logits: Tensor, labels: Tensor, ood_logits: Tensor, total: int | None = None, ood_total: int | None = None
+    logits: Tensor,
+    labels: Tensor,
+    ood_logits: Tensor,
+    total: int | None = None,
+    ood_total: int | None = None,
+    penalty: str = "entropy",
 ) -> Tensor:
-    """The negative of Eq. 20, to be minimised: both terms have weight 1; without OOD images the second is absent."""
+    """The negative of Eq. 20, to be minimised: both terms have weight 1; without OOD images the second is absent.
+
+    `penalty` names what is minimised on OOD images. Both penalties are least for uniform probabilities. The gradient of
+    the entropy vanishes where the network is surest, that of the divergence does not (Hendrycks et al., ICLR 2019).
+    """
     loss = cross_entropy(logits, labels, total)
-    return loss + negative_entropy(ood_logits, ood_total) if len(ood_logits) else loss
+    return loss + PENALTIES[penalty](ood_logits, ood_total) if len(ood_logits) else loss

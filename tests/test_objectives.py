@@ -1,11 +1,13 @@
 """The objective (Eq. 20) by hand and in its parts."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
-from fig.objectives import cross_entropy, divergence_from_uniform, fig_objective, negative_entropy
+from fig.methods.table import PenaltyName
+from fig.objectives import PENALTIES, cross_entropy, divergence_from_uniform, fig_objective, negative_entropy
 
 LOGITS = torch.tensor([[0.0, math.log(3)], [math.log(3), 0.0]])
 LABELS = torch.tensor([1, 1])
@@ -18,6 +20,19 @@ def test_the_objective_by_hand():
     assert cross_entropy(LOGITS, LABELS).item() == pytest.approx(ce, rel=1e-6)
     assert negative_entropy(UNSURE).item() == pytest.approx(plogp, rel=1e-6)
     assert fig_objective(LOGITS, LABELS, UNSURE).item() == pytest.approx(ce + plogp, rel=1e-6)
+
+
+def test_each_penalty_is_least_for_uniform_probabilities_and_one_does_not_saturate():
+    assert PENALTIES.keys() == set(get_args(PenaltyName))
+    sure = torch.tensor([[40.0, 0.0, 0.0]])
+    gradients = {}
+    for name, penalty in PENALTIES.items():
+        assert fig_objective(LOGITS, LABELS, sure, penalty=name) == cross_entropy(LOGITS, LABELS) + penalty(sure, None)
+        assert all(penalty(torch.zeros(1, 3), None) < penalty(torch.tensor([[by, 0, 0]]), None) for by in (-0.1, 0.1))
+        logits = sure.clone().requires_grad_()
+        (gradients[name],) = torch.autograd.grad(penalty(logits, None), logits)
+    assert gradients["entropy"].abs().max() < 1e-12  # the network that is surest learns nothing
+    torch.testing.assert_close(gradients["uniform"], torch.tensor([[1.0, 0.0, 0.0]]) - 1 / 3)  # q - 1/C
 
 
 def test_without_generated_images_the_objective_is_cross_entropy():

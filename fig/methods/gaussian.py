@@ -23,7 +23,7 @@ class Gaussian(GaussianSettings, Method):
         network, count = players[NETWORK], share_of(self.K, batch.total)
         noise = torch.randn((count, *batch.whole.shape[1:]), generator=generator, device=generator.device)
         images = noise[batch.share(count)].clamp(-1, 1).to(batch.whole)
-        loss = compute_loss(network, batch, images, count)
+        loss = compute_loss(network, batch, images, count, self.penalty)
         if count:
             with torch.no_grad(), frozen(network):
                 logits = network(images) if len(images) else images.new_zeros(0, 1)  # another worker may have some

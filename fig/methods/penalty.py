@@ -25,11 +25,13 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     return id_logits, ood_logits
 
 
-def compute_loss(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int) -> Loss:
-    """The objective of Eq. 20, negated.
+def compute_loss(
+    network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int, penalty: str = "entropy"
+) -> Loss:
+    """The objective of Eq. 20, negated, with the penalty of this name.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.
     """
     id_logits, ood_logits = logits_of_both(network, batch, ood_images)
-    loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total)
+    loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total, penalty)
     return Loss(loss, seen_of(id_logits, batch.labels))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 StartName = Literal["uniform", "spectrum", "phases", "patches"]  # of fig.starts
+PenaltyName = Literal["entropy", "uniform"]  # of fig.objectives
 
 
 @settings
@@ -44,6 +45,8 @@ class FigSettings:
     """How the samples are drawn."""
     starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
     """What chains start at, in turn: noise, noise of the ID spectrum, ID images of scrambled phases or patches."""
+    penalty: PenaltyName = "entropy"
+    """What is minimised on samples: negative entropy (Eq. 20) or divergence from uniform, which does not saturate."""
 
 
 @settings
@@ -52,6 +55,8 @@ class GaussianSettings:
 
     K: Share = 0.1
     """Noise images in a batch for each ID image."""
+    penalty: PenaltyName = "entropy"
+    """What is minimised on noise, as in FIG."""
 
 
 @settings
