@@ -30,7 +30,7 @@ def divergence_from_uniform(logits: Tensor, total: int | None = None) -> Tensor:
 
 PENALTIES: dict[str, Callable[[Tensor, int | None], Tensor]] = {
     "entropy": negative_entropy,
-    "uniform": divergence_from_uniform,
+    "divergence": divergence_from_uniform,
 }
 
 

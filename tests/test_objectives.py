@@ -32,7 +32,7 @@ def test_each_penalty_is_least_for_uniform_probabilities_and_one_does_not_satura
         logits = sure.clone().requires_grad_()
         (gradients[name],) = torch.autograd.grad(penalty(logits, None), logits)
     assert gradients["entropy"].abs().max() < 1e-12  # the network that is surest learns nothing
-    torch.testing.assert_close(gradients["uniform"], torch.tensor([[1.0, 0.0, 0.0]]) - 1 / 3)  # q - 1/C
+    torch.testing.assert_close(gradients["divergence"], torch.tensor([[1.0, 0.0, 0.0]]) - 1 / 3)  # q - 1/C
 
 
 def test_without_generated_images_the_objective_is_cross_entropy():

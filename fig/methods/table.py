@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 StartName = Literal["uniform", "spectrum", "phases", "patches"]  # of fig.starts
-PenaltyName = Literal["entropy", "uniform"]  # of fig.objectives
+PenaltyName = Literal["entropy", "divergence"]  # of fig.objectives
 
 
 @settings
