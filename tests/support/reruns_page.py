@@ -33,6 +33,7 @@ WORDS = {  # another value for settings that are words
     "precision": "bfloat16",
     "noise": "deviation",
     "direction": "gradient",
+    "penalty": "divergence",
     "stop": "batch",
     "unit": "inputs",
     "normalised_over": "test",
