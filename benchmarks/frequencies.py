@@ -200,13 +200,15 @@ def draw_lines(axes: Axes, ticks: Sequence[str], lines: Mapping[str, Sequence[fl
     axes.legend(frameon=False, fontsize=6)
 
 
-def draw_pictures(output: Path, drawn: Mapping[str, Drawn], id_images: Tensor) -> None:
-    """Draw ID images, then each variant's starts and the ends of their chains."""
-    strips = {"ID images": id_images}
+def draw_pictures(output: Path, drawn: Mapping[str, Drawn]) -> None:
+    """Draw each variant's starts and the ends of their chains."""
+    strips: dict[str, Tensor] = {}
     for name, each in drawn.items():
         strips[f"{name}: starts"] = each.starts
         if not each.ends.equal(each.starts):
             strips[f"{name}: ends of their chains"] = each.ends
+    if not strips:
+        return
     figure, rows = make_strips(len(strips), SHOWN, 0.9, 0.3)
     for (part, axes), (title, images) in zip(rows, strips.items(), strict=True):
         part.suptitle(title, x=0.01, ha="left", fontsize=8)
@@ -282,7 +284,7 @@ def main(
     print_table(["network", *sets], list(compare_features(networks, sets)))
     if output:
         output.mkdir(parents=True, exist_ok=True)
-        draw_pictures(output, drawn, images)
+        draw_pictures(output, drawn)
         ends = {f"{name}: ends": find_spectrum(each.ends) for name, each in drawn.items()}
         draw_curves(
             output, {"ID": reference, **{n: find_spectrum(each) for n, each in ood.items()}, **ends}, smoothed, bands
