@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import cyclopts
-import numpy as np
 import torch
 from cyclopts import Parameter
 from matplotlib.axes import Axes
@@ -21,11 +20,12 @@ from ratios import Count, Device, print_machine, print_table
 from torch import Tensor, nn
 
 from fig.data.arrays import open_split
+from fig.data.batches import images_on
 from fig.detectors.library import penultimate
 from fig.discriminator import Discriminator, load, load_card
 from fig.energy import confidence
 from fig.evaluation import some
-from fig.methods.table import FigSettings, GaussianSettings
+from fig.methods.table import FigSettings
 from fig.metrics import auroc
 from fig.networks.taps import kept_at
 from fig.report.plots import COLOURS, LINES, hide_frames, make_panels, make_strips
@@ -33,7 +33,7 @@ from fig.report.spectra import Spectrum, measure_excess, measure_spectrum
 from fig.sampler import sample
 from fig.seeding import generator
 from fig.settings import read_settings
-from fig.starts import draw_starts
+from fig.starts import draw_like, draw_starts
 
 STANDARD = "standard"
 CUTOFFS = (0.5, 0.35, 0.25, 0.18, 0.125)  # cycles a pixel, where a smoothed image's amplitude is half of what it was
@@ -75,9 +75,8 @@ def smooth(images: Tensor, cutoff: float) -> Tensor:
 def draw_band(like: Tensor, low: float, high: float, noise: torch.Generator) -> Tensor:
     """Draw noise like the images with frequencies in (low, high] alone, and the root mean square STRENGTH."""
     frequencies = radii(like.shape[-1])
-    band = filter_images(
-        torch.randn(like.shape, generator=noise).to(like), ((frequencies > low) & (frequencies <= high)).float()
-    )
+    white, kept = draw_like(torch.randn, like.shape, like, noise), (frequencies > low) & (frequencies <= high)
+    band = filter_images(white, kept.float())
     return band * STRENGTH / band.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
 
 
@@ -104,9 +103,7 @@ def measure_features(network: nn.Module, images: Tensor) -> Tensor:
 def load_images(path: Path, discriminator: Discriminator, count: int) -> Tensor:
     """Load `count` images of a prepared split as the network takes them; the same ones each time."""
     split = open_split(path)
-    rows = some(len(split.images), count).numpy()
-    pixels = torch.from_numpy(np.ascontiguousarray(split.images[rows])).permute(0, 3, 1, 2)
-    return discriminator.scaled(pixels.to(discriminator.device))
+    return discriminator.scaled(images_on(discriminator.device, split, some(len(split.images), count)))
 
 
 def draw(folder: Path, network: nn.Module, images: Tensor, seed: int) -> Drawn | None:
@@ -115,17 +112,13 @@ def draw(folder: Path, network: nn.Module, images: Tensor, seed: int) -> Drawn |
     if not isinstance(found, dict) or not found.get("K"):
         return None
     if set(found) <= {"K", "penalty"}:
-        read_settings(GaussianSettings, found, str(folder))
-        starts = torch.randn(images.shape, generator=noise).to(images).clamp(-1, 1)
+        starts = draw_like(torch.randn, images.shape, images, noise).clamp(-1, 1)
         return Drawn(starts, starts)
     if "starts" not in found:
         return None
     settings = read_settings(FigSettings, found, str(folder))
     starts = draw_starts(settings.starts, images, len(images), noise)
-    sampler = settings.sampler
-    if not sampler.max_steps:
-        return Drawn(starts, starts)
-    ends = sample(network, len(images), tuple(images.shape[1:]), sampler, noise, begin=starts).images
+    ends = sample(network, len(images), tuple(images.shape[1:]), settings.sampler, noise, begin=starts).images
     return Drawn(starts, ends)
 
 
@@ -183,7 +176,7 @@ def compare_features(networks: Mapping[str, nn.Module], sets: Named) -> Iterator
 
 
 def draw_spectra(axes: Axes, spectra: Mapping[str, Spectrum]) -> None:
-    """Draw power against frequency, on logarithmic axes."""
+    """Draw power, on a logarithmic axis, against frequency."""
     for place, (name, each) in enumerate(spectra.items()):
         style = LINES[place // len(COLOURS) % len(LINES)]
         axes.semilogy(each.frequency, each.power, style, color=COLOURS[place % len(COLOURS)], label=name, linewidth=1.2)

@@ -24,7 +24,7 @@ from fig.methods.scratch import SNAPSHOT, Scratch
 from fig.methods.standard import Standard
 from fig.methods.table import METHODS, build_method
 from fig.networks.heads import Cosine
-from fig.objectives import cross_entropy
+from fig.objectives import PENALTIES, cross_entropy
 from fig.settings import SamplerSettings
 
 SHORT = SamplerSettings(max_steps=12)
@@ -119,6 +119,24 @@ def test_K_of_zero_is_plain_fine_tuning_bit_for_bit(method: Method, small: Discr
     assert losses[0].value.equal(losses[1].value)
     first, second = (gradients(loss, network) for loss in losses)
     assert all(a.equal(b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("method", [ImplicitGenerator, Gaussian])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_method_minimises_the_penalty_that_it_names_and_no_other(
+    method: type[Method], name: str, small: Discriminator, stripes: Split, monkeypatch: pytest.MonkeyPatch
+):
+    batch, network = batch_of(small, stripes), small.network.train()
+    built = method(penalty=name, **({"sampler": SHORT} if method is ImplicitGenerator else {}))
+    found = {}
+    for stated in PENALTIES:
+        for worth in (0.0, 7.0):
+            with monkeypatch.context() as patch:
+                for each in PENALTIES:
+                    patch.setitem(PENALTIES, each, lambda *_, value=worth if each == stated else 0.0: value)
+                found[stated, worth] = one_loss(built, deepcopy(network), batch).value.item()
+    differences = {stated: found[stated, 7.0] - found[stated, 0.0] for stated in PENALTIES}
+    assert differences == pytest.approx({stated: 7.0 if stated == name else 0.0 for stated in PENALTIES}, abs=1e-4)
 
 
 def test_the_low_entropy_share_is_at_least_one_image():
