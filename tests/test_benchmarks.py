@@ -199,5 +199,5 @@ def test_the_benchmark_of_architectures_measures_a_row_once(tmp_path: Path):
 
 def test_every_benchmark_is_run_here():
     programs = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
-    others = {"architectures.py", "big_study.py", "detectors.py", "gpu.py", "prepare.py"}
+    others = {"architectures.py", "big_study.py", "detectors.py", "frequencies.py", "gpu.py", "prepare.py"}
     assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | others
