@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy.stats import ttest_rel
 from sklearn.metrics import auc, precision_recall_curve, roc_curve
 from torch import nn
 from torchvision.transforms import Normalize
@@ -264,6 +266,42 @@ def test_near_and_far_are_means_over_the_sets_of_a_group_then_over_seeds():
     assert set(table.cells["accuracy ↑"]) == {"91.00 ± 0.82"} and len(table.cells) == 4 and not table.notes
 
 
+def test_a_gain_over_a_control_is_the_mean_of_pairs_with_students_interval():
+    metrics, _ = make_scored()
+    groups = GROUPS["cifar10"]
+    names = ("cifar10",), tuple(chain(*groups.values())), ("resnet18",), ("standard", "fig"), ("baseline",)
+    study = Study(*names, groups=groups, controls={"fig": ("standard",)})
+    made = make_target(TARGETS["gains"], make_results(metrics), Selection((study,), SEEDS))
+    assert made.table_values is not None
+    values = made.table_values.set_index("group")
+    assert set(made.table_values["variant"]) == {"fig"} and set(made.table_values["control"]) == {"standard"}
+    aurocs = metrics[(metrics["metric"] == "auroc") & (metrics["id_dataset"] == "cifar10")]
+    wide = aurocs.pivot(index="seed", columns=["variant", "ood_dataset"], values="value")
+    for group, sets in groups.items():
+        pairs = (wide[variant][list(sets)].mean(axis=1) for variant in ("fig", "standard"))
+        tested, row = ttest_rel(*pairs), values.loc[group]
+        low, high = tested.confidence_interval()
+        gain = (wide["fig"] - wide["standard"])[list(sets)].to_numpy().mean()
+        assert (row["gain"], row["low"], row["high"]) == pytest.approx((gain, low, high)) and row["seeds"] == 3
+    (table,) = made.tables
+    assert list(table.cells) == [
+        *("id_dataset", "network", "variant", "detector", "over"),
+        *("near AUROC ↑", "far AUROC ↑", "accuracy ↑"),
+    ]
+    assert list(table.cells["accuracy ↑"]) == ["+0.0 (+0.0 to +0.0)"]
+
+
+def test_a_gain_without_its_pair_is_left_out_of_the_mean_and_counted():
+    metrics, _ = make_scored()
+    groups = {"near": GROUPS["cifar10"]["near"]}
+    study = Study(("cifar10",), groups["near"], ("resnet18",), ("standard", "fig"), ("baseline",), (), groups)
+    study = replace(study, controls={"fig": ("standard",)})
+    lacking = (metrics["variant"] == "standard") & (metrics["seed"] > 0)
+    made = make_target(TARGETS["gains"], make_results(metrics[~lacking]), Selection((study,), SEEDS))
+    (table,) = made.tables
+    assert table.cells["near AUROC ↑"][0].endswith("(1 of 3 seeds)") and "to" not in table.cells["near AUROC ↑"][0]
+
+
 def test_a_seed_that_is_missing_is_named_and_its_cells_say_so():
     metrics, _ = make_scored()
     groups = GROUPS["cifar10"]
@@ -284,6 +322,10 @@ def test_a_seed_that_is_missing_is_named_and_its_cells_say_so():
         ({"groups": {"near": ["photos-c"]}}, "groups.near: unknown OOD set of the study 'photos-c'"),
         ({"groups": {"near": ["photos-r-nearest"] * 2}}, "groups.near names 'photos-r-nearest' twice"),
         ({"targets": ["openood"]}, "openood averages over groups of OOD sets: state the study's groups"),
+        ({"targets": ["gains"]}, "gains compares variants with their controls: state the study's controls"),
+        ({"controls": {"fog": ["standard"]}}, "controls: unknown variant of the study 'fog'"),
+        ({"controls": {"fig": ["fig"]}}, "controls.fig: unknown other variant of the study 'fig'"),
+        ({"controls": {"fig": ["standard"] * 2}}, "controls.fig names 'standard' twice"),
         ({"groups": {"near": []}}, "groups.near is []: it must be a list of at least 1"),
     ],
 )

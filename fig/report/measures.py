@@ -26,11 +26,13 @@ PATCHED = "fig"  # the variant that the claim is about
 COMMON = "baseline"  # the detector by which variants are compared, where a study has it
 OWN_DETECTORS = tuple(name for name, row in DETECTORS.items() if row.method)  # which come with a method
 COMPARABLE = ("", "id-only")  # protocols
+ACCURACY = "accuracy"  # of a discriminator, the same for all its detectors
 
 PLACE = ["id_dataset", "network"]
 NAMES = [*PLACE, "variant"]
 SCORED = [*NAMES, "seed", "ood_dataset"]
-SETTING = [*NAMES, "detector", "protocol"]  # what the comparison compares
+SCORER = [*NAMES, "detector"]
+SETTING = [*SCORER, "protocol"]  # what the comparison compares
 
 
 # Select
@@ -110,6 +112,13 @@ def find_by_group(metrics: pd.DataFrame, selection: Selection, measures: Sequenc
     sets = asked.drop(columns="group").drop_duplicates()
     parts = [find_values(comparable, sets, selection.seeds, name).assign(measure=name) for name in measures]
     return pd.concat(parts, ignore_index=True).merge(asked, on=list(sets))
+
+
+def find_accuracies(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """The accuracy of every discriminator that is asked for: SCORER, seed, value, measure, and an empty group."""
+    own = metrics.loc[metrics["metric"] == ACCURACY, [*NAMES, "seed", "value"]].drop_duplicates([*NAMES, "seed"])
+    found = asked[[*SCORER, "seed"]].drop_duplicates().merge(own, on=[*NAMES, "seed"], how="left")
+    return found.assign(measure=ACCURACY, group="")
 
 
 def find_lacking(values: pd.DataFrame) -> list[Key]:
@@ -192,6 +201,24 @@ def gains_over_standard(values: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("an improvement is over the standard discriminator: name standard in the study's variants")
     pairs = pair_with_standard(values)
     return pairs.assign(value=pairs["value"] - pairs.pop("standard"))
+
+
+def gains_over_controls(values: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
+    """The gain of each variant over each of its controls, in place of its value, with the column `control`.
+
+    The two values agree in seed and in all other columns. A gain is NaN where one of them is missing.
+    """
+    named = [
+        (*where, variant, control)
+        for study in studies
+        for where in product(study.id_datasets, study.networks)
+        for variant, controls in study.controls.items()
+        for control in controls
+    ]
+    pairs = values.merge(pd.DataFrame(named, columns=[*NAMES, "control"]).drop_duplicates(), on=NAMES)
+    others = values.rename(columns={"variant": "control", "value": "other"})
+    found = pairs.merge(others, on=[name for name in others.columns if name != "other"], how="left")
+    return found.assign(value=found["value"] - found.pop("other"))
 
 
 def gains_by_setting(metrics: pd.DataFrame) -> pd.DataFrame:

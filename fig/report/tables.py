@@ -77,6 +77,16 @@ def format_percent(mean: float, sd: float = float("nan"), signed: bool = False, 
     return text if pd.isna(sd) else f"{text} ± {100 * sd:.{digits}f}"
 
 
+def format_interval(low: float, high: float, digits: int = 1) -> str:
+    """A confidence interval in points; empty where it is NaN."""
+    return "" if pd.isna(low) else f"{format_points(low, digits)} to {format_points(high, digits)}"
+
+
+def format_points(value: float, digits: int = 1) -> str:
+    """A difference of shares in points of per cent; empty where it is NaN."""
+    return "" if pd.isna(value) else f"{100 * value:+.{digits}f}"
+
+
 def format_number(value: float, form: str) -> str:
     """A number as text; empty where it is NaN."""
     return "" if pd.isna(value) else format(value, form)

@@ -195,7 +195,15 @@ def check_study(config: Config, study: Study, where: str) -> None:
         check_unique(names, f"{where}.groups.{group}")
         for name in names:
             check_known(name, study.ood_datasets, "OOD set of the study", f"{where}.groups.{group}")
+    for variant, controls in study.controls.items():
+        check_known(variant, study.variants, "variant of the study", f"{where}.controls")
+        check_unique(controls, f"{where}.controls.{variant}")
+        for name in controls:
+            others = [each for each in study.variants if each != variant]
+            check_known(name, others, "other variant of the study", f"{where}.controls.{variant}")
     for target in study.targets:
+        if TARGETS[target].over_controls and not study.controls:
+            raise ConfigError(f"{where}: {target} compares variants with their controls: state the study's controls")
         if TARGETS[target].by_group and not study.groups:
             raise ConfigError(f"{where}: {target} averages over groups of OOD sets: state the study's groups")
         if TARGETS[target].over_standard and STANDARD not in study.variants:

@@ -114,7 +114,8 @@ def find_studies(config: Config, target: Target) -> list[Study]:
     """The studies that a target shows, each once."""
     found: list[Study] = []
     for study in config.studies:
-        shown = replace(study, targets=(), groups=study.groups if target.by_group else {})
+        groups = study.groups if target.by_group else {}
+        shown = replace(study, targets=(), groups=groups, controls=study.controls if target.over_controls else {})
         if (target.whole_run or set(target.named_by) & set(study.targets)) and shown not in found:
             found.append(shown)
     return found

@@ -29,7 +29,9 @@ class Study:
     targets: tuple[str, ...] = ()
     """The tables and figures that show this study."""
     groups: dict[Title, Names] = Field(default_factory=dict)
-    """OOD sets that `openood` averages together, by the name of the group: `near` and `far`, say."""
+    """OOD sets that `openood` and `gains` average together, by the name of the group: `near` and `far`, say."""
+    controls: dict[str, Names] = Field(default_factory=dict)
+    """The variants that `gains` compares a variant with, by the name of that variant."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
         """ID data set, network and variant of each discriminator."""

@@ -32,6 +32,7 @@ class Target:
     images: bool = False  # it needs the prepared test images too
     over_standard: bool = False  # it shows gains over standard, which its studies must name
     by_group: bool = False  # it shows means over groups of OOD sets, which its studies must state
+    over_controls: bool = False  # it compares variants with their controls, which its studies must state
 
     @property
     def named_by(self) -> tuple[str, ...]:
@@ -157,6 +158,18 @@ ROWS = (
         reading="Near OOD sets resemble the ID images and are harder to reject: compare methods within a group.",
         table=True,
         by_group=True,
+    ),
+    Target(
+        "gains",
+        "gains",
+        "Gains of variants over their controls",
+        "Differences of AUROC, averaged over the OOD sets of each group, and of accuracy between a variant and each of "
+        "its controls, paired by seed. The range is Student's 95 % interval of the mean over seeds, with the OOD sets "
+        "as they are. Intervals are not corrected for their number.",
+        reading="A variant is better than a control on a group if the interval is above zero.",
+        table=True,
+        by_group=True,
+        over_controls=True,
     ),
     Target(
         "fig1",

@@ -50,6 +50,7 @@ WORDS = {  # another value for settings that are words
     "labels": "own/other.npy",
     "wanted": {"digits": "3"},
     "groups": {"near": ["photos-c"]},
+    "controls": {"standard": ["fig"]},
 }
 MORE = {  # for lists
     "starts": "phases",
@@ -72,7 +73,7 @@ Keys = tuple[str | int, ...]
 
 def leaves(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     """The settings in a configuration, each with the keys that lead to it."""
-    if isinstance(value, Mapping) and path[-1:] not in (("arguments",), ("wanted",), ("groups",)):
+    if isinstance(value, Mapping) and path[-1:] not in (("arguments",), ("wanted",), ("groups",), ("controls",)):
         for name, each in value.items():
             yield from leaves(each, (*path, name))
     elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):

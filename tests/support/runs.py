@@ -49,9 +49,10 @@ def make_results(
 
 
 def make_study(*variants: str, ood: Sequence[str] = OOD, detectors: Sequence[str] = ("baseline",)) -> Study:
-    """A study of these variants, whose OOD sets are in groups if they are OOD."""
+    """A study of these variants, the first their control, whose OOD sets are in groups if they are OOD."""
     groups = GROUPS if tuple(ood) == OOD else {}
-    return Study(PLACE[:1], tuple(ood), PLACE[1:], variants, tuple(detectors), groups=groups)
+    controls = dict.fromkeys(variants[1:], variants[:1])
+    return Study(PLACE[:1], tuple(ood), PLACE[1:], variants, tuple(detectors), groups=groups, controls=controls)
 
 
 def make_selection(*studies: Study, seeds: Sequence[int] = (0, 1), **titles: str) -> Selection:

@@ -2,16 +2,21 @@
 
 import pandas as pd
 
-from fig.report.measures import NAMES, average_over_seeds, average_over_sets, find_by_group, find_lacking
+from fig.report.measures import (
+    SCORER,
+    average_over_seeds,
+    average_over_sets,
+    find_accuracies,
+    find_by_group,
+    find_lacking,
+)
 from fig.report.results import Results, describe_missing
 from fig.report.tables import ABSENT, HEADINGS, Table, format_percent, format_seeds, pivot_cells
 from fig.report.targets import Made
 from fig.study.selection import Selection
 
 MEASURES = ("auroc", "fpr95_ood_positive")
-OWN = "accuracy"  # of a discriminator, the same for all its detectors
-PLACE = [*NAMES, "detector"]
-CELL = [*PLACE, "measure", "group", "ood_dataset"]
+CELL = [*SCORER, "measure", "group", "ood_dataset"]
 ABOUT = "per cent, means over the OOD sets of a group"
 
 
@@ -23,7 +28,7 @@ def make(results: Results, selection: Selection) -> Made:
     """
     of_sets = find_by_group(results.metrics, selection, MEASURES)
     of_groups = average_over_sets(of_sets).assign(ood_dataset="")
-    accuracies = find_accuracies(results.metrics, of_sets)
+    accuracies = find_accuracies(results.metrics, of_sets).assign(ood_dataset="")
     both = pd.concat([of_groups, accuracies, of_sets], ignore_index=True)[[*CELL, "seed", "value"]]
     values = average_over_seeds(both, CELL, partly=True, ddof=0)
     notes = describe_missing(results.missing_with(find_lacking(of_sets)))
@@ -32,20 +37,13 @@ def make(results: Results, selection: Selection) -> Made:
     return Made((table,), values)
 
 
-def find_accuracies(metrics: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy of every discriminator that is asked for, once for each detector; NaN where it is missing."""
-    own = metrics.loc[metrics["metric"] == OWN, [*NAMES, "seed", "value"]].drop_duplicates([*NAMES, "seed"])
-    found = asked[[*PLACE, "seed"]].drop_duplicates().merge(own, on=[*NAMES, "seed"], how="left")
-    return found.assign(measure=OWN, group="", ood_dataset="")
-
-
 def lay_out_groups(values: pd.DataFrame, seeds: int) -> pd.DataFrame:
     """A row for each variant and detector, a column for each measure and group; cells as text."""
     rows = values[values["ood_dataset"] == ""]
     headings = (rows["group"] + " " + rows["measure"].map(HEADINGS)).str.strip()
     columns = (rows[name] for name in ("mean", "sd", "seeds"))
     cells = [format_cell(mean, sd, found, seeds) for mean, sd, found in zip(*columns, strict=True)]
-    return pivot_cells(rows.assign(heading=headings, cell=cells), PLACE, "heading")
+    return pivot_cells(rows.assign(heading=headings, cell=cells), SCORER, "heading")
 
 
 def format_cell(mean: float, sd: float, found: int, seeds: int) -> str:

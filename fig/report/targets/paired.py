@@ -13,7 +13,7 @@ from fig.report.paper import AVERAGE
 from fig.report.plots import DPI, make_empty
 from fig.report.results import Results, describe_missing, list_reasons
 from fig.report.statistics import Ranks, interval_over_both, interval_over_seeds, rank_methods
-from fig.report.tables import Table
+from fig.report.tables import Table, format_interval, format_points
 from fig.report.targets import Made
 from fig.report.titles import split_ood_name
 from fig.study.selection import Selection
@@ -137,16 +137,6 @@ def lay_out_pairs(table: pd.DataFrame) -> pd.DataFrame:
         for row, opposed in zip(table.itertuples(), find_opposed(table), strict=True)
     ]
     return pd.DataFrame(rows, columns=headings)
-
-
-def format_interval(low: float, high: float) -> str:
-    """An interval in points."""
-    return "" if pd.isna(low) else f"{format_points(low)} to {format_points(high)}"
-
-
-def format_points(value: float) -> str:
-    """A difference in points."""
-    return "" if pd.isna(value) else f"{100 * value:+.1f}"
 
 
 def draw_ranks(values: pd.DataFrame, dropped: int) -> tuple[Figure, pd.DataFrame]:
