@@ -90,7 +90,7 @@ def test_prepare_is_timed_on_no_device(run):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(2400)  # minutes beside other tests
+@pytest.mark.timeout(2400)  # minutes among other tests
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("command", LONG)
 def test_a_slow_benchmark_prints_its_comparisons(command: str, device: str):
@@ -107,9 +107,9 @@ def test_all_that_a_gpu_is_asked_can_be_rehearsed_without_one(tmp_path: Path):
     arguments = [sys.executable, "gpu.py", "--rehearse", "--device", "cpu", "--output", str(page)]
     done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
-    told = page.read_text()
-    assert told.count("\n## ") == 7 and "resnet18 | 0.0625 | float32" in told
-    assert len(re.findall(rf"\| {RATIO} \| {RATIO} \|", told)) >= 3 + len(METHODS) + 1 + 8
+    found = page.read_text()
+    assert found.count("\n## ") == 7 and "resnet18 | 0.0625 | float32" in found
+    assert len(re.findall(rf"\| {RATIO} \| {RATIO} \|", found)) >= 3 + len(METHODS) + 1 + 8
 
 
 def test_what_fails_on_a_gpu_is_said_and_later_parts_are_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -41,11 +41,11 @@ def folder(small: Discriminator, tmp_path: Path) -> Path:
 
 def test_sample_writes_a_picture_and_arrays(folder: Path, tmp_path: Path):
     out = tmp_path / "grid.png"
-    told = fig("sample", folder, "--count", 10, "--steps", 12, "--out", out).stdout
+    printed = fig("sample", folder, "--count", 10, "--steps", 12, "--out", out).stdout
     arrays = np.load(out.with_suffix(".npz"))
     assert arrays["images"].shape == (10, 16, 16, 3) and (arrays["steps"] == 12).all()
     assert Image.open(out).size == (4 * 20, 3 * 20)
-    assert f"{arrays['confidence'].mean():.3f}" in told
+    assert f"{arrays['confidence'].mean():.3f}" in printed
 
 
 def interrupt(folder: Path, point: str, *arguments: object) -> str:
@@ -61,15 +61,15 @@ def interrupt(folder: Path, point: str, *arguments: object) -> str:
     )
     barrier.wait()
     process.send_signal(signal.SIGINT)
-    told = process.communicate()[1]
+    printed = process.communicate()[1]
     assert process.returncode == 130
-    return told
+    return printed
 
 
 def test_sample_resumes_after_an_interrupt_with_the_same_samples(folder: Path, tmp_path: Path):
     arguments = ["sample", folder, "--count", 4, "--steps", 40, "--out"]
-    told = interrupt(tmp_path / "barrier", AFTER_DRAWING, *arguments, tmp_path / "broken.png")
-    assert "the same command resumes" in told
+    printed = interrupt(tmp_path / "barrier", AFTER_DRAWING, *arguments, tmp_path / "broken.png")
+    assert "the same command resumes" in printed
     assert list(tmp_path.glob(".broken-*.unfinished"))
     fig(*arguments, tmp_path / "broken.png")
     fig(*arguments, tmp_path / "whole.png")
@@ -106,8 +106,8 @@ def test_patch_patches_a_discriminator_with_a_folder_of_images(folder: Path, str
 def test_patch_resumes_after_an_interrupt_with_the_same_weights(folder: Path, stripes: Split, tmp_path: Path):
     given = ["patch", folder, Path(stripes.images.filename), "--iterations", 3, "--batch-size", 16, "--out"]
     fig(*given, tmp_path / "whole")
-    told = interrupt(tmp_path / "barrier", AFTER_CHECKPOINT, *given, tmp_path / "resumed")
-    assert "the same command resumes" in told
+    printed = interrupt(tmp_path / "barrier", AFTER_CHECKPOINT, *given, tmp_path / "resumed")
+    assert "the same command resumes" in printed
     assert list((tmp_path / "resumed").glob("checkpoints/*/state.safetensors"))
     fig(*given, tmp_path / "resumed")
     whole, resumed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "resumed"))
@@ -137,10 +137,10 @@ def test_a_checkpoint_is_adopted_patched_and_judges_images(stripes: Split, tmp_p
     for number in range(5):
         Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / "noise" / f"{number}.png")
     out = tmp_path / "verdicts.csv"
-    told = fig("detect", tmp_path / "patched", images, tmp_path / "noise", "--trust-factory", "--out", out).stdout
+    printed = fig("detect", tmp_path / "patched", images, tmp_path / "noise", "--trust-factory", "--out", out).stdout
     kept = json.loads((tmp_path / "patched" / "detector.json").read_text())
     rows = list(csv.DictReader(out.open()))
-    assert len(rows) == 5 and "of 5 images are taken for in-distribution" in told and kept["detector"] == "energy"
+    assert len(rows) == 5 and "of 5 images are taken for in-distribution" in printed and kept["detector"] == "energy"
     assert all((float(row["score"]) >= kept["threshold"]) == (row["accepted"] == "True") for row in rows)
 
 
@@ -162,11 +162,11 @@ def test_a_classifier_that_hugging_face_saved_is_adopted_with_its_weights(stripe
         )
     (tmp_path / "sea").mkdir()
     Image.new("RGB", (20, 20)).save(tmp_path / "sea" / "0.png")
-    told = fig(
+    printed = fig(
         "detect",
         *(mine, Path(stripes.images.filename), tmp_path / "sea", "--trust-factory", "--out", tmp_path / "out.csv"),
     ).stdout
-    assert "of 1 images are taken for in-distribution" in told
+    assert "of 1 images are taken for in-distribution" in printed
 
 
 @pytest.mark.parametrize(

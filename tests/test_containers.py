@@ -93,7 +93,7 @@ def test_jobs_run_in_the_container_of_the_configuration(contained: Workspace):
     path = f"{contained.folder / 'bin'}:{contained.environment['PATH']}"
     command = ["snakemake", "data/32/digits/train.npy", "--cores", "1", "--configfile", "tests/tiny.yaml", "site.yaml"]
     contained.run(*command, PATH=path)
-    assert not (contained.folder / "calls").exists(), "jobs run where Snakemake does unless it is told otherwise"
+    assert not (contained.folder / "calls").exists(), "jobs run where Snakemake does unless something else is stated"
     (contained.folder / "profiles" / "default").mkdir()
     (contained.folder / "profiles" / "default" / "config.yaml").write_text(profile)
     contained.run(*command, PATH=path)  # again, for the software is another one

@@ -41,7 +41,7 @@ def test_work_follows_images_size_and_samples(paper: Config):
     assert followed == pytest.approx({resnet18: 1000 * 128 * 1.1, vgg19: 1000 * 128 * drawn})
 
 
-def test_a_gan_beside_the_discriminator_costs_its_filters_squared():
+def test_a_gan_costs_its_filters_squared():
     whole, thin = (work_of_training(full("vgg19"), 32, "jcl", {"filters": filters}, 1000) for filters in (64, 8))
     assert thin[full("resnet18")] == whole[full("resnet18")] / 64 and thin[full("vgg19")] == whole[full("vgg19")]
 

@@ -479,6 +479,6 @@ def test_a_library_detector_that_needs_whole_images_is_refused():
         LibraryDetector(name="pytorch_ood.detector.ODIN")
 
 
-def test_images_move_by_units_of_the_pixel_range_whatever_the_scaling(small: Discriminator):
+def test_images_move_by_units_of_the_pixel_range_with_any_scaling(small: Discriminator):
     assert subject_of(small.eval()).unit.flatten().tolist() == [2, 2, 2]
     assert isinstance(subject_of(small), Subject)

@@ -62,7 +62,7 @@ def tiny(classes: int = 3) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, classes))
 
 
-def test_chains_of_a_network_of_ones_own_move_over_all_pixels_whatever_its_scaling(tmp_path: Path):
+def test_chains_of_your_own_network_move_over_all_pixels_with_any_scaling(tmp_path: Path):
     mean, std = (0.1, 0.2, 0.3), (0.2, 0.3, 0.4)
     stated = {"factory": f"{__name__}:tiny", "arguments": {"classes": 3}, "taps": ("0",)}
     found = Discriminator(Architecture("mine", 3, 8, mean=mean, std=std, **stated))

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not find_spec("mkdocs"), reason="mkdocs is not installed beside this Python"),
+    pytest.mark.skipif(not find_spec("mkdocs"), reason="mkdocs is not installed with this Python"),
 ]
 
 ROOT = Path(__file__).parents[1]

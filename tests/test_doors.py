@@ -80,8 +80,15 @@ def look_around(_: dict[str, Any]) -> dict[str, Any]:
 
     token = os.environ["RAY_AUTH_TOKEN"]
     logs = [path for path in Path(ray._private.worker._global_node.get_session_dir_path()).rglob("*") if path.is_file()]
-    told = [name for path in logs for name in secrets_in(path.read_bytes(), SECRETS | {"RAY_AUTH_TOKEN": token})]
-    return {"doors": doors, "sum": summed.item(), "answers": answers, "token": token, "logs": len(logs), "told": told}
+    leaked = [name for path in logs for name in secrets_in(path.read_bytes(), SECRETS | {"RAY_AUTH_TOKEN": token})]
+    return {
+        "doors": doors,
+        "sum": summed.item(),
+        "answers": answers,
+        "token": token,
+        "logs": len(logs),
+        "leaked": leaked,
+    }
 
 
 def is_loopback(address: str) -> bool:
@@ -105,7 +112,7 @@ def test_all_of_a_jobs_ray_listens_on_loopback_and_answers_only_who_has_its_toke
     assert "'CPU': 2.0" in seen["answers"]["friend"]
     assert "InvalidAuthToken" in seen["answers"]["stranger"] and "CPU" not in seen["answers"]["stranger"]
     assert seen["token"] not in done.stdout.replace(json.dumps(seen), "") + done.stderr
-    assert seen["logs"] > 5 and seen["told"] == [] and not list(tmp_path.rglob("*token*"))
+    assert seen["logs"] > 5 and seen["leaked"] == [] and not list(tmp_path.rglob("*token*"))
 
 
 @pytest.mark.pipeline

@@ -55,7 +55,7 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(publisher: Publisher, 
 
 
 @pytest.mark.parametrize("change", ["content", "server", "shorter"])
-def test_what_cannot_be_resumed_is_begun_anew(publisher: Publisher, target: Path, change: str):
+def test_what_cannot_be_resumed_begins_again(publisher: Publisher, target: Path, change: str):
     publisher.cut["set.zip"] = [100_000]
     with pytest.raises(OSError, match="what came is kept"):
         download(target, offered(publisher), retries=0)
@@ -73,7 +73,7 @@ def test_a_wrong_file_is_kept_aside_and_named_and_not_fetched_again(publisher: P
     assert not target.exists() and left_over(target) == ["set.zip.wrong-hash"] and len(publisher.asked) == 1
 
 
-def test_a_missing_file_is_told_at_once_with_the_remedy(publisher: Publisher, target: Path):
+def test_a_missing_file_is_reported_at_once_with_the_remedy(publisher: Publisher, target: Path):
     with pytest.raises(OSError, match=r"/gone\.zip answers 404.*data\.mirror"):
         download(target, File(f"{publisher.address}/gone.zip", hash=HASH))
     assert len(publisher.asked) == 1
@@ -133,7 +133,7 @@ def test_jobs_that_want_the_same_file_fetch_it_once(publisher: Publisher, target
     assert len(publisher.asked) == 1 and target.read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_told_and_nothing_is_taken_for_whole(publisher: Publisher, target: Path):
+def test_a_full_disk_is_reported_and_nothing_is_taken_for_whole(publisher: Publisher, target: Path):
     target.parent.mkdir(parents=True)
     target.with_name(".partial-set.zip").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"the disk of .* is full"):

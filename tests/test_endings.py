@@ -1,4 +1,4 @@
-"""What becomes of a study whose processes are told to end: Snakemake, a job, its worker, Ray, at points of a stage."""
+"""What becomes of a study whose processes get a signal: Snakemake, a job, its worker, Ray, at points of a stage."""
 
 import shutil
 import signal
@@ -126,7 +126,7 @@ def test_a_signal_to_snakemake_alone_ends_its_jobs_and_leaves_nothing(
     job = barrier.wait()
     before = count_saved_rows(workspace.folder)
     snakemake.send_signal(number)
-    wait_for(lambda: requested(workspace) or has_ended(job), "job that is told")
+    wait_for(lambda: requested(workspace) or has_ended(job), "job with a signal")
     barrier.open()
     assert snakemake.wait(HANGS) == 1
     (said,) = [path.read_text() for path in (workspace.folder / log).glob("**/0.log") if SENTENCE in path.read_text()]
@@ -173,7 +173,7 @@ def test_a_job_that_is_ended_at_any_point_resumes_with_the_same_results_and_leav
 
 
 DRIVER, WORKER, RAYLET = "-m fig.stages", "ray::RayTrainWorker", "raylet/raylet"
-TOLD = [  # who is told what, at which point, and the status of the job; None where it goes on by itself
+SIGNALS = [  # who gets which signal, at which point, and the job's status; None if the job continues by itself
     (WORKER, TERM, AFTER_CHECKPOINT, None),
     (DRIVER, TERM, BEFORE_CHECKPOINT, 143),
     (WORKER, INT, BEFORE_CHECKPOINT, None),
@@ -186,13 +186,13 @@ TOLD = [  # who is told what, at which point, and the status of the job; None wh
 
 @pytest.mark.long
 @pytest.mark.timeout(2400)
-def test_whatever_of_ray_is_told_to_end_the_job_goes_on_or_says_so_and_leaves_nothing(
+def test_a_job_continues_or_reports_it_when_a_part_of_ray_is_ended_and_leaves_nothing(
     finished: Workspace, temporary: Path, workspace: Workspace, barrier: Barrier
 ):
     shared = set(SHARED.iterdir())
     command = forget(workspace, "finetune", workers=1)
     job = None
-    for words, number, point, status in TOLD:
+    for words, number, point, status in SIGNALS:
         barrier.close(point)
         job = job or start(command, workspace, barrier)
         held = barrier.wait()

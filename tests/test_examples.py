@@ -72,7 +72,7 @@ def test_three_detectors_are_compared_before_and_after(tmp_path: Path):
 
 
 @pytest.mark.pipeline
-def test_a_row_is_reproduced_beside_the_paper_s(tmp_path: Path):
+def test_a_row_is_reproduced_next_to_the_paper_s(tmp_path: Path):
     printed = run("reproduce_a_row.py", tmp_path)
     first, last = map(float, re.search(r"samples: (\S+) at first, (\S+) in the end", printed).groups())
     assert first > 0.9 and last < 0.7

@@ -122,7 +122,7 @@ KILLED = {  # words in the command line of what is killed, in this order, and wh
 @pytest.mark.long
 @pytest.mark.timeout(2400)  # one to two minutes on two idle cores
 @pytest.mark.parametrize("stage", RESULTS)
-def test_whatever_is_killed_a_job_resumes_from_its_last_checkpoint_and_ends_with_the_same_results(
+def test_a_killed_job_resumes_from_its_last_checkpoint_and_ends_with_the_same_results(
     stage: str, finished: Workspace, workspace: Workspace, barrier: Barrier
 ):
     without(workspace, RESULTS[stage])

@@ -94,7 +94,7 @@ READ: dict[str, tuple[str, Callable[[], bytes], int]] = {
     "names there twice": ("a.zip", lambda: zipped([*PETS, PETS[0]]), 6),
     "names there twice in a tar": ("a.tar", lambda: tarred([*PETS, PETS[0]]), 6),
     "names that differ by case": ("a.zip", lambda: zipped([*PETS, ("cat/0.PNG", encode())]), 7),
-    "an archive beside images": ("a.zip", lambda: zipped([("inner.zip", zipped(PETS)), *PETS]), 6),
+    "an archive among images": ("a.zip", lambda: zipped([("inner.zip", zipped(PETS)), *PETS]), 6),
     "a zip at the end of a tar": ("a.tar", lambda: tarred([*PETS, ("inner.zip", zipped(PETS[:3]))]), 6),
     "a name of 60,000 bytes": ("a.zip", lambda: zipped([*PETS, (f"cat/{'a' * 60_000}.png", encode())]), 7),
     "a name in 10,000 folders": ("a.tar", lambda: tarred([*PETS, (f"cat/{'a/' * 10_000}x.png", encode())]), 7),

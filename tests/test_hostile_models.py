@@ -95,7 +95,7 @@ def test_weights_that_are_damaged_or_of_another_network_are_refused_by_their_fil
 
 def test_weights_in_half_precision_become_those_of_the_network(folder: Path):
     halved = {
-        name: value.half() if value.is_floating_point() else value.clone()  # of a file that is written anew
+        name: value.half() if value.is_floating_point() else value.clone()  # of a file that is written again
         for name, value in load_file(folder / WEIGHTS).items()
     }
     save_file(halved, folder / WEIGHTS)

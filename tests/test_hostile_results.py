@@ -1,4 +1,4 @@
-"""Arrays, tables and descriptions of a run that are damaged: refused by their file, with what makes them anew."""
+"""Damaged arrays, tables and descriptions of a run are refused by their file, with the rule that makes them again."""
 
 import json
 import pickle
@@ -71,7 +71,7 @@ SHOWN = {  # a file of a discriminator's: the target that shows it, and what mak
 
 @pytest.mark.parametrize("file", SHOWN)
 @pytest.mark.parametrize("damage", DAMAGED_ARRAYS)
-def test_a_figure_of_damaged_arrays_names_the_file_and_the_rule_that_makes_it_anew(
+def test_a_figure_of_damaged_arrays_names_the_file_and_the_rule_that_makes_it(
     damage: str, file: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(intact, "MOST_ARRAYS", 2**22)

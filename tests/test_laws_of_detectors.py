@@ -97,7 +97,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_fitted_to_and_scored_in_halves
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_image_has_one_finite_score_for_each_setting_whatever_batch_it_is_in(
+def test_an_image_has_one_finite_score_for_each_setting_in_any_batch(
     name: str, trained: Discriminator, stripes: Split, others: Split
 ):
     detectors = {name: made(name)}

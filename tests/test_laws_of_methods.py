@@ -74,14 +74,14 @@ def test_losses_are_finite_reach_every_weight_of_their_player_and_are_described(
 ):
     method = quick(name)
     players = made_for(method, small.architecture)
-    told: dict[str, Tensor] = {}
+    logged: dict[str, Tensor] = {}
     for loss in method.losses(players, batch_of(small, stripes), generator()):
         assert loss.value.shape == () and loss.value.isfinite()
         weights = list(players[loss.player].parameters())
         assert all(g.isfinite().all() for g in torch.autograd.grad(loss.value, weights))
-        told |= loss.row
-    assert {"id_confidence", "id_energy", "accuracy"} <= set(told)
-    assert all(value.isfinite().all() and not value.requires_grad for value in told.values())
+        logged |= loss.row
+    assert {"id_confidence", "id_energy", "accuracy"} <= set(logged)
+    assert all(value.isfinite().all() and not value.requires_grad for value in logged.values())
     network = players[NETWORK]
     assert all(p.requires_grad for p in network.parameters()) and network.training
 

@@ -1,4 +1,4 @@
-"""What is wrong with MLflow's file, its server, or what it is told costs one warning that says what to do."""
+"""A fault of MLflow's file, its server or a value costs one warning that says what to do."""
 
 import logging
 import os
@@ -106,8 +106,12 @@ def test_a_file_that_mlflow_cannot_use_is_left_as_it_is_and_named_with_the_remed
     make(file)
     before = None if file.is_dir() else file.read_bytes()
     try_to_mirror(folder)
-    told = warning()
-    assert told.startswith(f"MLflow was not updated ({file}") and words in told and "`fig sync` will catch it" in told
+    message = warning()
+    assert (
+        message.startswith(f"MLflow was not updated ({file}")
+        and words in message
+        and "`fig sync` will catch it" in message
+    )
     assert case == "without metrics" or before == (None if file.is_dir() else file.read_bytes())
     with pytest.raises(TrackingError, match=re.escape(words)):
         mirror(folder)
@@ -134,8 +138,8 @@ def test_a_file_of_an_older_mlflow_is_not_changed_until_its_owner_has_it_upgrade
     command.upgrade(config, revisions[len(revisions) // 2])
     before = file.read_bytes()
     try_to_mirror(folder)
-    told = warning()
-    assert f"mlflow db upgrade sqlite:///{file}" in told and file.read_bytes() == before
+    message = warning()
+    assert f"mlflow db upgrade sqlite:///{file}" in message and file.read_bytes() == before
     remedy = [Path(sys.executable).with_name("mlflow"), "db", "upgrade", f"sqlite:///{file}"]
     subprocess.run(remedy, check=True, capture_output=True)
     assert sync(tmp_path) == (1, 0)
@@ -208,9 +212,9 @@ def test_moved_results_write_nothing_into_their_old_place_and_say_what_to_do(
     (tmp_path / "old").rename(tmp_path / "new")
     moved = discriminator(tmp_path / "new", seed=1)
     try_to_mirror(moved)
-    told = warning()
-    assert f"{tmp_path}/new/mlflow.db was moved, its artifacts belong into {tmp_path}/old" in told
-    assert "move the file away" in told and not (tmp_path / "old").exists()
+    message = warning()
+    assert f"{tmp_path}/new/mlflow.db was moved, its artifacts belong into {tmp_path}/old" in message
+    assert "move the file away" in message and not (tmp_path / "old").exists()
     (tmp_path / "old").symlink_to(tmp_path / "new")  # both names are one place
     assert sync(tmp_path / "new") == (2, 0)
     (tmp_path / "old").unlink()

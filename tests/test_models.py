@@ -41,7 +41,7 @@ def test_a_registered_discriminator_serves_its_own_probabilities_its_evaluation_
     with np.load(folder / "scores/baseline.npz") as scores:
         id_scores = scores["id"]
     with served(f"{MODEL}/1", tmp_path) as address:
-        told = ask(address, inputs=images.tolist())
+        answer = ask(address, inputs=images.tolist())
         at_half = ask(address, inputs=images.tolist(), params={"id_acceptance": 0.5})
         records = ask(address, dataframe_records=[{"image": png(image)} for image in images])
         split = ask(address, dataframe_split={"columns": ["image"], "data": [[image.tolist()] for image in images]})
@@ -67,19 +67,19 @@ def test_a_registered_discriminator_serves_its_own_probabilities_its_evaluation_
     assert json_code == 400
     with torch.no_grad():
         own = load(folder).eval()(torch.tensor(images).permute(0, 3, 1, 2)).double().softmax(dim=1)
-    assert set(told) == {"class", "confidence", "probabilities", "score", "accepted"}
-    assert np.allclose(told["probabilities"], own, atol=1e-6)
-    assert np.allclose(told["confidence"], own.amax(dim=1), atol=1e-6)
-    assert told["class"].tolist() == [["horizontal", "vertical"][place] for place in own.argmax(dim=1)]
-    assert np.allclose(told["score"], id_scores, atol=1e-4)
+    assert set(answer) == {"class", "confidence", "probabilities", "score", "accepted"}
+    assert np.allclose(answer["probabilities"], own, atol=1e-6)
+    assert np.allclose(answer["confidence"], own.amax(dim=1), atol=1e-6)
+    assert answer["class"].tolist() == [["horizontal", "vertical"][place] for place in own.argmax(dim=1)]
+    assert np.allclose(answer["score"], id_scores, atol=1e-4)
     for same in (records, split):
-        assert all((told[name] == same[name]).all() for name in told)
-    accepted = np.array([told["accepted"].sum(), at_half["accepted"].sum()])
+        assert all((answer[name] == same[name]).all() for name in answer)
+    accepted = np.array([answer["accepted"].sum(), at_half["accepted"].sum()])
     assert np.abs(accepted - [38, 20]).max() <= 1  # of 40; one stands on the threshold, where rounding decides
 
 
 @pytest.mark.pipeline
-def test_registered_again_a_model_is_found_and_evaluated_anew_it_is_another_version(
+def test_a_model_registered_twice_is_found_and_evaluated_again_it_is_another_version(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

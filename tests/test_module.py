@@ -92,7 +92,7 @@ def test_a_rule_may_run_a_module_of_the_other_workflow(other: Other):
 
 
 @pytest.mark.parametrize("rule", ["pretrain", "finetune", "throughput", "prepare"])
-def test_any_rule_may_be_changed_whatever_it_is_derived_from(other: Other, rule: str):
+def test_any_rule_may_be_changed(other: Other, rule: str):
     changed = f"\n\nuse rule {rule} from fig with:\n    resources:\n        mem_mb=1234,\n"
     targets = TINY["studies"][0]["targets"]
     write_workflow(other, DEPLOYED + changed, studies=[TINY["studies"][0] | {"targets": [*targets, "table5"]}])

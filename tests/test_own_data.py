@@ -163,8 +163,8 @@ def test_a_test_class_keeps_its_training_label_where_others_are_missing(tmp_path
 
 def test_test_classes_that_were_not_trained_are_refused_with_their_count(tmp_path: Path):
     made(folder_of(tmp_path / "train", pets()), tmp_path)
-    told = r"there are no training images of class ant, cow \(3 of 5 test images\) but of cat, dog"
-    with pytest.raises(ValueError, match=f"labels out of range, {told}"):
+    sentence = r"there are no training images of class ant, cow \(3 of 5 test images\) but of cat, dog"
+    with pytest.raises(ValueError, match=f"labels out of range, {sentence}"):
         test = folder_of(
             tmp_path / "test", pets(1) | {f"{name}.png": picture() for name in ("cow/0", "ant/0", "ant/1")}
         )

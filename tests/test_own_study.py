@@ -125,7 +125,7 @@ def test_fewer_images_than_a_batch_are_refused_with_the_files_name(own: Workspac
         ("networks.patched.factory", "network", "networks.patched.factory"),
     ],
 )
-def test_what_is_wrong_with_ones_own_configuration_is_told_before_any_job(
+def test_an_invalid_configuration_of_your_own_is_reported_before_any_job(
     own: Workspace, tmp_path: Path, key: str, value: object, sentence: str
 ):
     config = json.loads(json.dumps(CONFIG))

@@ -264,7 +264,7 @@ def test_a_sentence_under_every_table_and_figure_says_how_to_read_it(run: Path):
     assert "snakemake table1 --profile local --configfile some.yaml" in text and 'href="tables/table1.html"' in text
 
 
-def test_long_times_are_told_in_hours():
+def test_long_times_are_printed_in_hours():
     assert (format_duration(3599), format_duration(7200)) == ("59 min 59 s", "2.0 hours")
 
 

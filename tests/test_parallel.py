@@ -44,7 +44,7 @@ def test_gradients_are_summed_over_workers_while_the_backward_pass_goes_on(count
 
 
 def exchange_gradients() -> tuple[list[str], float, float, float | None]:
-    """When buckets are sent, beside the gradient of the first of four layers; and gradients of some weights."""
+    """When buckets are sent, relative to the gradient of the first of four layers; and gradients of some weights."""
     layers = [nn.Parameter(torch.ones(4)) for _ in range(4)]
     unused = nn.Parameter(torch.ones(4))
     events: list[str] = []
@@ -117,9 +117,9 @@ def test_a_batch_norm_of_three_workers_is_that_of_the_whole_batch(tmp_path: Path
 
 def refuse_odd() -> str:
     """What is said of a norm that workers cannot share."""
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as refused:
         share_statistics(nn.Sequential(Odd(4)))
-    return str(told.value)
+    return str(refused.value)
 
 
 @pytest.mark.slow

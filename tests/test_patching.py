@@ -324,7 +324,7 @@ def test_the_page_on_patching_does_what_it_says(tmp_path: Path):
     (tmp_path / "fig").write_text(f'#!/bin/sh\nexec {sys.executable} -m fig "$@"\n')
     (tmp_path / "fig").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    told = subprocess.run(
+    printed = subprocess.run(
         ["sh", "-ec", script],
         cwd=tmp_path,
         env={**os.environ, "PATH": path},
@@ -332,4 +332,4 @@ def test_the_page_on_patching_does_what_it_says(tmp_path: Path):
         capture_output=True,
         text=True,
     ).stdout
-    assert "images are taken for in-distribution" in told and (tmp_path / "verdicts.csv").exists()
+    assert "images are taken for in-distribution" in printed and (tmp_path / "verdicts.csv").exists()

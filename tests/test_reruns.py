@@ -1,4 +1,4 @@
-"""What a change reruns: docs/reruns.md is true, and the same is told where Snakemake's memory is lost."""
+"""What a change reruns: docs/reruns.md is true, and the same holds if Snakemake's memory is lost."""
 
 import os
 import shutil
@@ -109,8 +109,8 @@ def test_a_copy_without_times_and_memory_makes_what_is_stale_and_nothing_else(fi
     assert not workspace.run(*recover).stdout and workspace.planned() == set()
     shutil.rmtree(tmp_path / ".snakemake")
     workspace.edit("tests/tiny.yaml", "  fig: {method: fig}\n", "  fig: {method: fig, fig: {K: 0.2}}\n")
-    told = workspace.run(*recover).stdout
-    assert "fig/0/model.safetensors: its settings settings.K changed" in told and told.count("stale") == 1
+    printed = workspace.run(*recover).stdout
+    assert "fig/0/model.safetensors: its settings settings.K changed" in printed and printed.count("stale") == 1
     lines = workspace.snakemake("--dry-run", "--quiet", "rules").stdout.splitlines()
     counts = dict(words for line in lines if len(words := line.split()) == 2 and words[1].isdigit())
     assert counts.pop("finetune") == counts.pop("evaluate") == "1"

@@ -107,9 +107,9 @@ def test_of_two_studies_that_prepare_shared_data_at_once_one_waits_and_takes_the
     assert all(f"anna on {os.uname().nodename}, process {first.pid}: waiting for it" in line for line in waiting)
     assert not record.exists()
     first.communicate()
-    told = [job.communicate()[1] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], told
-    assert sum("image" in each for each in told) == 1  # one progress bar: the other took what was made
+    printed = [job.communicate()[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], printed
+    assert sum("image" in each for each in printed) == 1  # one progress bar: the other took what was made
     with (tmp_path / "data/32/digits/train.npy").open("rb") as file:
         npy.read_array(file)
     made = read_record(record)

@@ -93,7 +93,7 @@ def start_job(what: str, place: Path, before: signal.Handlers = signal.SIG_DFL, 
         ("has nothing to save", [TERM], 143, False),
     ],
 )
-def test_a_job_that_is_told_to_end_saves_first_and_says_by_what_it_was_ended(
+def test_a_job_that_gets_a_signal_saves_first_and_names_the_signal(
     what: str, signals: list[signal.Signals], status: int, saved: bool, tmp_path: Path
 ):
     process = start_job(what, tmp_path)

@@ -144,7 +144,7 @@ def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
 
 
 @pytest.mark.parametrize("wrong", [None, [], {"a": {"b": 1}}, -1, "1e-3", float("nan")], ids=repr)
-def test_whatever_stands_in_the_place_of_a_key_is_read_or_refused_in_one_sentence(
+def test_any_value_of_a_key_is_read_or_refused_in_one_sentence(
     wrong: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     stated = yaml.safe_load((ROOT / "tests" / "everything.yaml").read_text())

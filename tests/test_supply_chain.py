@@ -35,7 +35,7 @@ def list_wanted() -> list[Requirement]:
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository, with what is installed beside this interpreter first."""
+    """Run a command in the repository, with what is installed with this interpreter first."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
     path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(
@@ -75,7 +75,7 @@ def test_nothing_that_is_installed_slows_the_start_of_each_process_of_ray_by_a_s
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make sbom` writes."""
     if not (BIN / "cyclonedx-py").exists():
-        pytest.skip("cyclonedx-bom is not installed beside this Python")
+        pytest.skip("cyclonedx-bom is not installed with this Python")
     target: Path = tmp_path_factory.mktemp("sbom") / "sbom.json"
     recipe = re.search(r"^\t(cyclonedx-py .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     done = run(*recipe.replace("sbom.cdx.json $(BIN)/python", f"{target} {sys.executable}").split())
@@ -100,7 +100,7 @@ def test_the_list_of_what_is_installed_is_valid_whole_and_of_no_machine(inventor
 @pytest.mark.slow
 def test_an_unknown_licence_and_strong_copyleft_are_refused_and_there_is_none():
     if not (BIN / "pip-licenses").exists():
-        pytest.skip("pip-licenses is not installed beside this Python")
+        pytest.skip("pip-licenses is not installed with this Python")
     done = run("pip-licenses", "--format=csv")
     assert done.returncode == 0 and done.stdout.count("\n") > 200, done.stderr
     for excused, said in (("docutils", "GPL"), ("huey", "UNKNOWN")):
@@ -112,7 +112,7 @@ def test_an_unknown_licence_and_strong_copyleft_are_refused_and_there_is_none():
 @pytest.mark.slow
 def test_without_the_internet_the_audit_says_so_in_a_sentence_and_fails():
     if not (BIN / "pip-audit").exists():
-        pytest.skip("pip-audit is not installed beside this Python")
+        pytest.skip("pip-audit is not installed with this Python")
     nowhere = "http://127.0.0.1:9"
     done = run("make", "--silent", "--old-file=install", "audit", HTTPS_PROXY=nowhere, https_proxy=nowhere)
     said, failed = done.stderr.splitlines()

@@ -59,9 +59,9 @@ def test_an_address_that_leads_nowhere_is_one_warning_without_its_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(port=port))
     folder = discriminator(tmp_path, seed=0)
     try_to_mirror(folder)
-    (told,) = messages(caplog)
-    assert ADDRESSES[address].format(port=port) in told and "\n" not in told and len(told) < 500
-    assert address == "uc:hush" or "hush" not in told + "".join(capfd.readouterr())
+    (message,) = messages(caplog)
+    assert ADDRESSES[address].format(port=port) in message and "\n" not in message and len(message) < 500
+    assert address == "uc:hush" or "hush" not in message + "".join(capfd.readouterr())
     with pytest.raises(RuntimeError) as refused:  # of which commands make a sentence and status 1
         mirror(folder)
     assert isinstance(refused.value, TrackingError) and (address == "uc:hush" or "hush" not in str(refused.value))
@@ -117,16 +117,16 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_whatever_a_server_answers_is_one_warning_and_no_failed_job(
+def test_any_answer_of_a_server_costs_at_most_one_warning_and_no_job(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     headers = {"Location": "http://127.0.0.1:1/"} if answer == "elsewhere" else {}
     with answering(*ANSWERS[answer], **headers) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         try_to_mirror(discriminator(tmp_path, seed=0))
-    (told,) = messages(caplog)
-    assert told.startswith(f"MLflow was not updated ({address.replace('me:hush@', '')}: ") and "hush" not in told
-    assert "\n" not in told and len(told) < 500
+    (message,) = messages(caplog)
+    assert message.startswith(f"MLflow was not updated ({address.replace('me:hush@', '')}: ") and "hush" not in message
+    assert "\n" not in message and len(message) < 500
 
 
 COLUMNS = "key,metric,detector,protocol,ood_dataset,value"
@@ -208,8 +208,8 @@ def test_a_damaged_discriminator_is_skipped_by_name_and_the_others_are_mirrored(
         file.write_bytes(text.replace(b"KEY", json.loads((folder / "discriminator.json").read_text())["key"].encode()))
     with pytest.raises(RuntimeError, match="1 of 2 discriminators could not be mirrored"):
         sync_command(synced)
-    (told,) = messages(caplog)
-    assert told.startswith(f"{folder} was skipped: {folder}/") and words in told and "make it again" in told
+    (message,) = messages(caplog)
+    assert message.startswith(f"{folder} was skipped: {folder}/") and words in message and "make it again" in message
     try_to_mirror(folder)
     assert "MLflow was not updated" in messages(caplog)[0]
     file.write_bytes(whole)

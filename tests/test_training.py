@@ -107,7 +107,7 @@ def test_training_learns(precision: str, stripes: Split):
     assert rows[-1]["loss"] < 0.2 * rows[0]["loss"] and rows[-1]["accuracy"] > 0.95
 
 
-def test_weights_are_float32_whatever_computes_with_them(stripes: Split):
+def test_weights_are_float32_in_every_precision(stripes: Split):
     settings = replace(SETTINGS, iterations=1, precision="bfloat16")
     discriminator = discriminator_for(Standard())
     kinds: set[torch.dtype] = set()
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_after_its_row(stripes: Spl
     assert not torch.tensor(rows[-1]["loss"]).isfinite()
 
 
-def test_a_sampler_that_fails_after_the_loss_did_is_told_as_the_loss(stripes: Split):
+def test_a_sampler_that_fails_after_the_loss_did_is_reported_as_the_loss(stripes: Split):
     class Failing(Standard):
         def losses(self, players, batch, generator):
             if players[NETWORK].fc.weight.isnan().any():
@@ -178,7 +178,7 @@ def test_the_learning_rate_falls_tenfold_at_each_milestone(stripes: Split):
     )
 
 
-def test_a_cosine_takes_the_learning_rate_down_in_every_step_whatever_the_milestones(stripes: Split):
+def test_a_cosine_takes_the_learning_rate_down_in_every_step_with_any_milestones(stripes: Split):
     settings = replace(SETTINGS, learning_rate=0.1, iterations=8, milestones=(0.5,), cosine_to=1e-6)
     wanted = [1e-6 + (0.1 - 1e-6) * 0.5 * (1 + math.cos(step / 8 * math.pi)) for step in range(8)]
     assert [row["learning_rate"] for row in rows_of(settings, stripes, Standard())] == pytest.approx(wanted)

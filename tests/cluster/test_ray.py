@@ -54,7 +54,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     ray.wait(60)
 
 
-def told(cluster: dict[str, str], question: str) -> Any:
+def ask_ray(cluster: dict[str, str], question: str) -> Any:
     """What the Ray says of itself."""
     code = f"import json, ray; ray.init(logging_level='ERROR'); print(json.dumps({question}))"
     done = subprocess.run([sys.executable, "-c", code], env=cluster, text=True, capture_output=True, check=True)
@@ -62,7 +62,7 @@ def told(cluster: dict[str, str], question: str) -> Any:
 
 
 def noted(settings: dict[str, str]) -> str:
-    """Say in a folder that this evaluation is at work, and be so until it is told to end."""
+    """Say in a folder that this evaluation is at work, and be so until it is asked to end."""
     folder = Path(settings["folder"])
     (folder / f"{settings['name']}.begun").touch()
     while not (folder / "enough").exists():
@@ -88,7 +88,7 @@ def test_two_evaluations_of_half_a_gpu_share_it_and_a_third_waits(cluster: dict[
     command = [sys.executable, "-c", HALF, tmp_path]
     evaluations = [subprocess.Popen([*command, name], env=cluster, stdout=subprocess.PIPE, text=True) for name in "abc"]
     wait_for(lambda: len(list(tmp_path.glob("*.begun"))) == 2, "two at once")
-    wait_for(lambda: told(cluster, WAITING) == 1, "third that waits")
+    wait_for(lambda: ask_ray(cluster, WAITING) == 1, "third that waits")
     assert len(list(tmp_path.glob("*.begun"))) == 2
     (tmp_path / "enough").touch()
     assert [evaluation.communicate()[0].split()[-1] for evaluation in evaluations] == ["0"] * 3
@@ -110,10 +110,10 @@ def test_two_evaluations_share_a_long_lived_ray_and_leave_it_alive(
         for name, scores in before.items():
             for key, values in np.load(folder / "scores" / name).items():
                 np.testing.assert_array_equal(values, scores[key], err_msg=f"{folder} {name}")
-    drivers = [driver for driver in told(cluster, JOBS) if "fig.stages.evaluate" in driver["Entrypoint"]]
+    drivers = [driver for driver in ask_ray(cluster, JOBS) if "fig.stages.evaluate" in driver["Entrypoint"]]
     assert len(drivers) == 2 and all(driver["IsDead"] for driver in drivers)
     assert max(driver["StartTime"] for driver in drivers) < min(driver["EndTime"] for driver in drivers)
-    wait_for(lambda: told(cluster, "ray.available_resources()").get("CPU") == 3, "free Ray")
+    wait_for(lambda: ask_ray(cluster, "ray.available_resources()").get("CPU") == 3, "free Ray")
 
 
 def test_who_has_not_the_token_is_refused(cluster: dict[str, str]):

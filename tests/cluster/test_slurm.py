@@ -191,7 +191,7 @@ def test_each_target_and_the_report_are_jobs_of_their_own(run: Run):
         assert [comment for comment in run.jobs if comment.startswith(f"rule_{rule}")], rule
 
 
-def test_a_failed_discriminators_error_is_in_the_output_and_its_log_beside_the_results(
+def test_a_failed_discriminators_error_is_in_the_output_and_its_log_with_the_results(
     slurm: None, finished: Workspace, tmp_path: Path
 ):
     workspace = pretraining(tmp_path, finished)

@@ -115,9 +115,9 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def assert_sentence(error: BaseException, sentence: str, name: str) -> None:
     """Assert that an error is one line that names the file or key, and says what it should."""
-    told = str(error)
-    assert "\n" not in told and name in told and len(told) < 600, told
-    assert re.search(sentence, told), told
+    message = str(error)
+    assert "\n" not in message and name in message and len(message) < 600, message
+    assert re.search(sentence, message), message
 
 
 def put(path: Path, content: str | bytes) -> None:

@@ -1,6 +1,7 @@
 """The page docs/reruns.md, by asking Snakemake what each change would rerun: `make docs` writes it
 
-The study of everything.yaml counts as finished: its outputs are empty files, and Snakemake is told that it made them.
+The study of everything.yaml counts as finished: its outputs are empty files, which Snakemake records as its
+own.
 """
 
 import json
