@@ -117,7 +117,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_any_answer_of_a_server_costs_at_most_one_warning_and_no_job(
+def test_any_answer_of_a_server_is_one_warning_and_no_failed_job(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     headers = {"Location": "http://127.0.0.1:1/"} if answer == "elsewhere" else {}

@@ -1,7 +1,6 @@
 """The page docs/reruns.md, by asking Snakemake what each change would rerun: `make docs` writes it
 
-The study of everything.yaml counts as finished: its outputs are empty files, which Snakemake records as its
-own.
+The study of everything.yaml counts as finished: its outputs are empty files that Snakemake takes for made.
 """
 
 import json
