@@ -29,6 +29,7 @@ from fig.openood import (
     write_results,
     write_scores,
 )
+from fig.report.tables import explain_column
 from fig.report.targets import make_target
 from fig.study import TARGETS, ConfigError, Selection, Study, complete_config
 from support.openood import ResNet18
@@ -288,9 +289,10 @@ def test_a_gain_over_a_control_is_the_mean_of_pairs_with_students_interval():
     (table,) = made.tables
     assert list(table.cells) == [
         *("id_dataset", "network", "variant", "detector", "over"),
-        *("near AUROC ↑", "far AUROC ↑", "accuracy ↑"),
+        *("near AUROC gain ↑", "far AUROC gain ↑", "accuracy gain ↑"),
     ]
-    assert list(table.cells["accuracy ↑"]) == ["-1.0 (-2.2 to +0.2)"]
+    assert {explain_column(name)[0] for name in table.cells if name.endswith("↑")} == {"points"}
+    assert list(table.cells["accuracy gain ↑"]) == ["-1.0 (-2.2 to +0.2)"]
 
 
 def test_a_gain_without_its_pair_is_left_out_of_the_mean_and_counted():
@@ -301,7 +303,8 @@ def test_a_gain_without_its_pair_is_left_out_of_the_mean_and_counted():
     lacking = (metrics["variant"] == "standard") & (metrics["seed"] > 0)
     made = make_target(TARGETS["gains"], make_results(metrics[~lacking]), Selection((study,), SEEDS))
     (table,) = made.tables
-    assert table.cells["near AUROC ↑"][0].endswith("(1 of 3 seeds)") and "to" not in table.cells["near AUROC ↑"][0]
+    cell = table.cells["near AUROC gain ↑"][0]
+    assert cell.endswith("(1 of 3 seeds)") and "to" not in cell
 
 
 def test_a_seed_that_is_missing_is_named_and_its_cells_say_so():

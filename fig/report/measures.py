@@ -181,15 +181,22 @@ def gather_rows(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 # Compare
 
 
-def pair_with_standard(values: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of all variants except standard, each with the standard discriminator's value in `standard`.
+def pair_with_controls(values: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each variant once for each of its controls, whose value is in `other`.
 
-    The two values agree in seed and in all other columns; a missing value of standard is NaN.
+    `controls` has the columns NAMES and control. The two values agree in seed and in all other columns; a missing value
+    of the control is NaN.
     """
-    pair = [name for name in values.columns if name not in ("variant", "value")]
-    is_standard = values["variant"] == STANDARD
-    standard = values.loc[is_standard, [*pair, "value"]].rename(columns={"value": "standard"})
-    return values[~is_standard].merge(standard, on=pair, how="left")
+    others = values.rename(columns={"variant": "control", "value": "other"})
+    on = [name for name in others.columns if name != "other"]
+    return values.merge(controls, on=NAMES).merge(others, on=on, how="left")
+
+
+def pair_with_standard(values: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all variants except standard, each with the standard discriminator's value in `standard`."""
+    patched = values.loc[values["variant"] != STANDARD, NAMES].drop_duplicates()
+    pairs = pair_with_controls(values, patched.assign(control=STANDARD))
+    return pairs.drop(columns="control").rename(columns={"other": "standard"})
 
 
 def gains_over_standard(values: pd.DataFrame) -> pd.DataFrame:
@@ -206,7 +213,7 @@ def gains_over_standard(values: pd.DataFrame) -> pd.DataFrame:
 def gains_over_controls(values: pd.DataFrame, studies: Sequence[Study]) -> pd.DataFrame:
     """The gain of each variant over each of its controls, in place of its value, with the column `control`.
 
-    The two values agree in seed and in all other columns. A gain is NaN where one of them is missing.
+    A gain is NaN where one of the two values is missing.
     """
     named = [
         (*where, variant, control)
@@ -215,10 +222,8 @@ def gains_over_controls(values: pd.DataFrame, studies: Sequence[Study]) -> pd.Da
         for variant, controls in study.controls.items()
         for control in controls
     ]
-    pairs = values.merge(pd.DataFrame(named, columns=[*NAMES, "control"]).drop_duplicates(), on=NAMES)
-    others = values.rename(columns={"variant": "control", "value": "other"})
-    found = pairs.merge(others, on=[name for name in others.columns if name != "other"], how="left")
-    return found.assign(value=found["value"] - found.pop("other"))
+    pairs = pair_with_controls(values, pd.DataFrame(named, columns=[*NAMES, "control"]).drop_duplicates())
+    return pairs.assign(value=pairs["value"] - pairs.pop("other"))
 
 
 def gains_by_setting(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,8 @@ TITLES = {"id_dataset": "ID data set", "ood_dataset": "OOD set"}  # of columns t
 # What columns mean, by headings without arrows: unit and sentence. A heading that begins or ends with one has its own.
 MEANINGS = {
     "AUROC": ("%", "Probability that an ID image scores higher than an OOD image; 50 is chance, 100 is perfect."),
+    "AUROC gain": ("points", "AUROC less that of the variant under `over`, of the same seed."),
+    "accuracy gain": ("points", "Accuracy less that of the variant under `over`, of the same seed."),
     "AUROC gain over standard": ("points", "AUROC less that of the standard discriminator of the same seed."),
     "FPR at 95 % TPR": ("%", "Share of OOD images accepted by the threshold that accepts 95 % of the ID images."),
     "FPR at 95 % TPR, OOD positive": (

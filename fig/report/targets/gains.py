@@ -12,12 +12,13 @@ from fig.report.measures import (
 )
 from fig.report.results import Results, describe_missing
 from fig.report.statistics import interval_over_seeds
-from fig.report.tables import ABSENT, HEADINGS, Table, format_interval, format_points, pivot_cells
+from fig.report.tables import ABSENT, Table, format_interval, format_points, pivot_cells
 from fig.report.targets import Made
 from fig.study.selection import Selection
 
 PAIR = [*SCORER, "control"]
 CELL = [*PAIR, "measure", "group"]
+HEADINGS = {"auroc": "AUROC gain ↑", "accuracy": "accuracy gain ↑"}
 COLUMNS = [*CELL, "gain", "low", "high", "seeds"]
 ABOUT = "points of per cent: mean over {} seeds, and its 95 % interval"
 
