@@ -221,11 +221,16 @@ def test_a_key_depends_on_what_the_inputs_are_and_not_on_where(tmp_path: Path):
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
     job = finetuning(tmp_path)
-    written = Record(job.origin(), job.command(), job.values(Role.RUNTIME), Times(work=3.0))
+    written = Record(job.origin(), job.command(), job.values(Role.RUNTIME), Times(work=3.0), "0a1b2c")
     written.write(tmp_path / "x.record.json")
     read = read_record(tmp_path / "x.record.json")
     assert read is not None and read.origin == written.origin and read.command == written.command
-    assert read.runtime["resources"]["workers"] == 1 and read.times.work == 3.0 and read.times.ended > 0
+    assert (
+        read.commit == "0a1b2c"
+        and read.runtime["resources"]["workers"] == 1
+        and read.times.work == 3.0
+        and read.times.ended > 0
+    )
     assert read_record(tmp_path / "none.json") is None
 
 

@@ -1,11 +1,12 @@
 """Fingerprints change with the code that makes a result, and with nothing else."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fig.runtime import provenance
-from fig.runtime.provenance import fingerprint, modules_behind, provenance_key
+from fig.runtime.provenance import commit_of, fingerprint, modules_behind, provenance_key
 from fig.settings import Augmentation
 from fig.stages.finetune import Finetune
 from fig.stages.pretrain import Pretrain
@@ -81,3 +82,26 @@ def test_a_folder_without_code_is_no_module(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="nets is a folder, not a module with code"):
         provenance.module_hash("nets")
+
+
+def test_the_commit_of_code_is_gits_and_says_whether_files_were_changed(tmp_path: Path):
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=n", "-c", "user.email=e")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    file = tmp_path / "module.py"
+    file.write_text("one = 1")
+    assert commit_of(tmp_path / ".") == ""
+    git("init", "--quiet")
+    git("add", "module.py")
+    git("commit", "--quiet", "--message", "one")
+    git("tag", "--annotate", "v1", "--message", "a tag does not stand for it")
+    (tmp_path / "results").mkdir()  # files that Git does not know change nothing
+    commit = git("rev-parse", "--short=12", "HEAD").strip()
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == commit and len(commit) == 12
+    file.write_text("one = 2")
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == f"{commit}-dirty"
+    commit_of.cache_clear()
+    assert commit_of(file.parent / "results") == ""

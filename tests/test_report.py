@@ -17,6 +17,7 @@ from fig.report.results import Results, describe_missing, find_reason, note_miss
 from fig.report.tables import format_percent, to_markdown
 from fig.report.targets import make_target, render_tables
 from fig.report.targets.comparison import lay_out_comparison
+from fig.runtime.record import Origin, Record, Times
 from fig.study.selection import Selection
 from fig.study.targets import ROWS, TARGETS, Target
 from support.runs import (
@@ -227,6 +228,20 @@ def test_a_target_of_nothing_says_so(target: Target, tmp_path: Path):
     reason = "it was not measured yet" if target.throughput else "it was not made yet"
     assert reason in read_notes(made)
     assert set(render_tables(made)) == ({"csv", "md", "tex", "html"} if target.table else set())
+
+
+@pytest.mark.parametrize("target", [row for row in ROWS if row.table and row.needs], ids=lambda target: target.name)
+def test_a_caption_ends_with_the_seeds_and_commits_of_what_is_shown(target: Target, run: Path, tmp_path: Path):
+    copied = tmp_path / "results" / "some"
+    shutil.copytree(run, copied)
+    shutil.copytree(run.parents[1] / "data", tmp_path / "data")
+    for seed, commit in enumerate(("0a1b", "2c3d-dirty")):
+        for folder in copied.glob(f"discriminators/*/*/*/{seed}"):
+            for name in ("training", "evaluation"):
+                Record(Origin("", "", {}, {}), "", {}, Times(), commit).write(folder / f"{name}.record.json")
+    made = make_target(target, read(copied, target), SELECTION)
+    shown = "seed 0; commit 0a1b" if target.first_seed else "seeds 0, 1; commits 0a1b, 2c3d-dirty"
+    assert all(table.caption.startswith(target.title) and table.caption.endswith(f"; {shown}") for table in made.tables)
 
 
 def test_images_that_are_missing_are_named_and_gains_are_shown_all_the_same(run: Path):

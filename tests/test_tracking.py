@@ -17,6 +17,7 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from fig.runtime import tracking
+from fig.runtime.record import Origin, Record, Times
 from fig.runtime.tracking import TrackingError, mirror, sync, try_to_mirror
 from support.disks import Disk
 from support.processes import free_port, run_server
@@ -174,6 +175,17 @@ def test_of_sixteen_that_write_at_once_into_a_fresh_file_none_fails_and_none_is_
         runs = runs_of(address, each.name)
         assert sorted(run.data.params["seed"] for run in runs) == ["0", "1", "2", "3"]
         assert all(run.data.metrics == {"loss": 0.5, "auroc/baseline/photos-c": 0.9} for run in runs)
+
+
+@pytest.mark.usefixtures("own_file")
+def test_a_run_names_the_command_and_the_commit_of_its_training(tmp_path: Path):
+    folder = discriminator(tmp_path, seed=0)
+    record = Record(Origin("finetune", "code", {}, {}), "python -m fig.stages.finetune", {}, Times(), "0a1b2c")
+    record.write(folder / "training.record.json")
+    mirror(folder)
+    (run,) = runs_of(f"sqlite:///{tmp_path}/mlflow.db")
+    assert run.data.tags["fig.command"] == record.command
+    assert run.data.tags["mlflow.source.git.commit"] == record.commit
 
 
 class Failing:

@@ -257,6 +257,7 @@ def render_page(page: RunPage) -> str:
         id_datasets={name: page.about.get(name, UNKNOWN) for name in metrics["id_dataset"].unique()},
         ood_datasets={name: page.about.get(name, UNKNOWN) for name in ood},
         variants=list(list_variants(results.cards)),
+        commits=results.commits,
         total=format_duration(times["ended"].max() - times["started"].min()) if len(times) else "",
         times=Markup(html_cells(average_times(times))) if len(times) else "",
         versions=next((card["provenance"]["versions"] for card in results.cards.values()), {}),

@@ -37,6 +37,7 @@ LAYOUTS: Mapping[str, Layout] = {  # of arrays, by the name of their file
 TEXTS = ("predicted", "wanted")  # may be names of classes
 CARD = {"key": str, "architecture": dict, "settings": dict}
 MEASURED = {"network": str, "id_dataset": str, "width": int | float, "size": int, "images_per_second": int | float}
+RECORDS = ("training.record.json", "evaluation.record.json")  # of what tables and figures show of a discriminator
 NOTED = 3  # sentences in a figure's note, at most
 
 T = TypeVar("T")
@@ -72,6 +73,13 @@ class Results:
     def histories(self) -> dict[Key, pd.DataFrame]:
         """Each history.csv."""
         return {key: read_history(folder) for key, folder in self.folders.items()}
+
+    @cached_property
+    def commits(self) -> tuple[str, ...]:
+        """The commits of the code that made and evaluated the discriminators, as far as records name them."""
+        paths = [folder / name for folder in self.folders.values() for name in RECORDS]
+        records = (read_object(path, {}, remedy_of(path)) for path in paths if path.exists())
+        return tuple(dict.fromkeys(str(each["commit"]) for each in records if each.get("commit")))
 
     def arrays(self, name: str, variants: Sequence[str] | None = None) -> dict[Key, Arrays]:
         """The arrays in each `<name>.npz`: of all variants, or of these."""

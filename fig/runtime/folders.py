@@ -62,6 +62,7 @@ class Contents:
     evaluation: list[Point]
     data: list[DataSet]
     command: str
+    commit: str
 
 
 def read_folder(folder: Path) -> Contents:
@@ -76,9 +77,9 @@ def read_folder(folder: Path) -> Contents:
         history = [point for row, time in zip(rows, times, strict=True) for point in points_of(row, time)]
     evaluation = list(evaluation_of(folder, card["key"]))
     record = read_record(folder / RECORDS[0])
-    command = record.command if record else ""
+    made = (record.command, record.commit) if record else ("", "")
     values = parameters_of(card), history, evaluation, data_of(folder)
-    return Contents(folder, card, times[0], max(times), *values, command)
+    return Contents(folder, card, times[0], max(times), *values, *made)
 
 
 def read_card(folder: Path) -> dict[str, Json]:

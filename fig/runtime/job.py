@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, ValidationError
 
 from fig.runtime.ending import follow_snakemake, listen
 from fig.runtime.locks import lock_beside, wait_for_lock
-from fig.runtime.provenance import fingerprint, module_hash
+from fig.runtime.provenance import commit_of, fingerprint, module_hash
 from fig.runtime.record import Origin, Record, Times, hash_input, read_record
 from fig.runtime.scratch import scratch_folder, temporary_files_in
 from fig.settings import Json, cached, explain, settings
@@ -146,11 +146,11 @@ class Job:
             self.run(times)
             return
         with wait_for_lock(lock_beside(path), str(path)) as waited:
-            origin = self.origin()
+            origin, commit = self.origin(), commit_of()
             if waited and self.is_made(origin):
                 return
             self.run(times)
-            record = Record(origin, self.command(), self.values(Role.RUNTIME), times)
+            record = Record(origin, self.command(), self.values(Role.RUNTIME), times, commit)
             record.write(path)
             with times.measure("tracking"):
                 self.publish()

@@ -1,4 +1,4 @@
-"""Identify what a result was made of: fingerprints of code, hashes of files, and the key that names a job.
+"""Identify what a result was made of: fingerprints of code, its commit, hashes of files, and the key that names a job.
 
 This module imports only the standard library, because Snakemake imports it when it parses the Snakefile.
 """
@@ -6,6 +6,8 @@ This module imports only the standard library, because Snakemake imports it when
 import ast
 import hashlib
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -103,6 +105,19 @@ def fingerprint(*modules: str) -> str:
     files = [path for name in sorted(DATA) if name in behind for path in behind[name].path.parent.glob(DATA[name])]
     parts += [(path.name, file_hash(path)) for path in sorted(files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def commit_of(root: Path = ROOT) -> str:
+    """Return the Git commit of the code below `root`, with `-dirty` if files of it were changed since.
+
+    Empty where the code is no Git repository's, or Git does not say: then only fingerprints identify it.
+    """
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return ""
+    command = [git, "--no-optional-locks", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def module_hash(module: str) -> str:

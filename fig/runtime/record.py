@@ -89,17 +89,19 @@ class Times:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished job: its origin, the command that repeats it, and its times."""
+    """A finished job: its origin, the command that repeats it, its times, and the commit of the code for people."""
 
     origin: Origin
     command: str
     runtime: Mapping[str, Json]  # values that do not change the result, such as workers
     times: Times
+    commit: str = ""  # or empty; the origin's fingerprint decides what is up to date
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, whole or not at all."""
         times = replace(self.times, ended=self.times.now())
-        values = asdict(self.origin) | {"command": self.command, "runtime": dict(self.runtime), "times": asdict(times)}
+        values = asdict(self.origin) | {"command": self.command, "commit": self.commit}
+        values |= {"runtime": dict(self.runtime), "times": asdict(times)}
         with replacing(path) as partial:
             partial.write_text(json.dumps(values, indent=1) + "\n")
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 KEY = "fig.key"
 COMMAND = "fig.command"
+COMMIT = "mlflow.source.git.commit"  # MLflow's own, which its UI shows
 FILES = "fig.files"  # hash of a model's files, if it has its weights
 ARTIFACTS = ("discriminator.json", "history.csv", "metrics.csv", "samples.png", *RECORDS)
 OF_A_MODEL = ("discriminator.json", "model.safetensors", "scores/baseline.npz")  # the files that GATE reads
@@ -198,8 +199,9 @@ def mirror_folder(client: "MlflowClient", contents: Contents, experiment: str, f
     metrics += [metric_of(point, model.model_id) for point in judged]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    if contents.command:
-        client.set_tag(run_id, COMMAND, contents.command)
+    for tag, value in {COMMAND: contents.command, COMMIT: contents.commit}.items():
+        if value:
+            client.set_tag(run_id, tag, value)
     for path in (contents.folder / name for name in ARTIFACTS):
         if path.exists():
             client.log_artifact(run_id, str(path))

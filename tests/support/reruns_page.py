@@ -332,9 +332,10 @@ configuration, threads, memory, time, profiles), or of a file's time alone.
 
 ## After results were copied, or `.snakemake` was lost
 
-Each job leaves a record next to its outputs (`*.record.json`): its code, its settings, and hashes of its inputs. So
-`fig plan` finds what is stale without Snakemake's memory, which is the folder `.snakemake`, and without the files'
-times, which neither `cp -r` nor git keeps:
+Each job leaves a record next to its outputs (`*.record.json`): its code, its settings, and hashes of its inputs. (It
+also names the Git commit, for people: a commit that leaves a stage's code alone makes nothing stale.) So `fig plan`
+finds what is stale without Snakemake's memory, which is the folder `.snakemake`, and without the files' times, which
+neither `cp -r` nor git keeps:
 
 ```sh
 fig plan config/demo.yaml                                    # lists what is stale, and why

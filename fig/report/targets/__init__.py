@@ -3,6 +3,7 @@
 A module here is imported when its target is made, so that a job depends on the code of its own target alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -29,16 +30,27 @@ class Made:
 
 
 def make_target(target: Target, results: Results, selection: Selection) -> Made:
-    """Make a target from what there is of a run; tables get its title. What is missing is noted with its reason."""
+    """Make a target from what there is of a run. What is missing is noted with its reason.
+
+    Captions of tables begin with the target's title, and end with the seeds and commits of what is there.
+    """
     make = getattr(import_module(f"{__name__}.{target.module}"), target.function)
     made: Made = make(results, selection)
-    return replace(made, tables=tuple(name_table(target, table) for table in made.tables))
+    source = describe_source(results) if target.needs else []
+    return replace(made, tables=tuple(name_table(target, table, source) for table in made.tables))
 
 
-def name_table(target: Target, table: Table) -> Table:
-    """A table with its target's name and title."""
+def name_table(target: Target, table: Table, source: Sequence[str]) -> Table:
+    """A table with its target's name, and a caption of title, what it says itself and source."""
     name = "-".join(filter(None, [target.name, table.name]))
-    return replace(table, name=name, caption="; ".join(filter(None, [target.title, table.caption])))
+    return replace(table, name=name, caption="; ".join(filter(None, [target.title, table.caption, *source])))
+
+
+def describe_source(results: Results) -> list[str]:
+    """The seeds and the commits behind a table, each in a phrase if there are any."""
+    seeds = sorted({key[3] for key in results.folders})
+    found = {"seed": list(map(str, seeds)), "commit": results.commits}
+    return [f"{name}{'s' * (len(each) > 1)} {', '.join(each)}" for name, each in found.items() if each]
 
 
 def render_tables(made: Made) -> dict[str, str]:
