@@ -39,17 +39,18 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[PlannedJob]:
 
 def test_the_protocol_is_planned_from_openoods_lists_and_trained_as_openood_trains(jobs: list[PlannedJob]):
     counts = Counter(job.rule for job in jobs)
-    assert counts["prepare"] == 2 * (2 + 6) and counts["pretrain"] == 2 * 3 and counts["evaluate"] == 2 * 3 * 3
+    assert counts["prepare"] == 2 * (2 + 6) and counts["pretrain"] == 2 * 3
+    assert counts["retrain"] == 2 * 3 * 3 and counts["evaluate"] == 2 * 3 * 12
     lists = {path for job in jobs if job.rule == "prepare" for path in job.input if path.endswith(".txt")}
     wanted = {f"{name}/test_{ood}.txt" for name, sets in BENCHMARKS.items() for ood in (name, *sets)}
     wanted |= {f"{name}/train_{name}.txt" for name in BENCHMARKS}
     assert lists == {f"data/openood/benchmark_imglist/{path}" for path in wanted}
-    training = next(job for job in jobs if job.rule == "pretrain").job.training
-    assert (training.learning_rate, training.momentum, training.nesterov) == (0.1, 0.9, True)
-    assert (training.epochs, training.batch_size, training.weight_decay, training.cosine_to) == (100, 128, 5e-4, 1e-6)
+    for training in (job.job.training for job in jobs if job.rule in ("pretrain", "retrain")):
+        assert (training.learning_rate, training.momentum, training.nesterov) == (0.1, 0.9, True)
+        assert (training.epochs, training.batch_size, training.weight_decay, training.cosine_to) == (100, 128, 5e-4, 1e-6)
     augmentation = next(job for job in jobs if job.rule == "pretrain").job.augmentation
     assert (augmentation.size, augmentation.padding, augmentation.flip) == (32, 4, True)
-    assert counts["openood"] == 1
+    assert counts["openood"] == counts["gains"] == 1
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The table of the study on CIFAR10's benchmark, with two seeds, few images and one epoch, made."""
     workspace = copy_of_project(tmp_path_factory.mktemp("openood"))
     write_benchmarks(workspace.folder / "data/openood", benchmarks=["cifar10"])
-    stated = STATED | {"seeds": [0, 1], "studies": [STATED["studies"][0] | {"variants": ["standard"]}]}
+    alone = {"variants": ["standard"], "controls": {}, "targets": ["openood"]}
+    stated = STATED | {"seeds": [0, 1], "studies": [STATED["studies"][0] | alone], "per_id_dataset": {}}
     stated["datasets"] = {name: each for name, each in STATED["datasets"].items() if "100-" not in name}
     stated["datasets"].pop("cifar100-openood", None)
     stated["resources"] = {"training": {"workers": 0}, "evaluation": {"workers": 0}}
