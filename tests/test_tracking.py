@@ -266,15 +266,15 @@ def test_a_disk_that_mlflow_cannot_write_is_a_warning_with_the_remedy_and_sync_c
 ):
     folder = discriminator(disk.folder, seed=0)
     count = 2 if file == "old" else 1
-    forkserver = multiprocessing.get_context("forkserver")
+    spawn = multiprocessing.get_context("spawn")  # a fork server keeps the environment of the test that started it
     if file == "old":
-        first = forkserver.Process(target=mirror, args=(discriminator(disk.folder, seed=1),))
+        first = spawn.Process(target=mirror, args=(discriminator(disk.folder, seed=1),))
         first.start()
         first.join()  # MLflow keeps the file open in its process
     with fault(disk):
         try_to_mirror(folder)
     assert re.search(f"MLflow was not updated (.*{said}.*)", " ".join(caplog.text.split())), caplog.text
-    with ProcessPoolExecutor(1, forkserver) as pool:
+    with ProcessPoolExecutor(1, spawn) as pool:
         assert pool.submit(sync, disk.folder).result() == (count, 0)
     assert len(runs_of(f"sqlite:///{disk.folder}/mlflow.db")) == count
     assert not list(disk.folder.glob(".partial-*"))
