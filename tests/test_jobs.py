@@ -225,12 +225,8 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
     written.write(tmp_path / "x.record.json")
     read = read_record(tmp_path / "x.record.json")
     assert read is not None and read.origin == written.origin and read.command == written.command
-    assert (
-        read.commit == "0a1b2c"
-        and read.runtime["resources"]["workers"] == 1
-        and read.times.work == 3.0
-        and read.times.ended > 0
-    )
+    assert read.runtime["resources"]["workers"] == 1 and read.commit == "0a1b2c"
+    assert read.times.work == 3.0 and read.times.ended > 0
     assert read_record(tmp_path / "none.json") is None
 
 

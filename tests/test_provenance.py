@@ -96,7 +96,8 @@ def test_the_commit_of_code_is_gits_and_says_whether_files_were_changed(tmp_path
     git("add", "module.py")
     git("commit", "--quiet", "--message", "one")
     git("tag", "--annotate", "v1", "--message", "a tag does not stand for it")
-    (tmp_path / "results").mkdir()  # files that Git does not know change nothing
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.csv").touch()  # files that Git does not know change nothing
     commit = git("rev-parse", "--short=12", "HEAD").strip()
     commit_of.cache_clear()
     assert commit_of(tmp_path) == commit and len(commit) == 12

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fig.intact import Layout, explain_damage, read_arrays, read_object, read_scores
+from fig.runtime.folders import RECORDS
 from fig.settings import Json
 from fig.study.selection import Key, Selection
 from fig.study.targets import Target
@@ -37,7 +38,6 @@ LAYOUTS: Mapping[str, Layout] = {  # of arrays, by the name of their file
 TEXTS = ("predicted", "wanted")  # may be names of classes
 CARD = {"key": str, "architecture": dict, "settings": dict}
 MEASURED = {"network": str, "id_dataset": str, "width": int | float, "size": int, "images_per_second": int | float}
-RECORDS = ("training.record.json", "evaluation.record.json")  # of what tables and figures show of a discriminator
 NOTED = 3  # sentences in a figure's note, at most
 
 T = TypeVar("T")
