@@ -47,7 +47,8 @@ def test_the_protocol_is_planned_from_openoods_lists_and_trained_as_openood_trai
     assert lists == {f"data/openood/benchmark_imglist/{path}" for path in wanted}
     for training in (job.job.training for job in jobs if job.rule in ("pretrain", "retrain")):
         assert (training.learning_rate, training.momentum, training.nesterov) == (0.1, 0.9, True)
-        assert (training.epochs, training.batch_size, training.weight_decay, training.cosine_to) == (100, 128, 5e-4, 1e-6)
+        assert (training.epochs, training.batch_size) == (100, 128)
+        assert (training.weight_decay, training.cosine_to) == (5e-4, 1e-6)
     augmentation = next(job for job in jobs if job.rule == "pretrain").job.augmentation
     assert (augmentation.size, augmentation.padding, augmentation.flip) == (32, 4, True)
     assert counts["openood"] == counts["gains"] == 1
