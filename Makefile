@@ -7,8 +7,9 @@ export COVERAGE_FILE := $(CURDIR)/.coverage
 
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start. The longest come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+MINUTES ?= inf
 
-.PHONY: help install demo slurm-demo check test test-all lint types lowest mutation gpu docs site lock sbom licences audit clean
+.PHONY: help install demo slurm-demo check test test-all coverage lint types lowest mutation gpu docs site lock sbom licences audit clean
 
 help:
 	@echo "make install   make .venv with the locked dependencies"
@@ -16,7 +17,8 @@ help:
 	@echo "make slurm-demo  the same on a Slurm of two nodes on this machine, started for it: root and Debian's slurm-wlm are needed"
 	@echo "make check     in 90 seconds: format, lint, types, import contracts, tests of the mathematics and the parts"
 	@echo "make test      in twenty minutes: these, and the pipeline for real"
-	@echo "make test-all  everything: also faults, Slurm, a browser, coverage, the lowest versions of libraries"
+	@echo "make test-all  all tests: also faults, Slurm, a browser; MINUTES=40 begins no long test after forty minutes"
+	@echo "make coverage  the tests of make test once more, which take twice as long: lists the lines that none runs"
 	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
 	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
 	@echo "make gpu       on a machine with a GPU: test and measure everything there, into docs/results/gpu.md"
@@ -98,7 +100,7 @@ lint: install
 	snakemake --lint --configfile config/demo.yaml
 
 # Processes side by side have one thread each: several would wait for each other.
-check test test-all lowest mutation: export OMP_NUM_THREADS := 1
+check test test-all coverage lowest mutation: export OMP_NUM_THREADS := 1
 
 check: lint types
 	pytest -m "not pipeline and not slow and not long" -n auto --dist worksteal
@@ -107,11 +109,13 @@ test: lint types
 	pytest -m "not long" $(SIDE_BY_SIDE)
 
 test-all: lint types
+	pytest --durations=25 -rs --minutes $(MINUTES) $(SIDE_BY_SIDE)
+
+coverage: install
 	rm -f .coverage*
-	coverage run -m pytest --durations=25 $(SIDE_BY_SIDE)
+	coverage run -m pytest -m "not long" $(SIDE_BY_SIDE)
 	coverage combine --quiet
 	coverage report
-	$(MAKE) lowest
 
 clean:
 	rm -rf data/[0-9]* results logs .snakemake

@@ -1,5 +1,7 @@
 """What the tests share: one finished run of the real Snakefile, small data, small discriminators."""
 
+import math
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +21,12 @@ from support.workspace import SECRETS, Workspace, copy_of_project, copy_of_resul
 if TYPE_CHECKING:
     from support.barriers import Barrier  # psutil comes with the pipeline
 
+BEGAN = time.monotonic()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--core", action="store_true", help="run only the tests that need no library of an extra")
+    parser.addoption("--minutes", type=float, default=math.inf, help="skip long tests that begin later")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,13 +43,12 @@ def pytest_make_collect_report(
     return report
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no coverage in the processes that a long test starts: it doubles the time of Python's code."""
-    with pytest.MonkeyPatch.context() as patch:
-        if item.get_closest_marker("long"):
-            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        return (yield)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """With `--minutes`, skip a long test whose turn comes later, before its fixtures are made."""
+    minutes = item.config.getoption("--minutes")
+    if item.get_closest_marker("long") and time.monotonic() - BEGAN > 60 * minutes:
+        pytest.skip(f"it takes long, and the tests began more than {minutes:g} minutes ago")
 
 
 @pytest.fixture(scope="session")

@@ -142,10 +142,13 @@ def test_an_override_that_is_not_plain_is_refused(text: str):
 
 
 MEASURE = """
-import resource, sys, time
+import resource, sys, time, yaml
 from pathlib import Path
 from fig.study import ConfigError, read_config
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+began = time.process_time()
+yaml.load(Path(sys.argv[1]).read_text(), yaml.CSafeLoader)
+print(time.process_time() - began)
 for path in sys.argv[1:]:
     began = time.process_time()
     try:
@@ -156,19 +159,19 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.slow
-def test_to_refuse_a_file_takes_two_seconds_and_a_gibibyte_at_most(tmp_path: Path):
+def test_to_refuse_a_file_takes_a_gibibyte_and_as_long_as_to_load_five_of_the_largest_at_most(tmp_path: Path):
     full = "variants:\n" + "".join(f"  v{n}: {{method: fig, fig: {{K: 2}}}}\n" for n in range(6000))
     flat = f"seeds: [{','.join(['1'] * (LARGEST // 2 - 10))}]"
     paths = []
-    for number, content in enumerate([*(content for content, _ in FILES.values()), full, flat]):
+    for number, content in enumerate([flat, full, *(content for content, _ in FILES.values())]):
         (tmp_path / f"{number}").mkdir()
         paths.append(written(tmp_path / f"{number}", content))
     unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *paths, "/dev/zero"], env=unmeasured, capture_output=True, text=True, check=True
     )
-    seconds = [float(line) for line in done.stdout.split()]
-    assert len(seconds) == len(paths) + 1 and max(seconds) < 2
+    largest, *seconds = (float(line) for line in done.stdout.split())
+    assert len(seconds) == len(paths) + 1 and max(seconds) < 5 * largest
 
 
 DOORS = {

@@ -1,5 +1,7 @@
-"""The words and names that `make check` refuses, and how their counts fall."""
+"""The words and names that `make check` refuses, how their counts fall, and how long the tests may take."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,15 @@ def test_counts_only_fall():
     fallen = words.lower(SETTINGS, {"a.md": 1, "b.md": 5})
     assert fallen == '[tool.words]\n"a.md" = 1\n"b.md" = 2\n\n[tool.other]\n"a.md" = 9\n'
     assert words.lower(fallen, {"a.md": 1, "b.md": 2}) == fallen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "said"), [("0", "1 skipped"), ("60", "1 passed")])
+def test_no_long_test_begins_after_the_minutes_that_tests_may_take(minutes: str, said: str, tmp_path: Path):
+    test = "import pytest\n\n@pytest.mark.long\ndef test_nothing():\n    pass\n"
+    (tmp_path / "test_nothing.py").write_text(test)
+    (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {Path(__file__).parent}\nmarkers = long\n")
+    command = [sys.executable, "-m", "pytest", "--minutes", minutes, "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said in done.stdout
