@@ -18,7 +18,7 @@ help:
 	@echo "make check     in 90 seconds: format, lint, types, import contracts, tests of the mathematics and the parts"
 	@echo "make test      in twenty minutes: these, and the pipeline for real"
 	@echo "make test-all  all tests: also faults, Slurm, a browser; MINUTES=40 begins no long test after forty minutes"
-	@echo "make coverage  the tests of make test once more, which take twice as long: lists the lines that none runs"
+	@echo "make coverage  run the tests of make test under coverage, and list the lines that none runs"
 	@echo "make lowest    the tests of the mathematics and the parts, with the lowest versions that pyproject.toml allows"
 	@echo "make mutation  change the mathematics in a thousand places, and list the changes that no test notices"
 	@echo "make gpu       on a machine with a GPU: test and measure everything there, into docs/results/gpu.md"

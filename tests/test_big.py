@@ -30,7 +30,6 @@ from support.workspace import ROOT
 pytestmark = pytest.mark.pipeline
 LINEAR = 2.2  # times as much for twice as many, and a little
 CORE_SECONDS, MEGABYTES = 360, 1000  # of a command on a study of 1,000 jobs: several times a fifth of what 5,000 take
-PAGE_SECONDS = 15  # to show its page, on a machine that does other things too
 STEPS = 100  # of SQLite's machine between two counts of it
 opened: list[str] = []  # what this process has opened: an audit hook stays as long as the process does
 
@@ -172,4 +171,4 @@ def test_a_thousand_jobs_are_planned_reported_and_mirrored_within_bounds(big: Mo
         files, size = big.count_files(Path())
         assert files < 30_000 and size < 6e8
         if big.CHROMIUM:
-            assert min(big.load_page(Path("results/big/partial.html")) for _ in range(3)) < PAGE_SECONDS
+            assert min(big.load_page(Path("results/big/partial.html")) for _ in range(3)) < 3
