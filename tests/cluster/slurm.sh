@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
 # This machine as a Slurm cluster of two nodes on the loopback interface, each with two GPUs that are none, and no
-# accounting: `slurm.sh up` starts it, `slurm.sh down` ends it. Needs root and Debian's packages slurm-wlm and munge.
-# Jobs go to the first node, but those of the partition `both`.
+# accounting: `slurm.sh up` starts it, after ending what an interrupted run has left, `slurm.sh down` ends it. Needs root
+# and Debian's packages slurm-wlm and munge. Jobs go to the first node, but those of the partition `both`.
 set -euo pipefail
 
-folder=${TMPDIR:-/tmp}/fig-slurm
 conf=/etc/slurm  # where jobs' own srun looks: Snakemake takes SLURM_CONF out of their environment
+folder=${TMPDIR:-/tmp}/fig-slurm
+case $(readlink "$conf/slurm.conf") in
+  */fig-slurm/slurm.conf) folder=$(dirname "$(readlink "$conf/slurm.conf")") ;;  # another run's, which had its own TMPDIR
+esac
 export PATH=$PATH:/usr/sbin
 
-alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2> /dev/null; }
+# Is NAME the process whose number is in FILE? After a restart another may have its number.
+alive() { [ -s "$2" ] && [ "$(ps -o comm= -p "$(cat "$2")")" = "$1" ]; }
 
 up() {
+  down
   if [ -e "$conf/slurm.conf" ]; then
     echo "this machine has a Slurm already: $conf/slurm.conf" >&2
     exit 1
@@ -20,7 +25,7 @@ up() {
   configuration > "$folder/slurm.conf"
   echo "NodeName=node[1-2] Name=gpu File=$folder/gpu[0-1]" > "$folder/gres.conf"
   ln -s "$folder/slurm.conf" "$folder/gres.conf" "$conf/"
-  if ! alive /run/munge/munged.pid; then
+  if ! alive munged /run/munge/munged.pid; then
     install -d -o munge -g munge /run/munge
     runuser -u munge -- munged
     touch "$folder/munge-is-ours"
@@ -70,15 +75,18 @@ END
 }
 
 down() {
-  scancel --user="$(id -un)" 2> /dev/null || true
-  for _ in $(seq 150); do
-    if [ -z "$(squeue --noheader 2> /dev/null)" ]; then break; fi
-    sleep 0.1
-  done
+  if alive slurmctld "$folder/slurmctld.pid"; then
+    timeout 9 scancel --user="$(id -un)" 2> /dev/null || true
+    for _ in $(seq 150); do
+      jobs=$(timeout 9 squeue --noheader 2> /dev/null) || break
+      if [ -z "$jobs" ]; then break; fi
+      sleep 0.1
+    done
+  fi
   for daemon in slurmd.node1 slurmd.node2 slurmctld; do
-    if alive "$folder/$daemon.pid"; then ended "$(cat "$folder/$daemon.pid")"; fi
+    if alive "${daemon%.*}" "$folder/$daemon.pid"; then ended "$(cat "$folder/$daemon.pid")"; fi
   done
-  if [ -e "$folder/munge-is-ours" ]; then ended "$(cat /run/munge/munged.pid)"; fi
+  if [ -e "$folder/munge-is-ours" ] && alive munged /run/munge/munged.pid; then ended "$(cat /run/munge/munged.pid)"; fi
   for file in slurm.conf gres.conf; do
     if [ "$(readlink "$conf/$file")" = "$folder/$file" ]; then rm "$conf/$file"; fi
   done

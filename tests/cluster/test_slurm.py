@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from support.barriers import AFTER_CHECKPOINT, Barrier, barrier_in
 from support.processes import hash_of, processes_of, ray_processes, wait_for
@@ -37,12 +39,14 @@ STARTED: list[subprocess.Popen[bytes]] = []  # every Snakemake, for what a faile
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[None]:
-    subprocess.run([HERE / "slurm.sh", "up"], check=True)
-    yield
-    for running in STARTED:
-        running.kill()
-        running.wait()
-    subprocess.run([HERE / "slurm.sh", "down"], check=True)
+    """A Slurm, of which a machine has one at a time: another session of the tests waits for its turn."""
+    with FileLock(Path(tempfile.gettempdir()) / "fig-slurm.lock"):
+        subprocess.run([HERE / "slurm.sh", "up"], check=True)
+        yield
+        for running in STARTED:
+            running.kill()
+            running.wait()
+        subprocess.run([HERE / "slurm.sh", "down"], check=True)
 
 
 def copy_at_site(folder: Path) -> Workspace:
@@ -259,3 +263,12 @@ def test_a_training_beyond_its_time_or_cancelled_resumes_from_its_checkpoint(ove
     assert hash_of(workspace.folder / MODEL) == hash_of(finished.folder / MODEL)
     assert len(jobs(workspace)[PRETRAINING]) == 3
     assert first_row_at(workspace) < at, "the first iterations were done again"
+
+
+def test_the_next_run_ends_the_slurm_of_one_that_was_killed(slurm: None):
+    daemons = [p for p in psutil.process_iter(["name"]) if p.info["name"] in ("slurmctld", "slurmd")]
+    for daemon in daemons:
+        daemon.kill()
+    psutil.wait_procs(daemons)
+    subprocess.run([HERE / "slurm.sh", "up"], check=True)
+    assert asked("sinfo --noheader --partition=both --format=%T") == "idle\n"
