@@ -14,6 +14,7 @@ from fig.discriminator import Architecture, Discriminator
 from fig.files import replacing
 from fig.metrics import Scores, auroc, fpr95_ood_positive
 from fig.networks import SMALL
+from fig.networks.heads import NORMALISED, ScaledHead, weights_of
 from fig.networks.weights import name_as_openood
 
 MEASURES = ("FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC")
@@ -35,19 +36,27 @@ class Scored:
 
 def check_layout(architecture: Architecture) -> None:
     """Raise ValueError unless a discriminator's network is OpenOOD's ResNet18_32x32 but for names."""
-    wanted = {"network": "resnet18", "width": 1.0, "factory": "", "head": "linear"}
+    wanted = {"network": "resnet18", "width": 1.0, "factory": ""}
     for name, value in wanted.items():
         if (found := getattr(architecture, name)) != value:
             raise ValueError(f"{name} is {found!r}, but OpenOOD's ResNet18_32x32 has {value!r}: no checkpoint for it")
+    if architecture.head not in ("linear", *NORMALISED):
+        raise ValueError(f"head is {architecture.head!r}, which no linear layer is in testing: no checkpoint for it")
     if architecture.size >= SMALL:
         raise ValueError(f"size is {architecture.size}: OpenOOD's ResNet18_32x32 is for images below {SMALL} pixels")
 
 
 def write_checkpoint(folder: Path, discriminator: Discriminator) -> None:
-    """Write best.ckpt, which OpenOOD's ResNet18_32x32 loads, and normalization.json, the mean and std of its inputs."""
+    """Write best.ckpt, which OpenOOD's ResNet18_32x32 loads, and normalization.json, the mean and std of its inputs.
+
+    The last layer is what it is in testing: that of a head which normalises in training has its scale.
+    """
     architecture = discriminator.architecture
     check_layout(architecture)
     weights = {name: value.cpu().contiguous() for name, value in discriminator.network.state_dict().items()}
+    for name, module in discriminator.network.named_modules():
+        if isinstance(module, ScaledHead):
+            weights[f"{name}.weight"] = weights_of(module)[0].detach().cpu()
     with replacing(folder / "best.ckpt") as partial:
         torch.save(name_as_openood(weights), partial)
     with replacing(folder / "normalization.json") as partial:

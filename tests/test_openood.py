@@ -19,6 +19,7 @@ from torchvision.transforms import Normalize
 from fig.discriminator import Architecture, Discriminator
 from fig.metrics import OOD_METRICS
 from fig.networks.building import build
+from fig.networks.heads import NORMALISED
 from fig.networks.weights import load_weights
 from fig.openood import (
     Scored,
@@ -128,8 +129,10 @@ def test_a_checkpoints_path_may_name_the_seed_and_each_is_looked_for(tmp_path: P
 # Ours in OpenOOD's forms
 
 
-def test_openoods_network_loads_our_checkpoint_and_gives_our_logits(tmp_path: Path):
-    ours = Discriminator(Architecture("resnet18", classes=10, size=32, mean=(0.49, 0.48, 0.45), std=(0.2, 0.2, 0.3)))
+@pytest.mark.parametrize("head", ["linear", *NORMALISED])
+def test_openoods_network_loads_our_checkpoint_and_gives_our_logits(head: str, tmp_path: Path):
+    scaling = {"mean": (0.49, 0.48, 0.45), "std": (0.2, 0.2, 0.3)}
+    ours = Discriminator(Architecture("resnet18", classes=10, size=32, head=head, **scaling))
     write_checkpoint(tmp_path, ours.eval())
     network = ResNet18().eval()
     network.load_state_dict(torch.load(tmp_path / "best.ckpt", weights_only=True), strict=True)
