@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fig.energy import confidence, energy, energy_gradient
+from fig.lenses import draw_lenses, see
 from fig.precision import scale_of_rows
 from fig.settings import Maker, SamplerSettings
 
@@ -36,7 +37,7 @@ class ChainInfo:
 class ChainState:
     """Chains on their way, and those that ended since they were last looked at: what the next step needs."""
 
-    images: Tensor  # (n, channels, height, width), in [-1, 1]
+    images: Tensor  # (n, channels, height, width), in [-1, 1]; before the lenses
     chains: Tensor  # (n,) which of the `count` chains these are
     recent: Tensor  # (n, 2 * window) confidences last seen, newest last; NaN before the first
     running: Tensor  # (n,) whether the chain still moves
@@ -45,26 +46,35 @@ class ChainState:
     count: int  # chains that were started, running or not: noise is drawn for all of them
     step: int  # steps taken by those that run
     origin: Tensor | None = None  # where they started, if they may not go far from there: as `images`
+    lenses: Tensor | None = None  # (n, 1, height, width // 2 + 1) what the network sees them through, if it does
+
+    def seen(self) -> Tensor:
+        """The images as the network sees them: (n, channels, height, width), in [-1, 1]."""
+        return see(self.images, self.lenses)
+
+    def constant(self) -> dict[str, Tensor]:
+        """What no step changes, by its name."""
+        both = {"origin": self.origin, "lenses": self.lenses}
+        return {name: value for name, value in both.items() if value is not None}
 
     def keep(self, wanted: Tensor) -> "ChainState":
         """The chains in these rows: a mask (n,) or indices."""
         last = ChainInfo(*(value[wanted] for value in vars(self.last).values()))
-        names = ["images", "chains", "recent", "running", "steps"] + ["origin"] * (self.origin is not None)
+        names = ["images", "chains", "recent", "running", "steps", *self.constant()]
         return replace(self, last=last, **{name: getattr(self, name)[wanted] for name in names})
 
     def moving(self) -> list[Tensor]:
         """What a step changes, but for its number."""
-        bound = [] if self.origin is None else [self.origin]  # constant, but another's in a recorded step
-        return [*bound, self.images, self.recent, self.running, self.steps, *vars(self.last).values()]
+        held = self.constant().values()  # another's in a recorded step
+        return [*held, self.images, self.recent, self.running, self.steps, *vars(self.last).values()]
 
     def moved(self, values: Sequence[Tensor], step: int) -> "ChainState":
         """The same chains at a step, with these values of what `moving` gives."""
-        origin, rest = (None, values) if self.origin is None else (values[0], values[1:])
-        images, recent, running, steps, *last = rest
+        held = dict(zip(self.constant(), values, strict=False))
+        images, recent, running, steps, *last = values[len(held) :]
+        still = replace(self, origin=held.get("origin"), lenses=held.get("lenses"))
         seen = ChainInfo(*last)
-        return replace(
-            self, images=images, recent=recent, running=running, steps=steps, last=seen, step=step, origin=origin
-        )
+        return replace(still, images=images, recent=recent, running=running, steps=steps, last=seen, step=step)
 
 
 def noise_of(draw: Maker[Tensor], shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
@@ -95,14 +105,17 @@ def start_chains(images: Tensor, settings: SamplerSettings, count: int, chains: 
     running, none, zeros = torch.ones_like(chains, dtype=torch.bool), recent[:, 0], torch.zeros_like(chains)
     seen = ChainInfo(none, none, zeros, running)
     origin = images if settings.radius else None
-    return ChainState(images, chains, recent, running, zeros, seen, count, step=0, origin=origin)
+    lenses = draw_lenses(settings.smoothing, chains, *images.shape[-2:])
+    return ChainState(images, chains, recent, running, zeros, seen, count, step=0, origin=origin, lenses=lenses)
 
 
-def forward(network: nn.Module, images: Tensor, traced: bool = True) -> tuple[Tensor, Tensor]:
+def forward(
+    network: nn.Module, images: Tensor, traced: bool = True, lenses: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The images as a leaf of the autograd graph, and their logits (n, C); where not `traced`, without a graph."""
     with torch.set_grad_enabled(traced):
         leaf = images.detach().requires_grad_(traced)
-        logits = network(leaf)
+        logits = network(see(leaf, lenses))
     if logits.ndim != 2 or len(logits) != len(images):
         raise ValueError(f"the discriminator's logits have shape {tuple(logits.shape)}, not (batch, classes)")
     return leaf, logits
@@ -148,10 +161,11 @@ def step(
 ) -> tuple[ChainState, ChainInfo]:
     """One Langevin step (Eq. 18): x <- clip(x - eps/2 sign(grad E(x)) + sqrt(eps) z, -1, 1), `noise` z ~ N(0, I).
 
-    The confidence is that of the images before the step, from the same forward pass; a chain that it makes stop keeps
-    those images. Nothing that is given changes, and nothing is read back from a GPU.
+    The gradient is by the images in front of the lenses, if there are any. The confidence is that of the images before
+    the step, from the same forward pass; a chain that it makes stop keeps those images. Nothing that is given changes,
+    and nothing is read back from a GPU.
     """
-    leaf, traced = forward(network, state.images, traced=state.step < settings.max_steps)
+    leaf, traced = forward(network, state.images, state.step < settings.max_steps, state.lenses)
     logits = traced.detach().float()
     confidences = confidence(logits)
     recent = torch.cat([state.recent[:, 1:], confidences[:, None]], dim=1)

@@ -230,6 +230,8 @@ class SamplerSettings:
     """Whether a step moves all pixels equally far, by the gradient's sign (Eq. 18), or in proportion to it."""
     radius: NotNegative = 0.0
     """Farthest that a pixel, in [-1, 1], may move from where its chain started; 0 sets no bound."""
+    smoothing: tuple[NotNegative, ...] = ()
+    """Deviations in pixels of low-passes through which the network sees chains, in turn; 0, or none, is no low-pass."""
     stop: Literal["chain", "batch"] = "chain"
     """Whether each chain stops by itself, or the batch when its mean confidence exceeds `confident` (authors' code)."""
     min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 10

@@ -34,6 +34,19 @@ def scramble_phases(images: Tensor, generator: torch.Generator) -> Tensor:
     return scrambled
 
 
+def smooth_phases(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The images with scrambled phases, seen through a low-pass: each halves amplitudes at its own frequency.
+
+    The frequencies are log-uniform from 1/32 to 1/4 cycles a pixel.
+    """
+    count, _, height, width = images.shape
+    half = 2 ** (3 * draw_like(torch.rand, (count, 1, 1, 1), images, generator) - 5)
+    down, across = (torch.fft.fftfreq(side, device=images.device) for side in (height, width))
+    gains = 0.5 ** ((down[:, None].square() + across.square()) / half.square())  # (count, 1, height, width)
+    smooth: Tensor = torch.fft.ifft2(torch.fft.fft2(scramble_phases(images, generator)) * gains).real
+    return smooth
+
+
 def shuffle_patches(images: Tensor, generator: torch.Generator) -> Tensor:
     """The images cut into GRID by GRID patches, which change places; raises ValueError where they cannot be cut."""
     count, channels, height, width = images.shape
@@ -52,6 +65,7 @@ STARTS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "uniform": draw_uniform,
     "spectrum": draw_spectrum,
     "phases": scramble_phases,
+    "smooth": smooth_phases,
     "patches": shuffle_patches,
 }
 

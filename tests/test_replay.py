@@ -23,6 +23,9 @@ RULES = {
     "after as many steps": SamplerSettings(min_steps=7, max_steps=7),
     "without a step": SamplerSettings(min_steps=0, max_steps=0),
     "as its steps become smaller": SamplerSettings(min_steps=13, max_steps=23, decay_period=4, decay=0.5),
+    "through lenses, early": SamplerSettings(
+        smoothing=(0.0, 2.0), radius=0.5, min_steps=3, window=1, tolerance=0.05, max_steps=40
+    ),
     "in bfloat16": SamplerSettings(precision="bfloat16", max_steps=30),
 }
 

@@ -56,6 +56,18 @@ def test_scrambled_images_have_the_amplitudes_and_colours_of_their_own_and_one_f
     assert torch.allclose(red[strong], blue[strong], atol=1e-2)
 
 
+def test_smooth_starts_are_scrambled_images_whose_amplitudes_fall_as_a_gaussian_of_their_own_width():
+    images = photos(200)
+    ratio = torch.fft.fft2(STARTS["smooth"](images, again())).abs() / torch.fft.fft2(images).abs()
+    down = torch.fft.fftfreq(SIDE)
+    squares = down[:, None].square() + down.square()
+    nearest, diagonal = ratio[:, :, 0, 1], ratio[:, :, 1, 1]
+    widths = (squares[0, 1] / -nearest.log2()).sqrt().median(dim=1).values  # (200,), where amplitudes are halved
+    assert torch.allclose(diagonal, nearest.square(), rtol=1e-2, atol=1e-3)
+    assert torch.allclose(ratio[..., 0, 0], torch.ones(()), atol=1e-4), "the mean colour stays"
+    assert 1 / 32 - 1e-3 <= widths.min() < 1 / 24 and 1 / 5 < widths.max() <= 1 / 4 + 1e-3
+
+
 def test_shuffled_images_are_made_of_their_own_patches_each_once():
     side = SIDE // GRID
     for before, after in zip(photos(3), shuffle_patches(photos(3), again()), strict=True):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fig.methods.protocol import Method
 
 
-StartName = Literal["uniform", "spectrum", "phases", "patches"]  # of fig.starts
+StartName = Literal["uniform", "spectrum", "phases", "smooth", "patches"]  # of fig.starts
 PenaltyName = Literal["entropy", "divergence"]  # of fig.objectives
 
 
@@ -44,7 +44,7 @@ class FigSettings:
     sampler: SamplerSettings = SamplerSettings()
     """How the samples are drawn."""
     starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
-    """What chains start at, in turn: noise, noise of the ID spectrum, ID images of scrambled phases or patches."""
+    """What chains start at, in turn: noise, or ID images of scrambled phases, also low-passed, or of moved patches."""
     penalty: PenaltyName = "entropy"
     """What is minimised on samples: negative entropy (Eq. 20) or divergence from uniform, which does not saturate."""
 

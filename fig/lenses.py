@@ -1,0 +1,36 @@
+"""Low-passes through which a network sees chains, so that what they draw is smooth where the network is sure of it."""
+
+from collections.abc import Sequence
+from math import pi
+
+import torch
+from torch import Tensor
+
+
+def draw_lenses(deviations: Sequence[float], chains: Tensor, height: int, width: int) -> Tensor | None:
+    """Gains of frequencies for the chains with these numbers (n,), which take the low-passes in turn.
+
+    A low-pass is a Gaussian of a deviation in pixels, over the borders of an image to its other side. White noise keeps
+    its variance: smooth patterns are as strong as rough ones. Returns (n, 1, height, width // 2 + 1), of
+    `torch.fft.rfft2`; None where there is no low-pass, or all have deviation 0.
+    """
+    if not any(deviations):
+        return None
+    down = torch.fft.fftfreq(height, device=chains.device)[:, None]
+    across = torch.fft.fftfreq(width, device=chains.device)
+    squares = torch.tensor(deviations, device=chains.device)[:, None, None].square()
+    gains = torch.exp(-2 * pi**2 * squares * (down.square() + across.square()))  # (deviations, height, width)
+    gains = gains / gains.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return gains[chains % len(deviations), None, :, : width // 2 + 1]
+
+
+def see(images: Tensor, lenses: Tensor | None) -> Tensor:
+    """The images (n, channels, height, width) as the network sees them through its lenses, clipped to [-1, 1].
+
+    Gradients pass where pixels are clipped, as they do where a chain's own are: a step may lead back into the range.
+    """
+    if lenses is None:
+        return images
+    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * lenses, s=images.shape[-2:])
+    clipped = seen.detach().clamp(-1, 1) + (seen - seen.detach())
+    return clipped.contiguous(memory_format=torch.channels_last)
