@@ -25,6 +25,7 @@ from fig.detectors.library import penultimate
 from fig.discriminator import Discriminator, load, load_card
 from fig.energy import confidence
 from fig.evaluation import some
+from fig.lenses import draw_lenses, see
 from fig.methods.table import FigSettings
 from fig.metrics import auroc
 from fig.networks.taps import kept_at
@@ -51,7 +52,7 @@ Named = Mapping[str, Tensor]  # images (N, channels, size, size) in [-1, 1] by t
 class Drawn:
     """What a variant adds to its first batch: where its chains start, and where they end on the standard network."""
 
-    starts: Tensor  # (n, channels, size, size) in [-1, 1]
+    starts: Tensor  # (n, channels, size, size) in [-1, 1], as the network sees them
     ends: Tensor  # the same
 
 
@@ -119,7 +120,9 @@ def draw(folder: Path, network: nn.Module, images: Tensor, seed: int) -> Drawn |
     settings = read_settings(FigSettings, found, str(folder))
     starts = draw_starts(settings.starts, images, len(images), noise)
     ends = sample(network, len(images), tuple(images.shape[1:]), settings.sampler, noise, begin=starts).images
-    return Drawn(starts, ends)
+    chains = torch.arange(len(images), device=images.device)
+    lenses = draw_lenses(settings.sampler.smoothing, chains, *images.shape[-2:])
+    return Drawn(see(starts, lenses), ends)
 
 
 def find_spectrum(images: Tensor) -> Spectrum:

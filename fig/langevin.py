@@ -48,7 +48,7 @@ class ChainState:
     origin: Tensor | None = None  # where they started, if they may not go far from there: as `images`
     lenses: Tensor | None = None  # (n, 1, height, width // 2 + 1) what the network sees them through, if it does
 
-    def seen(self) -> Tensor:
+    def see_images(self) -> Tensor:
         """The images as the network sees them: (n, channels, height, width), in [-1, 1]."""
         return see(self.images, self.lenses)
 

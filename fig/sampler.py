@@ -177,7 +177,7 @@ def assemble_samples(ended: list[ChainState]) -> Samples:
         return torch.cat(list(values))[order]
 
     return Samples(
-        images=join(state.seen() for state in ended),
+        images=join(state.see_images() for state in ended),
         confidence=join(state.last.confidence for state in ended),
         energy=join(state.last.energy for state in ended),
         predicted=join(state.last.predicted for state in ended),

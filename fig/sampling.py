@@ -275,7 +275,7 @@ class Trajectories:
         confidence, energy = info.confidence[state.running].cpu(), info.energy[state.running].cpu()
         self._seen.append((state.step, chains, confidence, energy))
         if self.images_every and state.step % self.images_every == 0:
-            images = state.seen()[state.running].cpu()
+            images = state.see_images()[state.running].cpu()
             self.images.setdefault(state.step, {}).update(zip(chains.tolist(), images, strict=True))
 
     @property
