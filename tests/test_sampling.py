@@ -39,17 +39,19 @@ def test_how_many_samples_are_asked_for_does_not_change_them(linear: nn.Module):
     torch.testing.assert_close(quiet(linear, replace(REQUEST, count=5)).images, quiet(linear, REQUEST).images[:5])
 
 
+@pytest.mark.parametrize("settings", [SamplerSettings(), SamplerSettings(smoothing=(0, 2), radius=0.5)])
 def test_a_drawing_that_is_stopped_anywhere_and_read_from_its_file_goes_on_to_the_same_bits(
-    linear: nn.Module, tmp_path: Path
+    settings: SamplerSettings, linear: nn.Module, tmp_path: Path
 ):
-    whole, file = quiet(linear, REQUEST), tmp_path / "unfinished"
-    lengths = len(list(drawings(linear, REQUEST)))
+    request = replace(REQUEST, settings=settings)
+    whole, file = quiet(linear, request), tmp_path / "unfinished"
+    lengths = len(list(drawings(linear, request)))
     for stop in (0, 3, lengths // 2, lengths - 2):
-        for count, drawing in enumerate(drawings(linear, REQUEST)):
+        for count, drawing in enumerate(drawings(linear, request)):
             if count == stop:
                 save_drawing(file, drawing)
                 break
-        *_, last = drawings(linear, REQUEST, load_drawing(file, torch.device("cpu")))
+        *_, last = drawings(linear, request, load_drawing(file, torch.device("cpu")))
         assert equal(last.samples, whole)
 
 
