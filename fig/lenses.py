@@ -31,6 +31,7 @@ def see(images: Tensor, lenses: Tensor | None) -> Tensor:
     """
     if lenses is None:
         return images
-    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * lenses, s=images.shape[-2:])
+    planes = images.contiguous()  # in any other layout, such as that of a resumed drawing, rounding differs
+    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(planes) * lenses, s=images.shape[-2:])
     clipped = seen.detach().clamp(-1, 1) + (seen - seen.detach())
     return clipped.contiguous(memory_format=torch.channels_last)
