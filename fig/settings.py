@@ -392,11 +392,3 @@ class Resources:
     def __post_init__(self) -> None:
         if self.workers % self.nodes or (self.workers == 0 and self.nodes > 1):
             raise ValueError(f"workers is {self.workers} and nodes {self.nodes}: workers must be a multiple of nodes")
-
-
-def differences_from(default: object, value: object) -> Json:
-    """What of a settings object is not as in another of its class, as nested mappings."""
-    if not is_dataclass(value):
-        return value
-    pairs = ((each.name, getattr(default, each.name), getattr(value, each.name)) for each in fields(value))
-    return {name: differences_from(old, new) for name, old, new in pairs if old != new}

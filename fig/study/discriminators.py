@@ -1,13 +1,13 @@
 """What follows from a configuration: its discriminators, their recipes, the splits they need, and what targets show."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from fig.data.catalogue import ood_parts, size_of
 from fig.methods.table import METHODS
-from fig.settings import Augmentation, Json, TrainingSettings, differences_from, read_settings
+from fig.settings import Augmentation, Json, TrainingSettings, read_settings
 from fig.study.config import STANDARD, Config, Variant, merge
 from fig.study.selection import Key, Selection, Study
 from fig.study.targets import TARGETS, Target
@@ -203,3 +203,11 @@ def put_over(base: T, layers: Mapping[str, Mapping[str, Json]], section: str) ->
         if section in stated:
             base = read_settings(type(base), merge(asdict(base), stated[section]), f"{where}.{section}")
     return base
+
+
+def differences_from(default: object, value: object) -> Json:
+    """What of a settings object is not as in another of its class, as nested mappings."""
+    if not is_dataclass(value):
+        return value
+    pairs = ((each.name, getattr(default, each.name), getattr(value, each.name)) for each in fields(value))
+    return {name: differences_from(old, new) for name, old, new in pairs if old != new}
