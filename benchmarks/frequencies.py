@@ -25,7 +25,7 @@ from fig.detectors.library import penultimate
 from fig.discriminator import Discriminator, load, load_card
 from fig.energy import confidence
 from fig.evaluation import some
-from fig.lenses import draw_lenses, see
+from fig.langevin import start_chains
 from fig.methods.table import FigSettings
 from fig.metrics import auroc
 from fig.networks.taps import kept_at
@@ -121,8 +121,7 @@ def draw(folder: Path, network: nn.Module, images: Tensor, seed: int) -> Drawn |
     starts = draw_starts(settings.starts, images, len(images), noise)
     ends = sample(network, len(images), tuple(images.shape[1:]), settings.sampler, noise, begin=starts).images
     chains = torch.arange(len(images), device=images.device)
-    lenses = draw_lenses(settings.sampler.smoothing, chains, *images.shape[-2:])
-    return Drawn(see(starts, lenses), ends)
+    return Drawn(start_chains(starts, settings.sampler, len(images), chains).see_images(), ends)
 
 
 def find_spectrum(images: Tensor) -> Spectrum:

@@ -7,6 +7,13 @@ import torch
 from torch import Tensor
 
 
+def square_frequencies(height: int, width: int, device: torch.device) -> Tensor:
+    """Squares of the spatial frequencies of a Fourier transform, in cycles a pixel: (height, width)."""
+    down, across = (torch.fft.fftfreq(side, device=device) for side in (height, width))
+    squares: Tensor = down[:, None].square() + across.square()
+    return squares
+
+
 def draw_lenses(deviations: Sequence[float], chains: Tensor, height: int, width: int) -> Tensor | None:
     """Gains of frequencies for the chains with these numbers (n,), which take the low-passes in turn.
 
@@ -16,10 +23,10 @@ def draw_lenses(deviations: Sequence[float], chains: Tensor, height: int, width:
     """
     if not any(deviations):
         return None
-    down = torch.fft.fftfreq(height, device=chains.device)[:, None]
-    across = torch.fft.fftfreq(width, device=chains.device)
     squares = torch.tensor(deviations, device=chains.device)[:, None, None].square()
-    gains = torch.exp(-2 * pi**2 * squares * (down.square() + across.square()))  # (deviations, height, width)
+    gains = torch.exp(
+        -2 * pi**2 * squares * square_frequencies(height, width, chains.device)
+    )  # (deviations, height, width)
     gains = gains / gains.square().mean(dim=(1, 2), keepdim=True).sqrt()
     return gains[chains % len(deviations), None, :, : width // 2 + 1]
 

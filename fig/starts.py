@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from fig.lenses import square_frequencies
 from fig.settings import Maker
 
 GRID = 4  # patches a side of an image
@@ -41,8 +42,7 @@ def smooth_phases(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     count, _, height, width = images.shape
     half = 2 ** (3 * draw_like(torch.rand, (count, 1, 1, 1), images, generator) - 5)
-    down, across = (torch.fft.fftfreq(side, device=images.device) for side in (height, width))
-    gains = 0.5 ** ((down[:, None].square() + across.square()) / half.square())  # (count, 1, height, width)
+    gains = 0.5 ** (square_frequencies(height, width, images.device) / half.square())  # (count, 1, height, width)
     smooth: Tensor = torch.fft.ifft2(torch.fft.fft2(scramble_phases(images, generator)) * gains).real
     return smooth
 
