@@ -26,6 +26,7 @@ from fig.discriminator import Discriminator, load, load_card
 from fig.energy import confidence
 from fig.evaluation import some
 from fig.langevin import start_chains
+from fig.lenses import smooth, square_frequencies
 from fig.methods.table import FigSettings
 from fig.metrics import auroc
 from fig.networks.taps import kept_at
@@ -56,28 +57,11 @@ class Drawn:
     ends: Tensor  # the same
 
 
-def radii(size: int) -> Tensor:
-    """Return the spatial frequency of each entry of a transform (size, size), in cycles a pixel."""
-    along = torch.fft.fftfreq(size)
-    return torch.hypot(along[:, None], along[None])
-
-
-def filter_images(images: Tensor, amplitudes: Tensor) -> Tensor:
-    """Multiply the amplitudes of images (N, channels, size, size) by factors (size, size)."""
-    filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(images) * amplitudes.to(images.device)).real
-    return filtered
-
-
-def smooth(images: Tensor, cutoff: float) -> Tensor:
-    """Return images whose amplitudes fall as a Gaussian of the frequency, to one half at the cutoff."""
-    return filter_images(images, 0.5 ** (radii(images.shape[-1]) / cutoff).square()).clamp(-1, 1)
-
-
 def draw_band(like: Tensor, low: float, high: float, noise: torch.Generator) -> Tensor:
     """Draw noise like the images with frequencies in (low, high] alone, and the root mean square STRENGTH."""
-    frequencies = radii(like.shape[-1])
+    frequencies = square_frequencies(*like.shape[-2:], like.device).sqrt()
     white, kept = draw_like(torch.randn, like.shape, like, noise), (frequencies > low) & (frequencies <= high)
-    band = filter_images(white, kept.float())
+    band = torch.fft.ifft2(torch.fft.fft2(white) * kept).real
     return band * STRENGTH / band.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
 
 
@@ -148,7 +132,7 @@ def smooth_sets(networks: Mapping[str, nn.Module], id_images: Tensor, ood: Named
     id_scores = {name: measure_confidence(network, id_images).numpy() for name, network in networks.items()}
     found: dict[str, dict[str, list[float]]] = {}
     for title, images in ood.items():
-        ways = [images, *(smooth(images, cutoff) for cutoff in CUTOFFS)]
+        ways = [images, *(smooth(images, cutoff).clamp(-1, 1) for cutoff in CUTOFFS)]
         found[title] = {
             name: [100 * auroc(id_scores[name], measure_confidence(network, each).numpy()) for each in ways]
             for name, network in networks.items()

@@ -1,4 +1,4 @@
-"""Low-passes through which a network sees chains, so that what they draw is smooth where the network is sure of it."""
+"""Low-passes: of images, and those through which a network sees chains, so that what they draw is smooth."""
 
 from collections.abc import Sequence
 from math import pi
@@ -12,6 +12,17 @@ def square_frequencies(height: int, width: int, device: torch.device) -> Tensor:
     down, across = (torch.fft.fftfreq(side, device=device) for side in (height, width))
     squares: Tensor = down[:, None].square() + across.square()
     return squares
+
+
+def smooth(images: Tensor, half: Tensor | float) -> Tensor:
+    """The images (n, channels, height, width) after a Gaussian low-pass over their borders to the other side.
+
+    It halves the amplitudes at the frequency `half`, in cycles a pixel: one for all images, or (n, 1, 1, 1).
+    """
+    height, width = images.shape[-2:]
+    gains = 0.5 ** (square_frequencies(height, width, images.device) / torch.as_tensor(half).square())
+    smoothed: Tensor = torch.fft.ifft2(torch.fft.fft2(images) * gains).real
+    return smoothed
 
 
 def draw_lenses(deviations: Sequence[float], chains: Tensor, height: int, width: int) -> Tensor | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from fig.lenses import square_frequencies
+from fig.lenses import smooth
 from fig.settings import Maker
 
 GRID = 4  # patches a side of an image
@@ -40,11 +40,8 @@ def smooth_phases(images: Tensor, generator: torch.Generator) -> Tensor:
 
     The frequencies are log-uniform from 1/32 to 1/4 cycles a pixel.
     """
-    count, _, height, width = images.shape
-    half = 2 ** (3 * draw_like(torch.rand, (count, 1, 1, 1), images, generator) - 5)
-    gains = 0.5 ** (square_frequencies(height, width, images.device) / half.square())  # (count, 1, height, width)
-    smooth: Tensor = torch.fft.ifft2(torch.fft.fft2(scramble_phases(images, generator)) * gains).real
-    return smooth
+    half = 2 ** (3 * draw_like(torch.rand, (len(images), 1, 1, 1), images, generator) - 5)
+    return smooth(scramble_phases(images, generator), half)
 
 
 def shuffle_patches(images: Tensor, generator: torch.Generator) -> Tensor:

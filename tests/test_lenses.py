@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from fig.lenses import draw_lenses, see
+from fig.lenses import draw_lenses, see, smooth
 from fig.sampler import sample
 from fig.settings import SamplerSettings
 
@@ -49,12 +49,18 @@ def test_a_lens_is_scipys_gaussian_filter_times_what_keeps_the_variance_of_white
     assert seen.std().item() == pytest.approx(noise.std().item(), rel=0.03)
 
 
+def test_smoothing_halves_amplitudes_at_its_frequency():
+    waves = torch.cos(2 * torch.pi * torch.arange(32) / torch.tensor([[4], [8]]))[:, None, None].expand(2, 3, 32, 32)
+    torch.testing.assert_close(smooth(waves, 1 / 4), waves * torch.tensor([1 / 2, 1 / 2**0.25]).reshape(2, 1, 1, 1))
+    torch.testing.assert_close(smooth(waves, torch.tensor([1 / 4, 1 / 8]).reshape(2, 1, 1, 1)), waves / 2)
+
+
 def test_no_deviation_is_no_lens_and_what_is_seen_stays_in_range():
     noise = torch.rand(2, *SHAPE, generator=again()) * 2 - 1
     assert draw_lenses([], torch.arange(2), SIDE, SIDE) is None and draw_lenses([0, 0], torch.arange(2), 8, 8) is None
-    same, smooth = see(noise, draw_lenses([0, 3], torch.arange(2), SIDE, SIDE))
+    same, seen = see(noise, draw_lenses([0, 3], torch.arange(2), SIDE, SIDE))
     assert torch.allclose(same, noise[0], atol=1e-6)
-    assert smooth.abs().max() == 1 and not torch.allclose(smooth, noise[1], atol=0.1)
+    assert seen.abs().max() == 1 and not torch.allclose(seen, noise[1], atol=0.1)
 
 
 def test_samples_through_a_lens_are_those_of_a_network_behind_it(linear: nn.Module):
@@ -66,9 +72,9 @@ def test_samples_through_a_lens_are_those_of_a_network_behind_it(linear: nn.Modu
 
 
 def test_chains_take_the_lenses_in_turn_and_workers_share_them(linear: nn.Module):
-    rough, smooth, both = (sample(linear, 6, SHAPE, steps_of(4, *each), again()) for each in ((), (2.0,), (0.0, 2.0)))
+    rough, blurred, both = (sample(linear, 6, SHAPE, steps_of(4, *each), again()) for each in ((), (2.0,), (0.0, 2.0)))
     assert torch.allclose(both.images[::2], rough.images[::2], atol=1e-5)
-    assert torch.allclose(both.images[1::2], smooth.images[1::2], atol=1e-5)
+    assert torch.allclose(both.images[1::2], blurred.images[1::2], atol=1e-5)
     rows = torch.tensor([1, 4, 5])
     mine = sample(linear, 6, SHAPE, steps_of(4, 0.0, 2.0), again(), rows)
     assert torch.allclose(mine.images, both.images[rows], atol=1e-6)
