@@ -24,6 +24,7 @@ from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.penalty import compute_loss, share_of
 from fig.methods.protocol import NETWORK, Method
 from fig.methods.standard import Standard
+from fig.methods.table import PenaltySettings
 from fig.networks.table import NETWORKS
 from fig.sampler import SamplerSettings, sample
 from fig.seeding import generator
@@ -87,12 +88,15 @@ def finetune(discriminator: Discriminator, data: Split, settings: SamplerSetting
         def losses(self, players, batch, generator):
             network = players[NETWORK]
             images, _, _ = reference_sample(network, count, (3, 32, 32), max_steps, 0.1**0.5, confident=NEVER)
-            yield compute_loss(network, batch, images.contiguous(memory_format=torch.channels_last), count)
+            images = images.contiguous(memory_format=torch.channels_last)
+            yield compute_loss(network, batch, images, count, PenaltySettings())
 
     def iteration(method) -> None:
         update(players, method, batch, chains(discriminator.network))
 
-    return time_pairs(lambda: iteration(WithReference()), lambda: iteration(ImplicitGenerator(0.1, settings)), 1)
+    return time_pairs(
+        lambda: iteration(WithReference()), lambda: iteration(ImplicitGenerator(0.1, sampler=settings)), 1
+    )
 
 
 def main(

@@ -41,11 +41,13 @@ def fig_objective(
     total: int | None = None,
     ood_total: int | None = None,
     penalty: str = "entropy",
+    weight: float = 1.0,
 ) -> Tensor:
-    """The negative of Eq. 20, to be minimised: both terms have weight 1; without OOD images the second is absent.
+    """The negative of Eq. 20, to be minimised; without OOD images the second term is absent.
 
-    `penalty` names what is minimised on OOD images. Both penalties are least for uniform probabilities. The gradient of
-    the entropy vanishes where the network is surest, that of the divergence does not (Hendrycks et al., ICLR 2019).
+    In Eq. 20 both terms have weight 1; `weight` is that of the second. `penalty` names what is minimised on OOD images.
+    Both penalties are least for uniform probabilities. The gradient of the entropy vanishes where the network is
+    surest, that of the divergence does not (Hendrycks et al., ICLR 2019).
     """
     loss = cross_entropy(logits, labels, total)
-    return loss + PENALTIES[penalty](ood_logits, ood_total) if len(ood_logits) else loss
+    return loss + weight * PENALTIES[penalty](ood_logits, ood_total) if len(ood_logits) else loss

@@ -43,6 +43,24 @@ def pytest_make_collect_report(
     return report
 
 
+def place_of(item: pytest.Item) -> int:
+    """Where a test stands: those that run the pipeline, those that run commands, quick ones, long ones."""
+    places = {"long": 3, "pipeline": 0, "slow": 1}  # of several marks the first counts
+    return next((place for mark, place in places.items() if item.get_closest_marker(mark)), 2)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long tests last: a machine that is slow skips some of them, and runs all others.
+
+    A process of pytest-xdist runs the tests of a file together, but its long ones apart.
+    """
+    items.sort(key=place_of)
+    for item in items:
+        group = f"{item.path.stem}-long" if item.get_closest_marker("long") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """With `--minutes`, skip a long test whose turn comes later, before its fixtures are made."""

@@ -123,11 +123,11 @@ def test_K_of_zero_is_plain_fine_tuning_bit_for_bit(method: Method, small: Discr
 
 @pytest.mark.parametrize("method", [ImplicitGenerator, Gaussian])
 @pytest.mark.parametrize("name", PENALTIES)
-def test_a_method_minimises_the_penalty_that_it_names_and_no_other(
+def test_a_method_minimises_the_penalty_that_it_names_by_its_weight_and_no_other(
     method: type[Method], name: str, small: Discriminator, stripes: Split, monkeypatch: pytest.MonkeyPatch
 ):
     batch, network = batch_of(small, stripes), small.network.train()
-    built = method(penalty=name, **({"sampler": SHORT} if method is ImplicitGenerator else {}))
+    built = method(penalty=name, weight=0.5, **({"sampler": SHORT} if method is ImplicitGenerator else {}))
     found = {}
     for stated in PENALTIES:
         for worth in (0.0, 7.0):
@@ -136,7 +136,7 @@ def test_a_method_minimises_the_penalty_that_it_names_and_no_other(
                     patch.setitem(PENALTIES, each, lambda *_, value=worth if each == stated else 0.0: value)
                 found[stated, worth] = one_loss(built, deepcopy(network), batch).value.item()
     differences = {stated: found[stated, 7.0] - found[stated, 0.0] for stated in PENALTIES}
-    assert differences == pytest.approx({stated: 7.0 if stated == name else 0.0 for stated in PENALTIES}, abs=1e-4)
+    assert differences == pytest.approx({stated: 3.5 if stated == name else 0.0 for stated in PENALTIES}, abs=1e-4)
 
 
 def test_the_low_entropy_share_is_at_least_one_image():

@@ -19,7 +19,10 @@ def test_the_objective_by_hand():
     plogp = (math.log(0.5) + 0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / 2
     assert cross_entropy(LOGITS, LABELS).item() == pytest.approx(ce, rel=1e-6)
     assert negative_entropy(UNSURE).item() == pytest.approx(plogp, rel=1e-6)
-    assert fig_objective(LOGITS, LABELS, UNSURE).item() == pytest.approx(ce + plogp, rel=1e-6)
+    for weight in (1, 0.5):
+        found = fig_objective(LOGITS, LABELS, UNSURE, weight=weight)
+        assert found.item() == pytest.approx(ce + weight * plogp, rel=1e-6)
+    assert fig_objective(LOGITS, LABELS, UNSURE).equal(fig_objective(LOGITS, LABELS, UNSURE, weight=1))  # Eq. 20
 
 
 def test_each_penalty_is_least_for_uniform_probabilities_and_one_does_not_saturate():

@@ -140,6 +140,15 @@ def test_a_job_does_not_wait_for_ever_for_others_that_write(
 
 
 @pytest.mark.usefixtures("own_file")
+def test_a_discriminator_outside_a_run_is_not_mirrored_and_the_warning_says_where_it_belongs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    try_to_mirror(discriminator(tmp_path, seed=0).rename(tmp_path / "mine"))
+    assert f"{tmp_path}/mine is not results/<run>/discriminators/" in caplog.text and "move it there" in caplog.text
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.usefixtures("own_file")
 @pytest.mark.parametrize("fault", ["locked", "damaged"])
 def test_a_sqlite_file_that_cannot_be_used_is_a_warning(tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture):
     folder = discriminator(tmp_path, seed=0)

@@ -10,12 +10,12 @@ from fig.methods.batch import Batch
 from fig.methods.penalty import compute_loss, share_of
 from fig.methods.protocol import NETWORK, Loss, Method, Players
 from fig.methods.standard import measure_logits
-from fig.methods.table import GaussianSettings
+from fig.methods.table import PenaltySettings
 from fig.settings import settings
 
 
 @settings
-class Gaussian(GaussianSettings, Method):
+class Gaussian(PenaltySettings, Method):
     """Noise N(0, 1) for every pixel in the network's input space, clipped to [-1, 1]; K as in FIG."""
 
     def losses(self, players: Players, batch: Batch, generator: torch.Generator) -> Iterator[Loss]:
@@ -23,7 +23,7 @@ class Gaussian(GaussianSettings, Method):
         network, count = players[NETWORK], share_of(self.K, batch.total)
         noise = torch.randn((count, *batch.whole.shape[1:]), generator=generator, device=generator.device)
         images = noise[batch.share(count)].clamp(-1, 1).to(batch.whole)
-        loss = compute_loss(network, batch, images, count, self.penalty)
+        loss = compute_loss(network, batch, images, count, self)
         if count:
             with torch.no_grad(), frozen(network):
                 logits = network(images) if len(images) else images.new_zeros(0, 1)  # another worker may have some

@@ -46,5 +46,5 @@ class ImplicitGenerator(FigSettings, Method):
             samples = sample(followed, count, (channels, height, width), self.sampler, generator, rows, begin=begin)
             images = samples.images
             drawn = dict(zip(DRAWN, (samples.confidence, samples.energy, samples.steps), strict=True))
-        loss = compute_loss(network, batch, images, count, self.penalty)
+        loss = compute_loss(network, batch, images, count, self)
         return replace(loss, row={**loss.row, **drawn})

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from fig.methods.batch import Batch
 from fig.methods.protocol import Loss
 from fig.methods.standard import seen_of
+from fig.methods.table import PenaltySettings
 from fig.objectives import fig_objective
 
 
@@ -25,13 +26,11 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     return id_logits, ood_logits
 
 
-def compute_loss(
-    network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int, penalty: str = "entropy"
-) -> Loss:
-    """The objective of Eq. 20, negated, with the penalty of this name.
+def compute_loss(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int, chosen: PenaltySettings) -> Loss:
+    """The objective of Eq. 20, negated, with the penalty that is chosen and its weight.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.
     """
     id_logits, ood_logits = logits_of_both(network, batch, ood_images)
-    loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total, penalty)
+    loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total, chosen.penalty, chosen.weight)
     return Loss(loss, seen_of(id_logits, batch.labels))

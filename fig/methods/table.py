@@ -36,27 +36,25 @@ PenaltyName = Literal["entropy", "divergence"]  # of fig.objectives
 
 
 @settings
-class FigSettings:
-    """Settings of FIG (Algorithm 2)."""
+class PenaltySettings:
+    """Settings of the penalty on OOD images (Eq. 20); the methods that have it differ in these images."""
 
     K: Share = 0.1
-    """Low-entropy share of a batch: samples for each ID image."""
+    """Low-entropy share of a batch: OOD images for each ID image."""
+    penalty: PenaltyName = "entropy"
+    """What is minimised on OOD images: negative entropy (Eq. 20) or divergence from uniform, which does not saturate."""
+    weight: NotNegative = 1.0
+    """Weight of the penalty beside the cross-entropy: 1 in Eq. 20. Less costs less accuracy and teaches less."""
+
+
+@settings
+class FigSettings(PenaltySettings):
+    """Settings of FIG (Algorithm 2), whose OOD images are low-entropy samples."""
+
     sampler: SamplerSettings = SamplerSettings()
     """How the samples are drawn."""
     starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
     """What chains start at, in turn: noise, or ID images of scrambled phases, also low-passed, or of moved patches."""
-    penalty: PenaltyName = "entropy"
-    """What is minimised on samples: negative entropy (Eq. 20) or divergence from uniform, which does not saturate."""
-
-
-@settings
-class GaussianSettings:
-    """Settings of GS: noise in place of low-entropy samples."""
-
-    K: Share = 0.1
-    """Noise images in a batch for each ID image."""
-    penalty: PenaltyName = "entropy"
-    """What is minimised on noise, as in FIG."""
 
 
 @settings
@@ -158,7 +156,7 @@ METHODS = {
         follows_teacher=True,
     ),
     "gaussian": MethodRow(
-        "gaussian:Gaussian", "GS", "noise in place of FIG's samples", GaussianSettings, "gaussian", from_standard=True
+        "gaussian:Gaussian", "GS", "noise in place of FIG's samples", PenaltySettings, "gaussian", from_standard=True
     ),
     "standard": MethodRow("standard:Standard", "standard", "plain training, for other lengths than pretraining's"),
     "scratch": MethodRow(

@@ -82,6 +82,16 @@ def read_folder(folder: Path) -> Contents:
     return Contents(folder, card, times[0], max(times), *values, *made)
 
 
+def run_of(folder: Path) -> Path:
+    """Return the folder `results/<run>` that a discriminator is in. Raises ValueError if it is in none."""
+    above = folder.absolute().parents
+    if len(above) < 5 or above[3].name != "discriminators":
+        raise ValueError(
+            f"{folder} is not results/<run>/discriminators/<ID data set>/<network>/<variant>/<seed>: move it there"
+        )
+    return above[4]
+
+
 def read_card(folder: Path) -> dict[str, Json]:
     """Return the content of `discriminator.json`. Raises ValueError, naming the file, if it lacks a key of CARD."""
     return read_object(folder / "discriminator.json", CARD)

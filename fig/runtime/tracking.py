@@ -30,6 +30,7 @@ from fig.runtime.folders import (
     names_of,
     parameters_of,
     read_folder,
+    run_of,
 )
 from fig.runtime.locks import HeldError, hold_lock
 from fig.runtime.provenance import file_hash, provenance_key
@@ -106,7 +107,7 @@ def mirror(folder: Path) -> str:
     Raises TrackingError if the server does not answer or the file cannot be written, and ValueError or OSError, which
     name the file, if the folder cannot be read.
     """
-    contents, run_folder = read_folder(folder), folder.parents[4]
+    contents, run_folder = read_folder(folder), run_of(folder)
     with connect_to_mlflow(run_folder.parent) as client:
         return mirror_folder(client, contents, experiment_id(client, run_folder)).run_id
 
@@ -117,7 +118,7 @@ def register(folder: Path) -> str:
     Raises the errors of `mirror`, and ValueError if the baseline has not scored these weights or if a file that the
     model serves is damaged.
     """
-    contents, run_folder = read_folder(folder), folder.parents[4]
+    contents, run_folder = read_folder(folder), run_of(folder)
     if not (folder / OF_A_MODEL[-1]).exists() or not contents.evaluation:
         raise ValueError(f"{folder} has no scores of its present weights: evaluate it, with the detector `baseline`")
     _load_pyfunc(str(folder))  # register only models that load; this runs the factory that the folder names
