@@ -42,9 +42,9 @@ class PenaltySettings:
     K: Share = 0.1
     """Low-entropy share of a batch: OOD images for each ID image."""
     penalty: PenaltyName = "entropy"
-    """What is minimised on OOD images: negative entropy (Eq. 20) or divergence from uniform, which does not saturate."""
+    """What is minimised on OOD images: negative entropy (Eq. 20), or divergence from uniform: it does not saturate."""
     weight: NotNegative = 1.0
-    """Weight of the penalty beside the cross-entropy: 1 in Eq. 20. Less costs less accuracy and teaches less."""
+    """Weight of the penalty in the loss: 1 in Eq. 20. A smaller one costs less accuracy and teaches less."""
 
 
 @settings
