@@ -73,15 +73,12 @@ def draw_like(draw: Maker[Tensor], shape: Sequence[int], like: Tensor, generator
 
 
 def draw_starts(names: Sequence[str], images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """What `count` chains start at, (count, channels, height, width) in [-1, 1]: the kinds that are named, in turn.
+    """What `count` chains start at, (count, channels, height, width) in [-1, 1]: as many of each kind that is named.
 
-    They are made from some of the ID `images` (B, channels, height, width), B at least `count`, each used once.
+    One kind comes after the other, so that low-passes, which chains take in turn, see all kinds. They are made from
+    some of the ID `images` (B, channels, height, width), B at least `count`, each used once.
     """
     order = torch.randperm(len(images), generator=generator, device=generator.device)[:count]
-    chosen = images[order.to(images.device)]
-    starts = torch.empty_like(chosen)
-    for number, name in enumerate(names):
-        own = chosen[number :: len(names)]
-        if len(own):
-            starts[number :: len(names)] = STARTS[name](own, generator)
-    return starts.clamp(-1, 1)
+    parts = images[order.to(images.device)].tensor_split(len(names))
+    starts = [STARTS[name](own, generator) for name, own in zip(names, parts, strict=True) if len(own)]
+    return torch.cat(starts).clamp(-1, 1)

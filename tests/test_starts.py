@@ -85,12 +85,13 @@ def test_noise_of_the_images_spectrum_has_it_and_their_mean_colour():
     assert torch.allclose(power_of(noise)[:, 1:3, 1:3], power_of(images)[:, 1:3, 1:3], rtol=0.15)
 
 
-def test_kinds_of_starts_take_turns_and_each_image_is_used_once():
+def test_kinds_of_starts_have_equal_shares_and_each_image_is_used_once():
     images = torch.arange(8.0).div(8)[:, None, None, None].expand(8, *SHAPE)  # each of one colour, which both leave
     colours = draw_starts(["phases", "patches"], images, 5, again()).mean(dim=(1, 2, 3))
     assert len(colours) == 5 and len(set(colours.mul(8).round().int().tolist())) == 5
     both = draw_starts(["patches", "uniform"], images, 5, again())
-    assert (both.std(dim=(1, 2, 3)) > 0.1).tolist() == [False, True, False, True, False]
+    assert (both.std(dim=(1, 2, 3)) > 0.1).tolist() == [False, False, False, True, True]
+    assert len(draw_starts(["patches", "uniform", "phases"], images, 2, again())) == 2
 
 
 def test_chains_without_a_step_are_their_starts_and_workers_share_them(linear: nn.Module):
