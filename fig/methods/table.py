@@ -54,7 +54,7 @@ class FigSettings(PenaltySettings):
     sampler: SamplerSettings = SamplerSettings()
     """How the samples are drawn."""
     starts: Annotated[tuple[StartName, ...], Field(min_length=1)] = ("uniform",)
-    """What chains start at, in equal shares: noise, ID images of scrambled phases, also low-passed, or moved patches."""
+    """What chains start at, in equal shares: noise, images of scrambled phases, also low-passed, or moved patches."""
 
 
 @settings
