@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export COVERAGE_FILE := $(CURDIR)/.coverage
 
 # Three files of tests at a time, on any number of cores: they mostly wait for processes to start.
-SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 MINUTES ?= inf
 
 .PHONY: help install demo slurm-demo check test test-all coverage lint types lowest mutation gpu docs site lock sbom licences audit clean

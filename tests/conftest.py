@@ -43,22 +43,14 @@ def pytest_make_collect_report(
     return report
 
 
-def place_of(item: pytest.Item) -> int:
-    """Where a test stands: those that run the pipeline, those that run commands, quick ones, long ones."""
-    places = {"long": 3, "pipeline": 0, "slow": 1}  # of several marks the first counts
-    return next((place for mark, place in places.items() if item.get_closest_marker(mark)), 2)
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long tests last: a machine that is slow skips some of them, and runs all others.
+    """Begin with the files of tests that run the pipeline, and end with those that have long tests.
 
-    A process of pytest-xdist runs the tests of a file together, but its long ones apart.
+    So a slow machine, which begins no long test after `--minutes`, has run the others by then.
     """
-    items.sort(key=place_of)
-    for item in items:
-        group = f"{item.path.stem}-long" if item.get_closest_marker("long") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    long, pipeline = ({item.path for item in items if item.get_closest_marker(mark)} for mark in ("long", "pipeline"))
+    items.sort(key=lambda item: (item.path in long, item.path not in pipeline))
 
 
 @pytest.hookimpl(tryfirst=True)
