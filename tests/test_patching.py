@@ -26,6 +26,7 @@ from support.workspace import blocks
 
 IMAGENET = Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CPU = torch.device("cpu")
+PAGE = Path(__file__).parents[1] / "docs" / "patching.md"
 FEW = fig.Finetuning(iterations=12, batch_size=16, learning_rate=0.01, log_every=5)
 SHORT = fig.FigSettings(K=0.5, sampler=fig.SamplerSettings(max_steps=4, min_steps=1))
 
@@ -305,12 +306,18 @@ def test_the_package_names_what_most_people_need_without_importing_it():
         fig.patsh  # noqa: B018 - it is looked up
 
 
+def test_a_network_is_patched_with_the_settings_that_the_page_suggests_for_smooth_images(stripes: Split):
+    scope: dict[str, object] = {"fig": fig}
+    exec(blocks(PAGE, "python")[-1], scope)
+    history = fig.patch(network_of((3, 16, 16)), stripes, None, scope["settings"], FEW, progress=False).history
+    assert history and all(row["steps"] == 3 for row in history)
+
+
 @pytest.mark.slow
 def test_the_page_on_patching_does_what_it_says(tmp_path: Path):
     pytest.importorskip("timm")
-    page = Path(__file__).parents[1] / "docs" / "patching.md"
-    example, patch = blocks(page, "python")
-    (script,) = [each for each in blocks(page, "sh") if "fig adopt" in each]
+    example, patch, _ = blocks(PAGE, "python")
+    (script,) = [each for each in blocks(PAGE, "sh") if "fig adopt" in each]
     quick = {
         "range(8)": "range(2)",
         "iterations=200": "iterations=3",
