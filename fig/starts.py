@@ -79,6 +79,9 @@ def draw_starts(names: Sequence[str], images: Tensor, count: int, generator: tor
     some of the ID `images` (B, channels, height, width), B at least `count`, each used once.
     """
     order = torch.randperm(len(images), generator=generator, device=generator.device)[:count]
-    parts = images[order.to(images.device)].tensor_split(len(names))
-    starts = [STARTS[name](own, generator) for name, own in zip(names, parts, strict=True) if len(own)]
-    return torch.cat(starts).clamp(-1, 1)
+    chosen = images[order.to(images.device)]
+    starts = torch.empty_like(chosen)  # in the layout of the images, which convolutions like
+    for name, own, place in zip(names, *(each.tensor_split(len(names)) for each in (chosen, starts)), strict=True):
+        if len(own):
+            place.copy_(STARTS[name](own, generator))
+    return starts.clamp(-1, 1)
