@@ -40,7 +40,7 @@ class PenaltySettings:
     """Settings of the penalty on OOD images (Eq. 20); the methods that have it differ in these images."""
 
     K: Share = 0.1
-    """Low-entropy share of a batch: OOD images for each ID image."""
+    """OOD images in a batch for each ID image: the paper's low-entropy share."""
     penalty: PenaltyName = "entropy"
     """What is minimised on OOD images: negative entropy (Eq. 20), or divergence from uniform: it does not saturate."""
     weight: NotNegative = 1.0
