@@ -16,6 +16,7 @@ from fig.data.catalogue import Reader
 from fig.data.readers import READERS
 from fig.detectors.table import DETECTORS, build_detector
 from fig.energy import NARROWING
+from fig.methods.standard import Standard
 from fig.methods.table import METHODS, FigSettings, build_method
 from fig.networks.building import build
 from fig.networks.table import NETWORKS
@@ -302,6 +303,23 @@ def test_a_base_that_is_not_evaluated_is_trained_all_the_same_and_what_it_is_mad
     assert rule_of(config, "both", "resnet18") == "transfer"
 
 
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if not row.only_head])
+def test_any_method_but_a_head_fine_tunes_the_base_that_a_variant_names(method: str):
+    study = DEMO["studies"][0] | {"networks": ["resnet18"], "variants": ["patched"], "targets": []}
+    variants = {"patched": {"method": method, "base": "standard", "finetuning": {"iterations": 7}}}
+    config = complete_config(DEMO | {"studies": [study], "variants": variants, "seeds": [3]})
+    assert rule_of(config, "patched", "resnet18") == "finetune"
+    assert [each.path for each in list_parents(config)] == ["digits/resnet18/standard/3"]
+    training = resolve_recipe(config, "patched", "digits").training
+    assert isinstance(training, Finetuning) and training.iterations == 7
+
+
+def test_methods_that_are_only_a_head_are_standard_training_of_another_network():
+    heads = {name: build_method(name, {}) for name in METHODS}
+    found = {name for name, each in heads.items() if isinstance(each, Standard) and each.head != Standard.head}
+    assert found == {name for name, row in METHODS.items() if row.only_head}
+
+
 def test_a_checkpoint_of_the_teacher_of_a_base_is_looked_for():
     own = {"factory": "mymodels:network", "checkpoint": "there/is/none.pt"}
     variants = {"taught": {"method": "fig", "teacher": "own"}, "again": {"method": "fig", "base": "taught"}}
@@ -317,8 +335,8 @@ def test_a_checkpoint_of_the_teacher_of_a_base_is_looked_for():
         ({"a": {"method": "fig", "base": "b"}}, "variants.a.base: unknown variant 'b'. Available: standard, a"),
         ({"a": {"method": "fig", "base": 7}}, "variants.a.base is 7: it must be a text"),
         (
-            {"a": {"method": "mixup", "base": "b"}, "b": {"method": "fig"}},
-            "variants.a.base: the method mixup begins with random weights: leave base out",
+            {"a": {"method": "t2fnorm", "base": "b"}, "b": {"method": "fig"}},
+            "variants.a.base: t2fnorm is a head, and a base keeps its own: leave base out",
         ),
         (
             {"a": {"method": "fig", "base": "a"}},

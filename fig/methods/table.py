@@ -136,7 +136,8 @@ class MethodRow:
     about: str
     settings: "type[DataclassInstance]" = NoSettings
     section: str = ""  # of the configuration, with its settings; empty: it has none
-    from_standard: bool = False  # it fine-tunes a variant's base, standard by default; otherwise from random weights
+    from_standard: bool = False  # it fine-tunes; others begin with random weights, unless a variant states its base
+    only_head: bool = False  # its network has another head, and nothing else is new: there is nothing to fine-tune
     follows_teacher: bool = False  # its sampler may follow a teacher
     cost: float = (
         1.0  # time of an iteration relative to standard training, without samples: docs/results/performance.md
@@ -186,9 +187,11 @@ METHODS = {
         cost=2.5,
         cost_beside=0.5,  # 1.67 of 3.33 GFLOP, by the table that `cost` is from
     ),
-    "deconf": MethodRow("deconf:Deconf", "DCC*", "a decomposed head; its own detector is `deconf`"),
-    "logitnorm": MethodRow("logitnorm:LogitNorm", "LogitNorm", "logits of constant length in training"),
-    "t2fnorm": MethodRow("t2fnorm:T2FNorm", "T2FNorm", "features of constant length before the last layer in training"),
+    "deconf": MethodRow("deconf:Deconf", "DCC*", "a decomposed head; its own detector is `deconf`", only_head=True),
+    "logitnorm": MethodRow("logitnorm:LogitNorm", "LogitNorm", "logits of constant length in training", only_head=True),
+    "t2fnorm": MethodRow(
+        "t2fnorm:T2FNorm", "T2FNorm", "features of constant length before the last layer in training", only_head=True
+    ),
     "acet": MethodRow(
         "acet:Acet",
         "ACET",

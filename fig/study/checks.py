@@ -147,9 +147,10 @@ def check_variant(config: Config, name: str, variant: Variant) -> None:
         network, teacher = split_teacher(variant)
         check_known(network, config.networks, "teacher", where)
         check_known(teacher, [STANDARD, *config.variants], "variant of a teacher", where)
-    check_known(variant.base, [STANDARD, *config.variants], "variant", f"{where}.base")
-    if variant.base != STANDARD and not METHODS[variant.method].from_standard:
-        raise ConfigError(f"{where}.base: the method {variant.method} begins with random weights: leave base out")
+    if variant.base or METHODS[variant.method].from_standard:
+        check_known(variant.base, [STANDARD, *config.variants], "variant", f"{where}.base")
+    if variant.base and METHODS[variant.method].only_head:
+        raise ConfigError(f"{where}.base: {variant.method} is a head, and a base keeps its own: leave base out")
     check_id_datasets(config, variant.per_id_dataset, f"{where}.per_id_dataset")
 
 

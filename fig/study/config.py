@@ -130,8 +130,8 @@ class Variant:
     """Name of the method."""
     teacher: str = ""
     """Network, or network/variant, whose discriminator the sampler follows instead of the one in training."""
-    base: str = STANDARD
-    """Variant whose discriminator is fine-tuned."""
+    base: str = ""
+    """Variant whose discriminator is fine-tuned; empty: it begins with random weights."""
     differences: Mapping[str, Stated] = Field(default_factory=dict)
     """What differs from the configuration's settings, by section."""
     per_id_dataset: Mapping[str, Mapping[str, Stated]] = Field(default_factory=dict)

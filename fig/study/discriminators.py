@@ -87,7 +87,7 @@ def parents_of(config: Config, variant: str, network: str) -> list[tuple[str, st
     own = config.variants.get(variant)
     if own is None:
         return []
-    fine_tuned = [(network, own.base)] if METHODS[own.method].from_standard else []
+    fine_tuned = [(network, own.base)] if own.base else []
     return fine_tuned + ([split_teacher(own)] if own.teacher else [])
 
 
@@ -149,8 +149,9 @@ def select_all(config: Config) -> Selection:
 
 
 def describe_variant(variant: Variant) -> dict[str, str]:
-    """Method of a variant, and its teacher and base where it states them."""
-    stated = {"teacher": variant.teacher, "base": "" if variant.base == STANDARD else variant.base}
+    """Method of a variant, its teacher, and its base unless that is the one its method takes by itself."""
+    usual = STANDARD if METHODS[variant.method].from_standard else ""
+    stated = {"teacher": variant.teacher, "base": "" if variant.base == usual else variant.base}
     return {"method": variant.method} | {name: value for name, value in stated.items() if value}
 
 
@@ -169,7 +170,7 @@ def rule_of(config: Config, variant: str, network: str) -> str:
     """The rule that makes a variant of a network."""
     if variant == STANDARD:
         return "adopt" if config.networks[network].checkpoint else "pretrain"
-    if not METHODS[config.variants[variant].method].from_standard:
+    if not config.variants[variant].base:
         return "retrain"
     return "transfer" if config.variants[variant].teacher else "finetune"
 
@@ -182,7 +183,7 @@ def resolve_recipe(config: Config, variant: str, id_dataset: str) -> Recipe:
     """
     own = Variant(STANDARD) if variant == STANDARD else config.variants[variant]
     row = METHODS[own.method]
-    length = "finetuning" if row.from_standard else "pretraining"
+    length = "finetuning" if own.base else "pretraining"
     layers = {
         f"per_id_dataset.{id_dataset}": config.per_id_dataset.get(id_dataset, {}),
         f"variants.{variant}": own.differences,

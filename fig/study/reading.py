@@ -169,7 +169,8 @@ def read_variant(name: str, stated: object) -> Variant:
         raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
-    names = {"teacher": found.pop("teacher", ""), "base": found.pop("base", STANDARD)}
+    base = STANDARD if METHODS[method].from_standard else ""
+    names = {"teacher": found.pop("teacher", ""), "base": found.pop("base", base)}
     for key, value in names.items():
         if not isinstance(value, str):
             raise ValueError(f"{where}.{key} is {value!r}: it must be a text")
