@@ -66,6 +66,21 @@ def test_a_resumed_training_gives_the_same_weights_and_history(name: str, stripe
     assert history == resumed_history and len(history) == 7
 
 
+@pytest.mark.parametrize("head", ["linear", "t2fnorm"])
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if not row.only_head])
+def test_a_method_fine_tunes_a_network_of_any_head_and_leaves_the_head(name: str, head: str, stripes: Split):
+    method = method_named(name)
+    discriminator = discriminator_for(method)
+    discriminator = Discriminator(replace(discriminator.architecture, head=head), 0)
+    before = {key: value.clone() for key, value in discriminator.network.state_dict().items()}
+    players = players_of(discriminator, method, SETTINGS, 0)
+    rows = [row for _, row in train(discriminator, players, stripes, method, SETTINGS, AUGMENTATION, seed=0)]
+    after = discriminator.network.state_dict()
+    assert before.keys() == after.keys() and discriminator.architecture.head == head
+    assert not all(value.equal(after[key]) for key, value in before.items())
+    assert len(rows) == 7 and all(math.isfinite(row["loss"]) for row in rows)
+
+
 def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
