@@ -298,6 +298,34 @@ def test_a_gain_over_a_control_is_the_mean_of_pairs_with_students_interval():
     assert list(table.cells["accuracy gain ↑"]) == ["-1.0 (-2.2 to +0.2)"]
 
 
+def test_the_figure_of_gains_has_a_row_for_each_control_and_fills_the_dots_whose_interval_excludes_zero():
+    metrics, _ = make_scored()
+    lower = (metrics["variant"] == "fig") & (metrics["metric"] == "accuracy")
+    metrics.loc[lower, "value"] -= 0.005 * (1 + metrics["seed"])  # -1.0 (-2.2 to +0.2)
+    far = (metrics["variant"] == "fig") & metrics["ood_dataset"].isin(GROUPS["cifar10"]["far"])
+    metrics.loc[far, "value"] = 0.25 - 0.001 * metrics["seed"]
+    groups = GROUPS["cifar10"]
+    names = ("cifar10",), tuple(chain(*groups.values())), ("resnet18",), ("standard", "fig"), ("energy", "baseline")
+    study = Study(*names, groups=groups, controls={"fig": ("standard", "fig")})
+    selection = Selection((study,), SEEDS, {"cifar10": "CIFAR10"})
+    made = make_target(TARGETS["gains"], make_results(metrics), selection)
+    assert made.figure is not None and made.figure_values is not None
+    panels = {axes.get_title(): axes for axes in made.figure.axes}
+    assert list(panels) == ["near", "far", "accuracy"]
+    labels = panels["near"].get_yticklabels()
+    assert [each.get_text() for each in labels] == ["fig", "over standard", "over fig"]
+    assert panels["near"].get_ylabel() == "ResNet18 on CIFAR10"
+    values = made.figure_values.query("control == 'standard'").assign(at=lambda rows: rows["group"] + rows["measure"])
+    assert set(values["detector"]) == {"baseline"}  # by which it is compared
+    for row in values.itertuples():
+        zero, bar, dot, *_ = panels[row.group or "accuracy"].get_lines()
+        assert list(dot.get_xdata()) == [100 * row.gain] and list(dot.get_ydata()) == [-1]
+        assert list(bar.get_xdata()) == [100 * row.low, 100 * row.high] and list(zero.get_xdata()) == [0, 0]
+        assert (dot.get_markerfacecolor() == "white") == (row.low <= 0 <= row.high)
+    worse = {row.group: row.high < 0 for row in values.itertuples()}
+    assert worse["far"] and not worse[""]
+
+
 def test_a_gain_without_its_pair_is_left_out_of_the_mean_and_counted():
     metrics, _ = make_scored()
     groups = {"near": GROUPS["cifar10"]["near"]}

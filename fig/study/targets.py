@@ -165,9 +165,11 @@ ROWS = (
         "Gains of variants over their controls",
         "Differences of AUROC, averaged over the OOD sets of each group, and of accuracy between a variant and each of "
         "its controls, paired by seed. The range is Student's 95 % interval of the mean over seeds, with the OOD sets "
-        "as they are. Intervals are not corrected for their number.",
+        "as they are. Intervals are not corrected for their number. The figure takes each variant under the detector "
+        "by which it is compared.",
         reading="A variant is better than a control on a group if the interval is above zero.",
         table=True,
+        figure=True,
         by_group=True,
         over_controls=True,
     ),

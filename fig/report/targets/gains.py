@@ -1,19 +1,29 @@
 """Gains of variants over their controls: means over each group of OOD sets, paired by seed, with 95 % intervals."""
 
+from collections.abc import Mapping
+from itertools import chain
+
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fig.report.measures import (
+    PLACE,
     SCORER,
+    ask_comparable,
     average_over_sets,
     find_accuracies,
     find_by_group,
     find_lacking,
     gains_over_controls,
+    gather_rows,
 )
+from fig.report.plots import COLOURS, DPI, MOST, add_notes, make_empty, note_left_out
 from fig.report.results import Results, describe_missing
 from fig.report.statistics import interval_over_seeds
 from fig.report.tables import ABSENT, Table, format_interval, format_points, pivot_cells
 from fig.report.targets import Made
+from fig.report.titles import network_title
 from fig.study.selection import Selection
 
 PAIR = [*SCORER, "control"]
@@ -21,6 +31,8 @@ CELL = [*PAIR, "measure", "group"]
 HEADINGS = {"auroc": "AUROC gain ↑", "accuracy": "accuracy gain ↑"}
 COLUMNS = [*CELL, "gain", "low", "high", "seeds"]
 ABOUT = "points of per cent: mean over {} seeds, and its 95 % interval"
+DRAWN = "Dots are means of pairs, bars their 95 % intervals; a dot is filled where its interval excludes zero."
+WORSE, BETTER, SAME = COLOURS[1], COLOURS[2], "0.5"
 
 
 def make(results: Results, selection: Selection) -> Made:
@@ -35,7 +47,9 @@ def make(results: Results, selection: Selection) -> Made:
     table = pd.DataFrame(found, columns=COLUMNS)
     seeds = len(selection.seeds)
     notes = describe_missing(results.missing_with(find_lacking(of_sets)))
-    return Made((Table(ABOUT.format(seeds), lay_out_gains(table, seeds), notes),), table)
+    compared = table.merge(ask_comparable(selection.studies)[SCORER].drop_duplicates(), on=SCORER)
+    figure = draw_gains(compared, selection.titles)
+    return Made((Table(ABOUT.format(seeds), lay_out_gains(table, seeds), notes),), table, figure, compared)
 
 
 def summarize_gain(gains: pd.Series) -> tuple[float, float, float, int]:
@@ -58,3 +72,53 @@ def format_gain(gain: float, low: float, high: float, found: int, seeds: int) ->
     interval = format_interval(low, high)
     text = f"{format_points(gain)} ({interval})" if interval else format_points(gain) or ABSENT
     return f"{text} ({found} of {seeds} seeds)" if 0 < found < seeds else text
+
+
+def draw_gains(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Draw the gains of each ID data set and network: a panel for each group, in it a row for each control."""
+    if table["gain"].isna().all():
+        return make_empty("There is no gain to show: no variant and control have a seed in common.")
+    pairs = table[PAIR].drop_duplicates()
+    shown = table.merge(pairs[:MOST], on=PAIR)
+    columns = list(dict.fromkeys(zip(shown["measure"], shown["group"], strict=True)))
+    parts = [(place, rows, place_rows(rows)) for place, rows in shown.groupby(PLACE, sort=False)]
+    heights = [0.7 + 0.16 * len(places) for *_, places in parts]  # inches
+    figure = Figure(figsize=(2.2 + 1.25 * len(columns), sum(heights)), layout="constrained", dpi=DPI)
+    panels = figure.subplots(len(parts), len(columns), squeeze=False, sharey="row", height_ratios=heights)
+    for line, ((id_dataset, network), rows, places) in zip(panels, parts, strict=True):
+        for axes, (measure, group) in zip(line, columns, strict=True):
+            draw_column(axes, rows[(rows["measure"] == measure) & (rows["group"] == group)], places)
+            axes.set_title(group or measure)
+        label_rows(line[0], places)
+        line[0].set_ylabel(f"{network_title(network)} on {titles.get(id_dataset, id_dataset)}")
+        line[0].set_xlabel("gain (points)", loc="left")
+    return add_notes(figure, DRAWN, note_left_out(len(pairs[:MOST]), len(pairs)))
+
+
+def place_rows(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Heights of the rows: of each variant's name, with no control, and below it of each of its controls."""
+    together = gather_rows(rows, ["variant"])
+    pairs = zip(together["variant"], together["control"], strict=True)
+    named = dict.fromkeys(chain.from_iterable(((variant, ""), (variant, control)) for variant, control in pairs))
+    return {name: -height for height, name in enumerate(named)}
+
+
+def label_rows(axes: Axes, places: Mapping[tuple[str, str], int]) -> None:
+    """Name the rows: variants in bold, their controls after `over`."""
+    axes.set_yticks(list(places.values()), [f"over {control}" if control else variant for variant, control in places])
+    for label, (_, control) in zip(axes.get_yticklabels(), places, strict=True):
+        label.set_fontweight("normal" if control else "bold")
+
+
+def draw_column(axes: Axes, rows: pd.DataFrame, places: Mapping[tuple[str, str], int]) -> None:
+    """Draw the gains of one group in points, with their intervals; those of one seed have none."""
+    axes.axvline(0, color="0.7", linewidth=0.8, zorder=0)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-len(places) + 0.4, 0.6)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    for row in rows.dropna(subset="gain").itertuples():
+        height = places[row.variant, row.control]
+        colour = BETTER if row.low > 0 else WORSE if row.high < 0 else SAME
+        axes.plot([100 * row.low, 100 * row.high], [height, height], color=colour, linewidth=1.2)
+        face = "white" if colour == SAME else colour
+        axes.plot(100 * row.gain, height, "o", color=colour, markerfacecolor=face, markersize=4)
