@@ -57,7 +57,7 @@ for _ in range(6):
 model.eval()
 
 # %% Patch it: a copy is fine-tuned, the model stays as it is
-training = fig.Finetuning(iterations=100, batch_size=64, learning_rate=0.003)
+training = fig.Finetuning(iterations=200, batch_size=64, learning_rate=0.003)
 patched = fig.patch(model, images, labels, training=training, progress=False).model
 torch.save(patched.state_dict(), out / "patched.pt")
 

@@ -35,7 +35,7 @@ variants:
   fig: {method: fig}
 detectors: {baseline: {}}
 pretraining: {epochs: 4, batch_size: 64}
-finetuning: {iterations: 100, batch_size: 64}
+finetuning: {iterations: 200, batch_size: 64}
 evaluation: {images: 200}
 resources:
   training: {workers: 0}

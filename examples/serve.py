@@ -116,7 +116,7 @@ for _ in range(6):
         F.cross_entropy(model(inputs[rows]), targets[rows]).backward()
         optimizer.step()
 model.eval()
-training = fig.Finetuning(iterations=100, batch_size=64, learning_rate=0.003)
+training = fig.Finetuning(iterations=200, batch_size=64, learning_rate=0.003)
 patched = fig.patch(model, images, labels, training=training, progress=False).model
 for name, network in {"before": model, "after": patched}.items():
     confidence = fig.probe(network, (3, SIZE, SIZE), 64, progress=False).confidence
