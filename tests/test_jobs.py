@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from fig.data.catalogue import File, Recipe
+from fig.discriminator import Architecture, Card, Discriminator, save
+from fig.networks.heads import NORMALISED
 from fig.runtime.job import Job, Role, job_class, names_by_role, parse_command, parse_words
 from fig.runtime.record import Origin, Record, Times, hash_input, read_record
 from fig.settings import Augmentation, ChainsSettings, Finetuning, Pretraining, Resources, SamplerSettings
@@ -25,6 +27,7 @@ from fig.stages.prepare import Prepare
 from fig.stages.pretrain import Pretrain
 from fig.stages.report import Report
 from fig.stages.retrain import Retrain
+from fig.stages.support.trainer import start
 from fig.stages.target import MakeTarget
 from fig.stages.throughput import Throughput
 from fig.stages.transfer import Transfer
@@ -196,6 +199,16 @@ def finetuning(folder: Path, **changes: Any) -> Finetune:
     (folder / "train.npy").write_bytes(b"images")
     places = {"train": folder / "train.npy", "standard": folder / "standard", "output": folder / "out"}
     return Finetune(**{**places, "checkpoints": folder, "method": "fig", "augmentation": CROPS, **changes})
+
+
+@pytest.mark.parametrize("head", ["linear", "t2fnorm"])
+def test_a_fine_tuning_keeps_the_head_of_its_base_whatever_head_its_method_has(head: str, tmp_path: Path):
+    base = Discriminator(Architecture("resnet18", classes=2, size=16, width=1 / 16, head=head), seed=0)
+    save(tmp_path, base, Card(base.architecture, "stripes", "standard", 0, "key", {}, {}, ("a", "b")))
+    discriminator, method = start(finetuning(tmp_path, method="ascood", standard=tmp_path))
+    assert method.head == "ascood" and discriminator.architecture.head == head
+    heads = [each for each in discriminator.network.modules() if isinstance(each, tuple(NORMALISED.values()))]
+    assert bool(heads) == (head in NORMALISED) and all(isinstance(each, NORMALISED[head]) for each in heads)
 
 
 def test_the_differences_of_two_origins_name_what_changed(tmp_path: Path):

@@ -68,7 +68,7 @@ def test_a_resumed_training_gives_the_same_weights_and_history(name: str, stripe
 
 @pytest.mark.parametrize("head", ["linear", "t2fnorm"])
 @pytest.mark.parametrize("name", [name for name, row in METHODS.items() if not row.only_head])
-def test_a_method_fine_tunes_a_network_of_any_head_and_leaves_the_head(name: str, head: str, stripes: Split):
+def test_a_method_trains_a_network_of_any_head_and_its_weights_keep_their_names(name: str, head: str, stripes: Split):
     method = method_named(name)
     discriminator = discriminator_for(method)
     discriminator = Discriminator(replace(discriminator.architecture, head=head), 0)

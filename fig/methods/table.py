@@ -136,7 +136,9 @@ class MethodRow:
     about: str
     settings: "type[DataclassInstance]" = NoSettings
     section: str = ""  # of the configuration, with its settings; empty: it has none
-    from_standard: bool = False  # it fine-tunes; others begin with random weights, unless a variant states its base
+    base: str = (
+        ""  # the variant that it fine-tunes where a variant names no other; empty: it begins with random weights
+    )
     only_head: bool = False  # its network has another head, and nothing else is new: there is nothing to fine-tune
     follows_teacher: bool = False  # its sampler may follow a teacher
     cost: float = (
@@ -153,11 +155,11 @@ METHODS = {
         "low-entropy samples in every batch, which the classifier learns to be unsure about",
         FigSettings,
         "fig",
-        from_standard=True,
+        base="standard",
         follows_teacher=True,
     ),
     "gaussian": MethodRow(
-        "gaussian:Gaussian", "GS", "noise in place of FIG's samples", PenaltySettings, "gaussian", from_standard=True
+        "gaussian:Gaussian", "GS", "noise in place of FIG's samples", PenaltySettings, "gaussian", base="standard"
     ),
     "standard": MethodRow("standard:Standard", "standard", "plain training, for other lengths than pretraining's"),
     "scratch": MethodRow(

@@ -147,7 +147,7 @@ def check_variant(config: Config, name: str, variant: Variant) -> None:
         network, teacher = split_teacher(variant)
         check_known(network, config.networks, "teacher", where)
         check_known(teacher, [STANDARD, *config.variants], "variant of a teacher", where)
-    if variant.base or METHODS[variant.method].from_standard:
+    if variant.base or METHODS[variant.method].base:
         check_known(variant.base, [STANDARD, *config.variants], "variant", f"{where}.base")
     if variant.base and METHODS[variant.method].only_head:
         raise ConfigError(f"{where}.base: {variant.method} is a head, and a base keeps its own: leave base out")

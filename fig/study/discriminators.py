@@ -150,8 +150,8 @@ def select_all(config: Config) -> Selection:
 
 def describe_variant(variant: Variant) -> dict[str, str]:
     """Method of a variant, its teacher, and its base unless that is the one its method takes by itself."""
-    usual = STANDARD if METHODS[variant.method].from_standard else ""
-    stated = {"teacher": variant.teacher, "base": "" if variant.base == usual else variant.base}
+    base = "" if variant.base == METHODS[variant.method].base else variant.base
+    stated = {"teacher": variant.teacher, "base": base}
     return {"method": variant.method} | {name: value for name, value in stated.items() if value}
 
 

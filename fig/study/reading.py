@@ -15,7 +15,7 @@ from fig.data.catalogue import datasets_of, entries
 from fig.methods.table import METHODS, SECTIONS
 from fig.settings import ChainsSettings, Json, join_keys, read_settings, suggest
 from fig.study.checks import check_config
-from fig.study.config import STANDARD, TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
+from fig.study.config import TRAININGS, Blocks, Config, ConfigError, Stated, Variant, merge
 from fig.study.plain import parse_plain, read_plain
 from fig.study.selection import Study
 
@@ -169,8 +169,7 @@ def read_variant(name: str, stated: object) -> Variant:
         raise ValueError(f"{where}.method is missing: name one of {', '.join(METHODS)}")
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"{where}.method: unknown method {method!r}{suggest(str(method), list(METHODS))}")
-    base = STANDARD if METHODS[method].from_standard else ""
-    names = {"teacher": found.pop("teacher", ""), "base": found.pop("base", base)}
+    names = {"teacher": found.pop("teacher", ""), "base": found.pop("base", METHODS[method].base)}
     for key, value in names.items():
         if not isinstance(value, str):
             raise ValueError(f"{where}.{key} is {value!r}: it must be a text")

@@ -140,7 +140,7 @@ def make_tables() -> dict[str, str]:
         (
             f"`{name}`",
             row.about,
-            "standard" if row.from_standard else "random weights",
+            row.base or "random weights",
             f"`{row.section}`" * bool(row.section),
         )
         for name, row in METHODS.items()
