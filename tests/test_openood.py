@@ -313,9 +313,9 @@ def test_the_figure_of_gains_has_a_row_for_each_control_and_fills_the_dots_whose
     panels = {axes.get_title(): axes for axes in made.figure.axes}
     assert list(panels) == ["near", "far", "accuracy"]
     labels = panels["near"].get_yticklabels()
-    assert [each.get_text() for each in labels] == ["fig", "over standard", "over fig"]
-    assert panels["near"].get_ylabel() == "ResNet18 on CIFAR10"
-    values = made.figure_values.query("control == 'standard'").assign(at=lambda rows: rows["group"] + rows["measure"])
+    assert [each.get_text() for each in labels] == ["FIG", "over standard", "over FIG"]
+    assert panels["near"].get_ylabel() == "CIFAR10 · ResNet18"
+    values = made.figure_values.query("control == 'standard'")
     assert set(values["detector"]) == {"baseline"}  # by which it is compared
     for row in values.itertuples():
         zero, bar, dot, *_ = panels[row.group or "accuracy"].get_lines()

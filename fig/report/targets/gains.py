@@ -23,7 +23,7 @@ from fig.report.results import Results, describe_missing
 from fig.report.statistics import interval_over_seeds
 from fig.report.tables import ABSENT, Table, format_interval, format_points, pivot_cells
 from fig.report.targets import Made
-from fig.report.titles import network_title
+from fig.report.titles import place_title, variant_title
 from fig.study.selection import Selection
 
 PAIR = [*SCORER, "control"]
@@ -90,7 +90,7 @@ def draw_gains(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             draw_column(axes, rows[(rows["measure"] == measure) & (rows["group"] == group)], places)
             axes.set_title(group or measure)
         label_rows(line[0], places)
-        line[0].set_ylabel(f"{network_title(network)} on {titles.get(id_dataset, id_dataset)}")
+        line[0].set_ylabel(place_title(id_dataset, network, titles))
         line[0].set_xlabel("gain (points)", loc="left")
     return add_notes(figure, DRAWN, note_left_out(len(pairs[:MOST]), len(pairs)))
 
@@ -105,7 +105,8 @@ def place_rows(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
 
 def label_rows(axes: Axes, places: Mapping[tuple[str, str], int]) -> None:
     """Name the rows: variants in bold, their controls after `over`."""
-    axes.set_yticks(list(places.values()), [f"over {control}" if control else variant for variant, control in places])
+    names = [f"over {variant_title(control)}" if control else variant_title(variant) for variant, control in places]
+    axes.set_yticks(list(places.values()), names)
     for label, (_, control) in zip(axes.get_yticklabels(), places, strict=True):
         label.set_fontweight("normal" if control else "bold")
 
