@@ -132,7 +132,13 @@ def test_merged_moments_are_those_of_all_features(features):
 
 @pytest.mark.parametrize(
     ("name", "stem"),
-    [("resnet18", ["relu"]), ("vgg19", []), ("shufflenetv2", []), ("densenet100", ["features.pool0"])],
+    [
+        ("resnet18", ["relu"]),
+        ("vgg19", []),
+        ("shufflenetv2", []),
+        ("densenet100", ["features.pool0"]),
+        ("airbench", []),
+    ],
 )
 @pytest.mark.parametrize("size", [32, 64])
 def test_detectors_look_at_the_stages_of_the_literature_and_at_the_stem_where_lee_et_al_do(

@@ -65,6 +65,7 @@ def test_width_multiplies_the_channels(name: str):
         ("vgg19", 20_040_522),  # torchvision's 143,678,248 less its three linear layers, plus one of 512 x 10
         ("shufflenetv2", 1_263_854),  # torchvision's 2,278,604 less 990 of its 1,000 classes of 1,024 + 1 weights
         ("densenet100", 769_162),  # "0.8M" in Table 2 of Huang et al.
+        ("airbench", 1_967_616 + 2_304 + 2_570),  # convolutions, norms and head, counted by hand; Jordan says 1.97 M
     ],
 )
 def test_small_images_give_the_networks_of_the_literature(name: str, parameters: int):
@@ -89,6 +90,7 @@ SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 im
     "vgg19": [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)],  # configuration E of Simonyan and Zisserman
     "shufflenetv2": [(116, 16), (232, 8), (464, 4), (1024, 4)],  # Table 5 of Ma et al.
     "densenet100": [(108, 16), (150, 8), (342, 8)],  # 24 + 16 x 12 = 216, halved; 108 + 192, halved; 150 + 192
+    "airbench": [(64, 15), (256, 7), (256, 3)],  # 31 pixels after patches of 2 x 2, halved three times
 }
 
 

@@ -87,7 +87,7 @@ def test_training_is_three_forward_passes_and_resnet50_takes_as_much_more_as_the
 @pytest.mark.parametrize("name", NETWORKS)
 def test_arithmetic_grows_with_the_area_that_a_network_works_on(name: str):
     small, large = (count_flops(build(name, 10, size), size, backward=False) for size in (32, 224))
-    assert large / small == pytest.approx(area_of(name, 224), rel=0.1)
+    assert large / small == pytest.approx(area_of(name, 224), rel=0.25)  # sides of odd length round down
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -36,6 +36,7 @@ NETWORKS = {
         ("features.pool0",),
         megabytes=3,
     ),
+    "airbench": NetworkRow("airbench:airbench", "Airbench", ("group1", "group2", "group3"), stride=1, megabytes=8),
 }
 UNKNOWN = NetworkRow("", "", ())  # what is assumed of a network from a factory
 
