@@ -39,14 +39,16 @@ CORE = {  # images a second by network and width
     "vgg19": {1.0: 27.9, 0.25: 371.5, 0.125: 1138.4},
     "shufflenetv2": {1.0: 111.9, 0.25: 486.2, 0.125: 760.6},
     "densenet100": {1.0: 13.9, 0.25: 91.6, 0.125: 136.1},
+    "airbench": {1.0: 100.5, 0.25: 1076.3, 0.125: 2409.6},
 }
 CORE_BFLOAT16 = {
     "resnet18": {1.0: 1.6, 0.25: 25.3, 0.125: 79.9},
     "vgg19": {0.25: 36.5, 0.125: 126.9},
     "shufflenetv2": {0.25: 65.1, 0.125: 140.4},
     "densenet100": {0.25: 19.7, 0.125: 33.7},
+    "airbench": {0.25: 104.9, 0.125: 256.3},
 }
-HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28"
+HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28; airbench 2026-12-01"
 CPUS = tuple(
     Rate("AMD EPYC, AVX2", Load(network, width, precision), images, HERE)
     for precisions, measured in ((FLOAT32, CORE), (("bfloat16",), CORE_BFLOAT16))
