@@ -48,7 +48,7 @@ CORE_BFLOAT16 = {
     "densenet100": {0.25: 19.7, 0.125: 33.7},
     "airbench": {0.25: 104.9, 0.125: 256.3},
 }
-HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28; airbench 2026-12-01"
+HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28 to 2026-12-01"
 CPUS = tuple(
     Rate("AMD EPYC, AVX2", Load(network, width, precision), images, HERE)
     for precisions, measured in ((FLOAT32, CORE), (("bfloat16",), CORE_BFLOAT16))
