@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torchvision
+from sklearn.datasets import load_sample_images
 from torch import nn
 
+from fig.networks.airbench import Whitening
 from fig.networks.building import build
 from fig.networks.heads import last_linear
 from fig.networks.table import NETWORKS
@@ -83,6 +85,17 @@ def test_small_images_give_the_networks_of_the_literature(name: str, parameters:
 def test_large_images_give_as_many_weights_as_torchvision_documents(name: str, weights):
     with torch.device("meta"):
         assert size_of(build(name, 1000, 224)) == weights.DEFAULT.meta["num_params"]
+
+
+def test_the_stem_of_airbench_whitens_patches_of_photographs():
+    for photo in load_sample_images().images:
+        images = torch.tensor(photo[::4, ::4]).permute(2, 0, 1)[None] / 127.5 - 1  # (1, 3, h, w)
+        patches = torch.nn.functional.unfold(images, 2)[0]  # (12, places)
+        halves = Whitening()(images)[0].flatten(1)  # (24, places)
+        white = halves[:12] - halves[12:]
+        assert (white.std(1) - 1).abs().max() < 0.01
+        correlations = [(torch.corrcoef(each) - torch.eye(12)).abs().mean() for each in (white, patches)]
+        assert correlations[0] < correlations[1] / 8
 
 
 SHAPES = {  # channels and pixels a side at the end of each stage for 32 x 32 images
