@@ -32,7 +32,7 @@ class Whitening(nn.Module):
         return torch.cat((found, -found), dim=1).relu()
 
 
-def group(inputs: int, outputs: int) -> nn.Sequential:
+def make_group(inputs: int, outputs: int) -> nn.Sequential:
     """Two convolutions with batch norms, of which the first halves the side."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
@@ -54,7 +54,7 @@ def airbench(classes: int, width: float, small: bool) -> nn.Module:
     network = nn.Sequential()
     network.add_module("stem", Whitening())
     for number, (inputs, outputs) in enumerate(zip([24, *sizes], sizes, strict=False), start=1):
-        network.add_module(f"group{number}", group(inputs, outputs))
+        network.add_module(f"group{number}", make_group(inputs, outputs))
     network.add_module("pool", nn.AdaptiveMaxPool2d(1))
     network.add_module("flat", nn.Flatten())
     network.add_module("head", nn.Linear(sizes[-1], classes))
