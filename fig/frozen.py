@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 _PLACES: "WeakKeyDictionary[nn.Module, dict[tuple[str, torch.dtype], Tensor]]" = WeakKeyDictionary()  # by module
 
@@ -23,6 +24,19 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
             module.training = mode
         for parameter, flag in trainable:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Let batch norms normalise by their running statistics, as in a test, and leave these as they are in the block."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    try:
+        for norm in norms:
+            norm.training = False
+        yield
+    finally:
+        for norm in norms:
+            norm.training = True
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class ImplicitGenerator(FigSettings, Method):
 
     Every batch gets new samples, from the discriminator as it is at that moment or, where a `teacher`
     network is given, from that fixed one (Section 4.6). They share one forward pass with the ID images, and so its
-    batch statistics.
+    batch statistics, unless `statistics` is "running".
     """
 
     teacher: nn.Module | None = None

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fig.frozen import frozen_statistics
 from fig.methods.batch import Batch
 from fig.methods.protocol import Loss
 from fig.methods.standard import seen_of
@@ -26,11 +27,21 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     return id_logits, ood_logits
 
 
+def logits_apart(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of this worker's ID images (b, C), and of `ood_images` (n, C) by the running statistics of ID images."""
+    id_logits: Tensor = network(batch.inputs.contiguous(memory_format=torch.channels_last))
+    if not len(ood_images):
+        return id_logits, id_logits[:0]
+    with frozen_statistics(network):
+        return id_logits, network(ood_images.contiguous(memory_format=torch.channels_last))
+
+
 def compute_loss(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int, chosen: PenaltySettings) -> Loss:
     """The objective of Eq. 20, negated, with the penalty that is chosen and its weight.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.
     """
-    id_logits, ood_logits = logits_of_both(network, batch, ood_images)
+    find_logits = logits_apart if chosen.statistics == "running" else logits_of_both
+    id_logits, ood_logits = find_logits(network, batch, ood_images)
     loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total, chosen.penalty, chosen.weight)
     return Loss(loss, seen_of(id_logits, batch.labels))

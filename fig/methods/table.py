@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 StartName = Literal["uniform", "spectrum", "phases", "smooth", "patches"]  # of fig.starts
 PenaltyName = Literal["entropy", "divergence"]  # of fig.objectives
+Statistics = Literal["shared", "running"]
 
 
 @settings
@@ -45,6 +46,8 @@ class PenaltySettings:
     """What is minimised on OOD images: negative entropy (Eq. 20), or divergence from uniform: it does not saturate."""
     weight: NotNegative = 1.0
     """Weight of the penalty in the loss: 1 in Eq. 20. A smaller one costs less accuracy and teaches less."""
+    statistics: Statistics = "shared"
+    """What batch norms normalise OOD images by: the batch's statistics, shared with ID images, or running ones of ID images."""
 
 
 @settings
