@@ -18,7 +18,7 @@ from fig.methods.gaussian import Gaussian
 from fig.methods.implicit_generator import ImplicitGenerator
 from fig.methods.jcl import GENERATOR, JointConfidence, critic_of, generate_images, generator_of
 from fig.methods.mixup import loss_of_mixtures
-from fig.methods.penalty import share_of
+from fig.methods.penalty import logits_apart, share_of
 from fig.methods.protocol import NETWORK, Loss, Method
 from fig.methods.scratch import SNAPSHOT, Scratch
 from fig.methods.standard import Standard
@@ -137,6 +137,32 @@ def test_a_method_minimises_the_penalty_that_it_names_by_its_weight_and_no_other
                 found[stated, worth] = one_loss(built, deepcopy(network), batch).value.item()
     differences = {stated: found[stated, 7.0] - found[stated, 0.0] for stated in PENALTIES}
     assert differences == pytest.approx({stated: 3.5 if stated == name else 0.0 for stated in PENALTIES}, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", [ImplicitGenerator(K=0.5, sampler=SHORT), Gaussian(K=0.5)])
+def test_outliers_leave_running_statistics_alone_where_they_are_normalised_by_them(
+    method: Gaussian | ImplicitGenerator, small: Discriminator, stripes: Split
+):
+    batch, left = batch_of(small, stripes), []
+    for each in (Standard(), replace(method, statistics="running"), method):
+        network = deepcopy(small.network).train()
+        one_loss(each, network, batch)
+        left.append(list(network.buffers()))
+        assert all(module.training for module in network.modules())
+    alone, running, shared = left
+    assert all(a.equal(b) for a, b in zip(alone, running, strict=True))
+    assert not all(a.equal(b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_outliers_apart_get_the_logits_of_a_test_and_id_images_those_of_a_training(
+    small: Discriminator, stripes: Split
+):
+    batch, outliers = batch_of(small, stripes), torch.randn(5, 3, 32, 32)
+    network, alone = deepcopy(small.network).train(), deepcopy(small.network).train()
+    id_logits, ood_logits = logits_apart(network, batch, outliers)
+    assert id_logits.equal(alone(batch.inputs))
+    torch.testing.assert_close(ood_logits, alone.eval()(outliers))
+    assert logits_apart(network, batch, outliers[:0])[1].shape == (0, ood_logits.shape[1])
 
 
 def test_the_low_entropy_share_is_at_least_one_image():

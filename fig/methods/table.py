@@ -47,7 +47,7 @@ class PenaltySettings:
     weight: NotNegative = 1.0
     """Weight of the penalty in the loss: 1 in Eq. 20. A smaller one costs less accuracy and teaches less."""
     statistics: Statistics = "shared"
-    """What batch norms normalise OOD images by: the batch's statistics, shared with ID images, or running ones of ID images."""
+    """Batch norms normalise OOD images by the statistics of the batch, shared with ID images, or by running ones."""
 
 
 @settings
