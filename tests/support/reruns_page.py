@@ -34,6 +34,7 @@ WORDS = {  # another value for settings that are words
     "noise": "deviation",
     "direction": "gradient",
     "penalty": "divergence",
+    "statistics": "running",
     "stop": "batch",
     "unit": "inputs",
     "normalised_over": "test",
