@@ -87,7 +87,8 @@ def test_training_is_three_forward_passes_and_resnet50_takes_as_much_more_as_the
 @pytest.mark.parametrize("name", NETWORKS)
 def test_arithmetic_grows_with_the_area_that_a_network_works_on(name: str):
     small, large = (count_flops(build(name, 10, size), size, backward=False) for size in (32, 224))
-    assert large / small == pytest.approx(area_of(name, 224), rel=0.25)  # sides of odd length round down
+    rounding = {"airbench": 0.25}.get(name, 0.1)  # pooling drops a row of 31, 15 and 7 pixels
+    assert large / small == pytest.approx(area_of(name, 224), rel=rounding)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
