@@ -5,14 +5,17 @@ import re
 import runpy
 import subprocess
 import sys
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
+from fig.data.arrays import open_split
 from fig.discriminator import Card, save
 from fig.methods.table import METHODS
+from fig.settings import Augmentation
 
 pytestmark = [
     pytest.mark.slow,
@@ -158,6 +161,28 @@ def test_frequencies_of_a_studys_discriminators_are_compared(run, monkeypatch: p
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"chains.png", "frequencies.png"}
 
 
+def test_statistics_computed_again_forget_what_outliers_left(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(FOLDER)
+    from batch_norms import compute_again
+    from digits import load_digits, train_some, write_digits
+
+    trained = train_some("airbench", load_digits(), 1, 0.0625)
+    spoiled = deepcopy(trained)
+    for name, values in spoiled.network.named_buffers():
+        if "running" in name:
+            values.add_(1)
+    for variant, each in {"standard": trained, "spoiled": spoiled}.items():
+        (tmp_path / variant / "0").mkdir(parents=True)
+        save(tmp_path / variant / "0", each, Card(each.architecture, "digits", variant, 0, "key"))
+    images = write_digits(tmp_path, "test")
+    words = ["--variants", "spoiled", "--seeds", "0", "--train", str(images), "--id-images", str(images)]
+    check_tables(run("batch_norms.py", str(tmp_path), *words, "--ood-images", str(images), "--count", "12"), "cpu", 0)
+    for each in (trained, spoiled):
+        compute_again(each, open_split(images), 12, Augmentation(trained.architecture.size, 2, flip=True))
+    for name, values in trained.network.named_buffers():
+        assert values.equal(spoiled.network.get_buffer(name)), name
+
+
 def test_noise_of_a_band_has_its_frequencies_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(FOLDER)
     from frequencies import STRENGTH, draw_band
@@ -204,5 +229,13 @@ def test_the_benchmark_of_architectures_measures_a_row_once(tmp_path: Path):
 
 def test_every_benchmark_is_run_here():
     programs = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
-    others = {"architectures.py", "big_study.py", "detectors.py", "frequencies.py", "gpu.py", "prepare.py"}
+    others = {
+        "architectures.py",
+        "batch_norms.py",
+        "big_study.py",
+        "detectors.py",
+        "frequencies.py",
+        "gpu.py",
+        "prepare.py",
+    }
     assert programs == {command.split()[0] for command in (*QUICK, *LONG)} | others
