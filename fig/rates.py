@@ -34,24 +34,46 @@ class Rate:
 
 FLOAT32: tuple[Precision, ...] = ("float32", "tf32")  # where the hardware has no TF32
 BITS16: tuple[Precision, ...] = ("float16", "bfloat16")
-CORE = {  # images a second by network and width
-    "resnet18": {1.0: 19.7, 0.25: 280.9, 0.125: 830.5},
-    "vgg19": {1.0: 27.9, 0.25: 371.5, 0.125: 1138.4},
-    "shufflenetv2": {1.0: 111.9, 0.25: 486.2, 0.125: 760.6},
-    "densenet100": {1.0: 13.9, 0.25: 91.6, 0.125: 136.1},
-    "airbench": {1.0: 100.5, 0.25: 1076.3, 0.125: 2409.6},
+CORES: dict[str, dict[tuple[Precision, ...], dict[str, dict[float, float]]]] = {  # images a second by network and width
+    "AMD EPYC, AVX2": {
+        FLOAT32: {
+            "resnet18": {1.0: 19.7, 0.25: 280.9, 0.125: 830.5},
+            "vgg19": {1.0: 27.9, 0.25: 371.5, 0.125: 1138.4},
+            "shufflenetv2": {1.0: 111.9, 0.25: 486.2, 0.125: 760.6},
+            "densenet100": {1.0: 13.9, 0.25: 91.6, 0.125: 136.1},
+            "airbench": {1.0: 100.5, 0.25: 1076.3, 0.125: 2409.6},
+        },
+        ("bfloat16",): {
+            "resnet18": {1.0: 1.6, 0.25: 25.3, 0.125: 79.9},
+            "vgg19": {0.25: 36.5, 0.125: 126.9},
+            "shufflenetv2": {0.25: 65.1, 0.125: 140.4},
+            "densenet100": {0.25: 19.7, 0.125: 33.7},
+            "airbench": {0.25: 104.9, 0.125: 256.3},
+        },
+    },
+    "AMD EPYC, AVX512": {  # with avx512_bf16
+        FLOAT32: {
+            "resnet18": {1.0: 26.3, 0.25: 359.4, 0.125: 866.0},
+            "vgg19": {1.0: 39.9, 0.25: 581.3, 0.125: 1509.3},
+            "shufflenetv2": {1.0: 117.7, 0.25: 625.9, 0.125: 970.7},
+            "densenet100": {1.0: 19.0, 0.25: 104.7, 0.125: 164.6},
+            "airbench": {1.0: 158.6, 0.25: 1485.5, 0.125: 2478.3},
+        },
+        ("bfloat16",): {
+            "resnet18": {1.0: 57.0, 0.25: 547.4, 0.125: 1050.2},
+            "vgg19": {1.0: 80.6, 0.25: 939.9, 0.125: 1913.4},
+            "shufflenetv2": {1.0: 105.5, 0.25: 410.1, 0.125: 661.2},
+            "densenet100": {1.0: 27.8, 0.25: 116.2, 0.125: 155.8},
+            "airbench": {1.0: 282.6, 0.25: 2205.6, 0.125: 3372.9},
+        },
+    },
 }
-CORE_BFLOAT16 = {
-    "resnet18": {1.0: 1.6, 0.25: 25.3, 0.125: 79.9},
-    "vgg19": {0.25: 36.5, 0.125: 126.9},
-    "shufflenetv2": {0.25: 65.1, 0.125: 140.4},
-    "densenet100": {0.25: 19.7, 0.125: 33.7},
-    "airbench": {0.25: 104.9, 0.125: 256.3},
-}
+CORE = CORES["AMD EPYC, AVX2"][FLOAT32]
 HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28 to 2026-12-01"
 CPUS = tuple(
-    Rate("AMD EPYC, AVX2", Load(network, width, precision), images, HERE)
-    for precisions, measured in ((FLOAT32, CORE), (("bfloat16",), CORE_BFLOAT16))
+    Rate(device, Load(network, width, precision), images, HERE)
+    for device, of_device in CORES.items()
+    for precisions, measured in of_device.items()
     for precision in precisions
     for network, widths in measured.items()
     for width, images in widths.items()

@@ -225,7 +225,7 @@ class SamplerSettings:
     decay_period: Count = 100
     """Steps between two decays."""
     noise: Literal["variance", "deviation", "none"] = "variance"
-    """What of the noise the step size is: its variance (Eq. 18), its deviation (the authors' code) or nothing."""
+    """What of the noise equals the step size: its variance (Eq. 18), its deviation (the authors' code), or nothing."""
     direction: Literal["sign", "gradient"] = "sign"
     """Whether a step moves all pixels equally far, by the gradient's sign (Eq. 18), or in proportion to it."""
     radius: NotNegative = 0.0

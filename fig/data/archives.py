@@ -77,7 +77,7 @@ class Archive:
 
     def ending(self, *suffixes: str) -> list[str]:
         """Return the names of its files with these endings, in upper or lower case, without hidden files."""
-        return [name for name in self.members if name.lower().endswith(suffixes) and not hidden(name)]
+        return [name for name in self.members if name.lower().endswith(suffixes) and not is_hidden(name)]
 
     def only(self, ending: str) -> str:
         """Return the only name with this ending; raises FileNotFoundError if no name or several names have it."""
@@ -103,7 +103,7 @@ def names_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file or a folder around it is hidden, or holds a Mac's remarks about other files."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 

@@ -87,7 +87,7 @@ def arrays(files: Sequence[Path], recipe: Recipe) -> Iterator[Listing]:
         raise ValueError(f"{files[0]} holds {pixels.shape}: of an image {LARGEST_IMAGE} pixels are read at most")
     labels, classes = number_array(held.get("labels", np.zeros(0, int)), len(pixels), files[-1])
     names = [f"{files[0]}[{row}]" for row in range(len(pixels))]
-    yield Listing(names, lambda row: squeezed(pixels[row]), labels, classes)
+    yield Listing(names, lambda row: squeeze(pixels[row]), labels, classes)
 
 
 def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[list[int], list[str]]:
@@ -106,7 +106,7 @@ def number_array(labels: NDArray[np.int64], count: int, where: Path) -> tuple[li
     return labels.tolist(), [str(label) for label in range(int(labels.max()) + 1)]
 
 
-def squeezed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def squeeze(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return pixels (height, width, 1) as (height, width), and others unchanged."""
     return pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
 

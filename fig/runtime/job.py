@@ -121,7 +121,7 @@ class Job:
         """Return the options of the command line, of all roles or of some. Fields with their default are left out."""
         wanted = [name for role in roles or Role for name in names_by_role(type(self), role)]
         found = ((each, getattr(self, each.name)) for each in fields(self) if each.name in wanted)
-        return [word for each, value in found for word in words_of(f"--{dashed(each.name)}", value, default_of(each))]
+        return [word for each, value in found for word in words_of(f"--{dash(each.name)}", value, default_of(each))]
 
     def command(self) -> str:
         """Return the command line that runs this job."""
@@ -129,7 +129,7 @@ class Job:
 
     def absolute(self) -> Self:
         """Return the same job with absolute paths, for workers that start in another folder."""
-        return replace(self, **{each.name: resolved(getattr(self, each.name)) for each in fields(self)})
+        return replace(self, **{each.name: resolve(getattr(self, each.name)) for each in fields(self)})
 
     def execute(self, started: float | None = None) -> None:
         """Check that the inputs exist, make the outputs, and write the record next to them.
@@ -188,14 +188,14 @@ def plain(value: object) -> Json:
     return str(value) if isinstance(value, Path) else value
 
 
-def resolved(value: Any) -> Any:
+def resolve(value: Any) -> Any:
     """Return a path as an absolute one, also within a tuple, and anything else unchanged."""
     if isinstance(value, tuple):
-        return tuple(map(resolved, value))
+        return tuple(map(resolve, value))
     return value.resolve() if isinstance(value, Path) else value
 
 
-def dashed(name: str) -> str:
+def dash(name: str) -> str:
     """Return a field's name as an option spells it: with dashes."""
     return name.replace("_", "-")
 
@@ -215,7 +215,7 @@ def words_of(option: str, value: object, default: object = MISSING) -> Iterator[
     if is_dataclass(value) and is_flat(value):
         for each in fields(value):
             inner = getattr(default, each.name) if type(default) is type(value) else default_of(each)
-            yield from words_of(f"{option}.{dashed(each.name)}", getattr(value, each.name), inner)
+            yield from words_of(f"{option}.{dash(each.name)}", getattr(value, each.name), inner)
     elif is_dataclass(value) or isinstance(value, Mapping):
         yield from (option, json.dumps(plain(value), sort_keys=True))
     elif isinstance(value, tuple):

@@ -153,7 +153,7 @@ class Config(Blocks):
     variants: Mapping[str, Variant]
     """The variants other than `standard`, by name."""
     per_id_dataset: Mapping[str, Mapping[str, Stated]]
-    """What of the sections differs on one ID data set."""
+    """Settings of these sections that differ on one ID data set."""
 
     @property
     def sampler(self) -> SamplerSettings:

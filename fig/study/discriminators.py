@@ -50,7 +50,7 @@ class Recipe:
     augmentation: Augmentation
 
     def stated_settings(self) -> dict[str, Json]:
-        """What of the method's settings differs from its defaults."""
+        """The settings of the method that differ from its defaults."""
         stated: dict[str, Json] = differences_from(METHODS[self.method].settings(), self.settings)
         return stated
 
@@ -207,7 +207,7 @@ def put_over(base: T, layers: Mapping[str, Mapping[str, Json]], section: str) ->
 
 
 def differences_from(default: object, value: object) -> Json:
-    """What of a settings object is not as in another of its class, as nested mappings."""
+    """Return the settings of an object that differ from those of another of its class, as nested mappings."""
     if not is_dataclass(value):
         return value
     pairs = ((each.name, getattr(default, each.name), getattr(value, each.name)) for each in fields(value))

@@ -26,7 +26,7 @@ APART = {  # blocks whose keys are names, and what each holds
     "datasets": "Your own data sets, or what differs from the catalogue's",
     "detectors": "The detectors in use, each with what differs from its default settings",
     "variants": "Named ways to make discriminators",
-    "per_id_dataset": "What of the trainings and the methods' settings differs on one ID data set",
+    "per_id_dataset": "Settings of trainings and methods that differ on one ID data set",
 }
 
 
