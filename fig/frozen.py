@@ -1,7 +1,7 @@
 """Freeze networks for the length of a with-block, or restore them after it."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,17 +26,29 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(flag)
 
 
-@contextmanager
-def frozen_statistics(network: nn.Module) -> Iterator[None]:
+def frozen_statistics(network: nn.Module) -> AbstractContextManager[None]:
     """Let batch norms normalise by their running statistics, as in a test, and leave these as they are in the block."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    return clear_on_norms(network, "training")
+
+
+def unrecorded_statistics(network: nn.Module) -> AbstractContextManager[None]:
+    """Let batch norms normalise by a batch's statistics, and leave the running ones as they are in the block."""
+    return clear_on_norms(network, "track_running_stats")
+
+
+@contextmanager
+def clear_on_norms(network: nn.Module, flag: str) -> Iterator[None]:
+    """Clear a flag of the batch norms that are in training in the block."""
+    norms = [
+        each for each in network.modules() if isinstance(each, _BatchNorm) and each.training and getattr(each, flag)
+    ]
     try:
         for norm in norms:
-            norm.training = False
+            setattr(norm, flag, False)
         yield
     finally:
         for norm in norms:
-            norm.training = True
+            setattr(norm, flag, True)
 
 
 @contextmanager

@@ -50,8 +50,9 @@ def normalise_together(norm: _BatchNorm, values: Tensor) -> Tensor:
     total = counts.sum()
     mean = (counts * means).sum(dim=0) / total
     variance = (squares + counts * (means - mean).square()).sum(dim=0) / total  # exact where means are far from 0
-    with torch.no_grad():
-        update_running(norm, mean, variance, total)
+    if norm.track_running_stats:
+        with torch.no_grad():
+            update_running(norm, mean, variance, total)
     normal = (wide - mean.view(shape)) * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.affine:
         normal = normal * norm.weight.view(shape) + norm.bias.view(shape)

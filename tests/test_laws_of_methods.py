@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
+from typing import get_args
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from fig.methods.penalty import logits_apart, share_of
 from fig.methods.protocol import NETWORK, Loss, Method
 from fig.methods.scratch import SNAPSHOT, Scratch
 from fig.methods.standard import Standard
-from fig.methods.table import METHODS, build_method
+from fig.methods.table import METHODS, Statistics, build_method
 from fig.networks.heads import Cosine
 from fig.objectives import PENALTIES, cross_entropy
 from fig.settings import SamplerSettings
@@ -139,19 +140,31 @@ def test_a_method_minimises_the_penalty_that_it_names_by_its_weight_and_no_other
     assert differences == pytest.approx({stated: 3.5 if stated == name else 0.0 for stated in PENALTIES}, abs=1e-4)
 
 
+@pytest.mark.parametrize("statistics", ["recomputed", "running"])
 @pytest.mark.parametrize("method", [ImplicitGenerator(K=0.5, sampler=SHORT), Gaussian(K=0.5)])
-def test_outliers_leave_running_statistics_alone_where_they_are_normalised_by_them(
-    method: Gaussian | ImplicitGenerator, small: Discriminator, stripes: Split
+def test_outliers_leave_running_statistics_alone_unless_they_share_them(
+    method: Gaussian | ImplicitGenerator, statistics: Statistics, small: Discriminator, stripes: Split
 ):
     batch, left = batch_of(small, stripes), []
-    for each in (Standard(), replace(method, statistics="running"), method):
+    for each in (Standard(), replace(method, statistics=statistics), method):
         network = deepcopy(small.network).train()
         one_loss(each, network, batch)
         left.append(list(network.buffers()))
         assert all(module.training for module in network.modules())
-    alone, running, shared = left
-    assert all(a.equal(b) for a, b in zip(alone, running, strict=True))
+    alone, apart, shared = left
+    assert all(a.equal(b) for a, b in zip(alone, apart, strict=True))
     assert not all(a.equal(b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_outliers_whose_statistics_are_recomputed_teach_as_those_that_share_them(small: Discriminator, stripes: Split):
+    batch, found = batch_of(small, stripes), []
+    for statistics in get_args(Statistics):
+        network = deepcopy(small.network).train()
+        loss = one_loss(Gaussian(K=0.5, statistics=statistics), network, batch)
+        found.append([loss.value, *gradients(loss, network)])
+    shared, recomputed, running = found
+    assert all(a.equal(b) for a, b in zip(shared, recomputed, strict=True))
+    assert not all(a.equal(b) for a, b in zip(shared, running, strict=True))
 
 
 def test_outliers_apart_get_the_logits_of_a_test_and_id_images_those_of_a_training(

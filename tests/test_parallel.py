@@ -14,6 +14,7 @@ from fig.detectors.table import build_detector
 from fig.discriminator import Architecture, Discriminator
 from fig.evaluation import scores
 from fig.exchange import summed_gradients
+from fig.frozen import unrecorded_statistics
 from fig.methods.table import METHODS, build_method
 from fig.normalisation import share_statistics
 from fig.settings import Augmentation, SamplerSettings, TrainingSettings
@@ -99,6 +100,8 @@ def normalise(images: Tensor, weights: Tensor) -> list[Normalised]:
         mine = mine.clone().requires_grad_()
         given = norm(mine)
         (given * of_loss).sum().backward()
+        with unrecorded_statistics(norm):
+            norm(mine.detach() + 1)
         found.append((given.detach(), mine.grad, norm.state_dict()))
     return found
 

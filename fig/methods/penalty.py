@@ -1,13 +1,15 @@
 """What the methods that penalise confidence on OOD images have in common (Eq. 20)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from fig.frozen import frozen_statistics
+from fig.frozen import frozen_statistics, unrecorded_statistics
 from fig.methods.batch import Batch
 from fig.methods.protocol import Loss
 from fig.methods.standard import seen_of
-from fig.methods.table import PenaltySettings
+from fig.methods.table import PenaltySettings, Statistics
 from fig.objectives import fig_objective
 
 
@@ -27,6 +29,15 @@ def logits_of_both(network: nn.Module, batch: Batch, ood_images: Tensor) -> tupl
     return id_logits, ood_logits
 
 
+def logits_recomputed(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits of both as `logits_of_both`, with running statistics that follow ID images alone, in a second pass."""
+    with unrecorded_statistics(network):
+        logits = logits_of_both(network, batch, ood_images)
+    with torch.no_grad():
+        network(batch.inputs.contiguous(memory_format=torch.channels_last))
+    return logits
+
+
 def logits_apart(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of this worker's ID images (b, C), and of `ood_images` (n, C) by the running statistics of ID images."""
     id_logits: Tensor = network(batch.inputs.contiguous(memory_format=torch.channels_last))
@@ -36,12 +47,18 @@ def logits_apart(network: nn.Module, batch: Batch, ood_images: Tensor) -> tuple[
         return id_logits, network(ood_images.contiguous(memory_format=torch.channels_last))
 
 
+LOGITS: dict[Statistics, Callable[[nn.Module, Batch, Tensor], tuple[Tensor, Tensor]]] = {
+    "shared": logits_of_both,
+    "recomputed": logits_recomputed,
+    "running": logits_apart,
+}
+
+
 def compute_loss(network: nn.Module, batch: Batch, ood_images: Tensor, ood_total: int, chosen: PenaltySettings) -> Loss:
     """The objective of Eq. 20, negated, with the penalty that is chosen and its weight.
 
     `ood_images` (n, channels, height, width) are this worker's of `ood_total` over all workers.
     """
-    find_logits = logits_apart if chosen.statistics == "running" else logits_of_both
-    id_logits, ood_logits = find_logits(network, batch, ood_images)
+    id_logits, ood_logits = LOGITS[chosen.statistics](network, batch, ood_images)
     loss = fig_objective(id_logits, batch.labels, ood_logits, batch.total, ood_total, chosen.penalty, chosen.weight)
     return Loss(loss, seen_of(id_logits, batch.labels))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 StartName = Literal["uniform", "spectrum", "phases", "smooth", "patches"]  # of fig.starts
 PenaltyName = Literal["entropy", "divergence"]  # of fig.objectives
-Statistics = Literal["shared", "running"]
+Statistics = Literal["shared", "recomputed", "running"]
 
 
 @settings
@@ -47,7 +47,7 @@ class PenaltySettings:
     weight: NotNegative = 1.0
     """Weight of the penalty in the loss: 1 in Eq. 20. A smaller one costs less accuracy and teaches less."""
     statistics: Statistics = "shared"
-    """Batch norms normalise OOD images by the statistics of the batch, shared with ID images, or by running ones."""
+    """Which statistics batch norms use for OOD images, and whose they keep for a test (docs/concepts.md)."""
 
 
 @settings
