@@ -25,6 +25,7 @@ from fig.data.arrays import Split, open_split
 from fig.data.augment import augment
 from fig.data.batches import images_on, labels_of
 from fig.discriminator import Discriminator, load
+from fig.energy import confidence
 from fig.evaluation import some
 from fig.metrics import auroc
 from fig.report.statistics import interval_over_seeds
@@ -64,7 +65,7 @@ def measure(discriminator: Discriminator, id_split: Split, ood: dict[str, Split]
     for name, split in {"": id_split, **ood}.items():
         rows = some(len(split.images), count)
         logits = see(network, discriminator.scaled(images_on(discriminator.device, split, rows)))
-        sure[name] = logits.softmax(dim=1).amax(dim=1).numpy()
+        sure[name] = confidence(logits).numpy()
         if not name:
             found["accuracy"] = float((logits.argmax(dim=1) == labels_of(split)[rows]).double().mean())
     return found | {name: auroc(sure[""], each) for name, each in sure.items() if name}
@@ -97,7 +98,7 @@ def main(
     train: Annotated[Path, Parameter(help="The prepared split of training images (.npy).")],
     id_images: Annotated[Path, Parameter(help="A prepared split of ID test images.")],
     ood_images: Annotated[list[Path], Several],
-    padding: int = 2,
+    padding: Annotated[int, Parameter(help="Of training images, as they were trained, in pixels.")] = 2,
     count: Annotated[Count, Parameter(help="Images of each set.")] = 5000,
     device: Device = "cpu",
     output: Annotated[Path | None, Parameter(help="A CSV file for every value of every seed.")] = None,

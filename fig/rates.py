@@ -68,7 +68,7 @@ CORES: dict[str, dict[tuple[Precision, ...], dict[str, dict[float, float]]]] = {
         },
     },
 }
-CORE = CORES["AMD EPYC, AVX2"][FLOAT32]
+CORE = CORES["AMD EPYC, AVX2"][FLOAT32]  # by which the other networks' rates on GPUs are derived
 HERE = "measured: benchmarks/rates.py, seconds of a core of a shared machine, torch 2.15, 2026-11-28 to 2026-12-01"
 CPUS = tuple(
     Rate(device, Load(network, width, precision), images, HERE)
