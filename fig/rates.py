@@ -4,7 +4,7 @@ An image has 32 x 32 pixels. `python benchmarks/rates.py` measures a device's ro
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -143,6 +143,11 @@ def device_names(kind: Kind) -> list[str]:
     return list(dict.fromkeys(row.device for row in TABLE[kind]))
 
 
+def is_known(kind: Kind, name: str) -> bool:
+    """Whether the table has a device that is part of this name."""
+    return any(each.lower() in name.lower() for each in device_names(kind))
+
+
 def slowest_device(kind: Kind) -> str:
     """Return the table's slowest device of a kind, which stands for devices of unknown speed."""
     return min((row for row in TABLE[kind] if row.load == ANY), key=lambda row: row.images).device
@@ -253,14 +258,20 @@ def began_earlier(history: Path, started: float) -> bool:
     return first is not None and float(first["time"]) < started
 
 
-def choose_device(kind: Kind, name: str, folders: Iterable[Path]) -> Device:
-    """Return the device of this name; without a name, that of most trainings in these folders or the table's slowest.
+def choose_device(kind: Kind, name: str, folders: Iterable[Path], name_here: Callable[[], str]) -> Device:
+    """Return the device of this name.
 
-    Raises ValueError if neither the table nor a training knows the name.
+    Without a name it is that of most trainings in these folders, else the one that `name_here` names if its rate is
+    known, else the table's slowest. Raises ValueError if neither the table nor a training knows the name.
     """
     own = read_rates(folders, kind)
     names = [rate.device for rate in own]
-    device = Device(kind, name or (max(names, key=names.count) if names else slowest_device(kind)), own)
-    if not device.trainings() and not any(each.lower() in device.name.lower() for each in device_names(kind)):
+    if not name and names:
+        name = max(names, key=names.count)
+    elif not name:
+        here = name_here()
+        name = here if is_known(kind, here) else slowest_device(kind)
+    device = Device(kind, name, own)
+    if not device.trainings() and not is_known(kind, device.name):
         raise ValueError(f"no rate is known of {name!r}{suggest(name, device_names(kind))}")
     return device

@@ -27,6 +27,11 @@ EPYC = Device("cpu", "AMD EPYC, AVX2")
 LOAD = Load("resnet18", 1.0, "float32")
 
 
+def name_nothing() -> str:
+    """The name of a machine of which nothing is known."""
+    return ""
+
+
 def read_study(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A study in a folder where no data is prepared: every training set counts as many images as CIFAR10's."""
     monkeypatch.chdir(folder)
@@ -169,7 +174,7 @@ def test_a_training_that_an_earlier_attempt_began_or_of_two_precisions_tells_no_
 
 def test_own_trainings_override_the_table_on_their_device_and_in_their_precision(tmp_path: Path):
     folder = finish_training(tmp_path / "one", resources=Resources(gpus_per_worker=1))
-    own = choose_device("gpu", "", [folder])
+    own = choose_device("gpu", "", [folder], name_nothing)
     assert own.name == "NVIDIA H100 80GB HBM3"
     stated, found = Device("gpu", own.name), own.rate(LOAD)
     assert found.images == pytest.approx(100) and found.source == "measured: the median of 1 training here"
@@ -177,13 +182,21 @@ def test_own_trainings_override_the_table_on_their_device_and_in_their_precision
     corrected = own.rate(vgg19)
     assert corrected.images / stated.rate(vgg19).images == pytest.approx(100 / stated.rate(LOAD).images)
     assert corrected.source.startswith("derived") and own.rate(low) == stated.rate(low)
-    assert choose_device("gpu", "A100", [folder]).rate(LOAD) == Device("gpu", "A100").rate(LOAD)
+    assert choose_device("gpu", "A100", [folder], name_nothing).rate(LOAD) == Device("gpu", "A100").rate(LOAD)
 
 
 def test_a_device_without_a_rate_is_refused_and_no_name_is_the_slowest(tmp_path: Path):
     with pytest.raises(ValueError, match=r"no rate is known of 'Z9'\. Available: V100, A100, H100 PCIe"):
-        choose_device("gpu", "Z9", [])
-    assert choose_device("gpu", "", []).name == "V100"
+        choose_device("gpu", "Z9", [], name_nothing)
+    assert choose_device("gpu", "", [], name_nothing).name == "V100"
+
+
+def test_without_trainings_a_plan_is_for_the_machine_that_makes_it_if_its_rate_is_known(tmp_path: Path):
+    here = "NVIDIA A100-SXM4-80GB"
+    assert choose_device("gpu", "", [], lambda: here).name == here
+    assert choose_device("gpu", "", [], lambda: "AMD EPYC, AVX2").name == "V100"  # a login node without a GPU
+    folder = finish_training(tmp_path / "one", resources=Resources(gpus_per_worker=1))
+    assert choose_device("gpu", "", [folder], lambda: here).name == "NVIDIA H100 80GB HBM3"
 
 
 def test_the_times_of_a_job_name_what_it_computed_on():

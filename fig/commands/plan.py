@@ -1,6 +1,7 @@
 """fig plan: what a study costs and what is left to do, before anything runs."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,8 @@ def plan(
     An output is stale if its job would now write another record next to it; Snakemake's own memory does not count.
 
     Hours are a worker's on a device (a GPU where the configuration gives workers one): by default the one of the
-    trainings in results/, else the slowest with a known rate. These trainings correct the rates of fig/rates.py.
+    trainings in results/, else this machine's, else the slowest with a known rate. These trainings correct the rates of
+    fig/rates.py.
 
     Example:
         fig plan config/paper.yaml --device A100 --workers 64
@@ -35,12 +37,14 @@ def plan(
     from fig.commands.jobs import list_jobs
     from fig.commands.stale import describe_stale, find_stale, print_stale
     from fig.rates import choose_device, kind_of
+    from fig.runtime.cluster import name_device
     from fig.study import list_splits, read_config
 
     study = read_config([config, *more])
     kind = kind_of(study.resources.training)
     cards = Path("results").glob("*/discriminators/*/*/*/*/discriminator.json")
-    chosen = choose_device(kind, device, (path.parent for path in cards))
+    name_here = partial(name_device, study.resources.training.gpus_per_worker)  # slow: it imports torch
+    chosen = choose_device(kind, device, (path.parent for path in cards), name_here)
     shown = costs.plan_study(study, Path("results") / study.run / "discriminators", chosen)
     table = Table("rule", "jobs", "done", f"{kind.upper()}-hours left", "GB")
     for rule, row in shown.items():
