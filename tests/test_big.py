@@ -19,6 +19,7 @@ from fig.costs import plan_study
 from fig.rates import Device, slowest_device
 from fig.report.plots import DPI, MOST
 from fig.report.results import KEY
+from fig.report.targets.gains import COLUMNS, PAIR, choose_pairs, draw_gains
 from fig.report.targets.training import draw_histories
 from fig.runtime.record import Times
 from fig.runtime.tracking import mirror
@@ -135,6 +136,19 @@ def test_a_figure_has_a_bounded_number_of_panels_and_says_what_it_leaves_out():
     figure = draw_histories(pd.DataFrame(rows), {}, {}, "")
     assert len(figure.axes) == 2 * MOST and figure.get_figwidth() * DPI < 2**16
     assert "Shown are 48 of 150: its values (CSV) hold the others" in read_text(figure)
+
+
+def test_gains_of_every_variant_on_every_network_are_drawn_where_there_are_more_pairs_than_a_figure_holds():
+    controls = ["standard", "gaussian", "start"]
+    names = [("digits", network, f"fig-{number}") for network in ("resnet18", "airbench") for number in range(12)]
+    rows = [(*name, "baseline", control, "auroc", "near", 0.01, 0.0, 0.02, 3) for name in names for control in controls]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    drawn = choose_pairs(table[PAIR])
+    assert len(drawn) == MOST and drawn.index.is_monotonic_increasing
+    assert set(zip(drawn["network"], drawn["variant"], drawn["control"], strict=True)) == {
+        (*name[1:], control) for name in names for control in controls[:2]
+    }
+    assert "Shown are 48 of 72: its values (CSV) hold the others" in read_text(draw_gains(table, {}))
 
 
 def test_to_mirror_a_discriminator_takes_no_more_of_sqlite_among_many_than_among_few(

@@ -78,8 +78,9 @@ def draw_gains(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Draw the gains of each ID data set and network: a panel for each group, in it a row for each control."""
     if table["gain"].isna().all():
         return make_empty("There is no gain to show: no variant and control have a seed in common.")
-    pairs = table[PAIR].drop_duplicates()
-    shown = table.merge(pairs[:MOST], on=PAIR)
+    pairs = table[PAIR].drop_duplicates(ignore_index=True)
+    drawn = choose_pairs(pairs)
+    shown = table.merge(drawn, on=PAIR)
     columns = list(dict.fromkeys(zip(shown["measure"], shown["group"], strict=True)))
     parts = [(place, rows, place_rows(rows)) for place, rows in shown.groupby(PLACE, sort=False)]
     heights = [0.7 + 0.16 * len(places) for *_, places in parts]  # inches
@@ -92,7 +93,14 @@ def draw_gains(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         label_rows(line[0], places)
         line[0].set_ylabel(place_title(id_dataset, network, titles))
         line[0].set_xlabel("gain (points)", loc="left")
-    return add_notes(figure, DRAWN, note_left_out(len(pairs[:MOST]), len(pairs)))
+    return add_notes(figure, DRAWN, note_left_out(len(drawn), len(pairs)))
+
+
+def choose_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST pairs, in their order: as many of each network, and each variant's first controls before others."""
+    share = max(1, MOST // pairs.groupby(PLACE).ngroups)
+    by_control = pairs.iloc[pairs.groupby(SCORER, sort=False).cumcount().argsort(kind="stable")]
+    return by_control.groupby(PLACE, sort=False).head(share)[:MOST].sort_index()
 
 
 def place_rows(rows: pd.DataFrame) -> dict[tuple[str, str], int]:
